@@ -1,0 +1,83 @@
+"""The main job on real tissue: fit on three sections, predict a fourth, look at the result."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from spatialdata import SpatialData
+
+import stflow as stf
+
+OUT = Path("demo")
+TRAINING, TEST = ("C2", "C3", "C4"), "C5"
+MPP = (0.5, 1.0)
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Say what happens, how long it took, and the peak memory so far."""
+    print(f"{name} ...", flush=True)
+    start = time.perf_counter()
+    yield
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    print(f"  {time.perf_counter() - start:6.1f} s, peak memory {peak:.1f} GiB", flush=True)
+
+
+def load() -> tuple[dict[str, SpatialData], SpatialData]:
+    """Return training slides and the test slide: real tissue, else synthetic."""
+    try:
+        slides = {name: stf.datasets.her2st(name) for name in (*TRAINING, TEST)}
+    except OSError as error:
+        print(f"  no real tissue: {error}\n  so this demo runs on synthetic tissue")
+        slides = stf.datasets.synthetic(4, n_spots=200)
+    *_, test = slides
+    return {name: slides[name] for name in slides if name != test}, slides[test]
+
+
+def main() -> None:
+    """Run every step of the main job and write its results under ``demo/``."""
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir()
+    with step("Loading sections"):
+        train, test = load()
+        print(f"  train on {', '.join(train)}")
+    with step(f"Embedding spots at {MPP} um per pixel"):
+        for sdata in (*train.values(), test):
+            stf.pp.embed(sdata, mpp=MPP)
+    with step("Finding neighbours and genes"):
+        for sdata in (*train.values(), test):
+            stf.pp.neighbors(sdata)
+        genes = stf.pp.select_genes(train, n_top_genes=50)
+    with step("Fitting"):
+        model = stf.tl.fit(train, genes=genes)
+        print(model)
+    with step("Predicting the section that was left out"):
+        stf.tl.predict(test, model)
+    with step("Scoring"):
+        scores = stf.tl.evaluate(test)
+        scores.to_csv(OUT / "scores.csv")
+        print(scores.sort_values("pearson", ascending=False).round(3).to_string())
+        means = {name: round(scores.attrs[name], 3) for name in ("pearson", "spearman", "rmse")}
+        print(f"  means over {scores.attrs['n_genes']} genes: {means}")
+    with step("Drawing"):
+        shown = [gene for gene in ("ERBB2", "FASN") if gene in genes] or genes[:2]
+        stf.pl.gene_maps(test, shown, save=OUT / "gene_maps.png", show=False)
+        stf.pl.training(model, save=OUT / "training.png", show=False)
+        stf.pl.scores(scores, save=OUT / "scores.png", show=False)
+    with step("Saving the model and the prediction"):
+        model.save(OUT / "her2.stflow")
+        test.write(OUT / "predicted.zarr")
+    print(f"Results are in {OUT}/: {', '.join(sorted(path.name for path in OUT.iterdir()))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""stflow: spatial gene expression from H&E slides by flow matching, on SpatialData."""
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from stflow import datasets, get, pl, pp, tl
+
+if TYPE_CHECKING:
+    from stflow.model._stflow import STFlow
+
+__version__ = version("stflow-spatial")
+__all__ = ["STFlow", "__version__", "datasets", "get", "pl", "pp", "tl"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the model, and with it torch, when it is first asked for."""
+    if name == "STFlow":
+        from stflow.model._stflow import STFlow
+
+        return STFlow
+    raise AttributeError(f"module 'stflow' has no attribute {name!r}")

@@ -1,0 +1,35 @@
+"""Which device torch runs on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stflow._validation import require_choice
+
+if TYPE_CHECKING:
+    import torch
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the torch device that ``device`` names.
+
+    Parameters
+    ----------
+    device
+        ``"auto"`` (CUDA, else MPS, else CPU) or a name as torch has it, such as ``"cuda:1"``.
+
+    Raises
+    ------
+    ValueError
+        There is no such device on this machine.
+    """
+    import torch
+
+    there = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    there += ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    kinds = {name.partition(":")[0]: None for name in there}
+    if device == "auto":
+        return torch.device(next(iter(kinds)))
+    choices = dict.fromkeys(["auto", *kinds, *there])
+    require_choice(str(device), choices, name="device")
+    return torch.device(device)

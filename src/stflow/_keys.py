@@ -1,0 +1,27 @@
+"""Every key that stflow reads from or writes to a table, in one place."""
+
+from __future__ import annotations
+
+TABLE = "table"
+SPOTS = "spots"
+IMAGE = "he"
+COORDINATE_SYSTEM = "global"
+
+EMBEDDING = "X_embedding"
+SPATIAL = "spatial"
+CONNECTIVITIES = "spatial_connectivities"
+DISTANCES = "spatial_distances"
+NEIGHBORS = "spatial_neighbors"
+
+PREDICTION = "stflow"
+SLIDE_PROPERTIES = "slide_properties"
+
+
+def sd(key: str) -> str:
+    """Key of the standard deviation that belongs to the prediction ``key``."""
+    return f"{key}_sd"
+
+
+def latent(key: str) -> str:
+    """Key of the latent state that belongs to the prediction ``key``."""
+    return f"X_{key}"

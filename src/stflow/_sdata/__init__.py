@@ -1,0 +1,1 @@
+"""THE boundary: the only place that reads and writes SpatialData."""

@@ -1,0 +1,124 @@
+"""Boundary: tables in, slides out. One path for slides with and without expression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from spatialdata import SpatialData
+from spatialdata.transformations import get_transformation
+
+from stflow import _keys
+from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
+from stflow._slide import Slide
+from stflow._validation import listing, require_finite, require_key
+from stflow.get._read import read_log_counts
+
+Data = SpatialData | AnnData
+NEEDS_EMBEDDING = "Run `stf.pp.embed(sdata)` first, or name another with `embedding_key=`."
+NEEDS_GRAPH = "Run `stf.pp.neighbors(sdata)` first."
+
+
+def as_mapping(data: Data | Mapping[str, Data]) -> dict[str, Data]:
+    """Return slides by name; a single one is called ``"slide"``."""
+    slides = dict(data) if isinstance(data, Mapping) else {"slide": data}
+    if not slides:
+        raise ValueError("`data` is an empty dict; pass at least one slide.")
+    return slides
+
+
+def read_slides(
+    data: Data,
+    *,
+    name: str,
+    table_key: str,
+    embedding_key: str,
+    coordinate_system: str,
+    shapes_key: str | None = None,
+    genes: Sequence[str] | None = None,
+    layer: str | None = None,
+) -> list[Slide]:
+    """Read the slides of one SpatialData or table: one for each region that the table annotates.
+
+    Parameters
+    ----------
+    data, name
+        The data, and what messages call it.
+    table_key, embedding_key, coordinate_system, shapes_key, layer
+        Where to look.
+    genes
+        Genes whose counts to read, or None to read no expression.
+
+    Raises
+    ------
+    KeyError
+        The table, embedding, graph, layer, some genes or some spots are missing.
+    ValueError
+        The embedding holds NaN, or the counts are not raw counts.
+    """
+    table = get_table(data, table_key)
+    where = f"table {table_key!r} of {name}"
+    require_key(
+        embedding_key, table.obsm, what=f"embedding in obsm of {where}:", hint=NEEDS_EMBEDDING
+    )
+    require_key(
+        _keys.CONNECTIVITIES, table.obsp, what=f"graph in obsp of {where}:", hint=NEEDS_GRAPH
+    )
+    embedding = _dense_embedding(table.obsm[embedding_key], f"{embedding_key!r} of {where}")
+    graph = sp.csr_matrix(table.obsp[_keys.CONNECTIVITIES])
+    expression = None
+    if genes is not None:
+        expression = read_log_counts(table, genes, layer=layer, where=where).astype(np.float32)
+    regions = get_regions(table, shapes_key=shapes_key)
+    return [
+        Slide(
+            name=name if len(regions) == 1 else f"{name}/{region.name}",
+            coords=_coords(data, table, region, coordinate_system),
+            graph=graph[region.rows][:, region.rows],
+            embedding=embedding[region.rows],
+            rows=region.rows,
+            expression=None if expression is None else expression[region.rows],
+            genes=tuple(genes or ()),
+        )
+        for region in regions
+    ]
+
+
+def read_recipe(data: Data, table_key: str, embedding_key: str) -> dict[str, Any]:
+    """Recipe of an embedding as plain types, empty when it came without one."""
+    recipe = get_table(data, table_key).uns.get(embedding_key)
+    return {key: _plain(value) for key, value in recipe.items()} if recipe else {}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _dense_embedding(values: Any, what: str) -> np.ndarray:
+    dense = values.toarray() if sp.issparse(values) else np.asarray(values)
+    embedding = np.asarray(dense, dtype=np.float32)
+    if embedding.ndim != 2 or embedding.shape[1] == 0:
+        raise ValueError(f"Embedding {what} has shape {embedding.shape}, not (spots, width).")
+    require_finite(embedding, what=f"Embedding {what}")
+    return embedding
+
+
+def _coords(data: Data, table: AnnData, region: Region, coordinate_system: str) -> np.ndarray:
+    centres = spot_centres(data, table, region)
+    if isinstance(data, AnnData) or not region.name:
+        return centres
+    systems = get_transformation(data.shapes[region.name], get_all=True)
+    if coordinate_system not in systems:
+        raise KeyError(
+            f"Shapes {region.name!r} are not in coordinate system {coordinate_system!r}; "
+            f"available: {listing(systems)}."
+        )
+    affine = systems[coordinate_system].to_affine_matrix(("x", "y"), ("x", "y"))
+    return centres @ affine[:2, :2].T + affine[:2, 2]

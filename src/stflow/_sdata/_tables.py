@@ -1,0 +1,105 @@
+"""Boundary: which table, which rows belong to which slide, where their spots lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from anndata import AnnData
+from spatialdata import SpatialData
+from spatialdata.models import TableModel, get_table_keys
+
+from stflow import _keys
+from stflow._validation import listing, require_key, require_unique
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """The rows of a table that annotate one element, hence one slide.
+
+    Parameters
+    ----------
+    name
+        Name of the element, or ``""`` for a table that annotates none.
+    rows
+        Positions of the region's rows in the table, shape (N,).
+    instances
+        Index of each row's spot in the element, shape (N,).
+    """
+
+    name: str
+    rows: np.ndarray
+    instances: np.ndarray
+
+
+def get_table(data: SpatialData | AnnData, table_key: str) -> AnnData:
+    """Return the table itself (not a copy), checked for spots and unique names."""
+    if isinstance(data, AnnData):
+        table = data
+    elif isinstance(data, SpatialData):
+        require_key(table_key, data.tables, what="table", hint="Name it with `table_key=`.")
+        table = data.tables[table_key]
+    else:
+        raise TypeError(f"Expected SpatialData or AnnData, not {type(data).__name__}.")
+    if table.n_obs == 0:
+        raise ValueError(f"Table {table_key!r} has no spots.")
+    require_unique(list(table.obs_names), what="spot names")
+    require_unique(list(table.var_names), what="gene names")
+    return table
+
+
+def get_regions(table: AnnData, *, shapes_key: str | None = None) -> list[Region]:
+    """Split the rows of a table by the element that they annotate.
+
+    Raises
+    ------
+    KeyError
+        The table annotates no element called ``shapes_key``.
+    """
+    if TableModel.ATTRS_KEY not in table.uns:
+        if shapes_key is not None:
+            raise KeyError(f"The table annotates no element, so not {shapes_key!r} either.")
+        rows = np.arange(table.n_obs)
+        return [Region("", rows, rows)]
+    _, region_key, instance_key = get_table_keys(table)
+    labels = table.obs[region_key].to_numpy()
+    names = list(dict.fromkeys(labels))
+    if shapes_key is not None:
+        require_key(shapes_key, names, what="annotated element")
+        names = [shapes_key]
+    instances = table.obs[instance_key].to_numpy()
+    found = [(str(name), np.flatnonzero(labels == name)) for name in names]
+    return [Region(name, rows, instances[rows]) for name, rows in found]
+
+
+def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) -> np.ndarray:
+    """Centres of a region's spots in the element's own coordinates, shape (N, 2).
+
+    A table alone is read from ``.obsm["spatial"]``.
+
+    Raises
+    ------
+    KeyError
+        The element, or the position of some spots, is missing.
+    ValueError
+        A position is not finite.
+    """
+    if isinstance(data, AnnData) or not region.name:
+        hint = "Put the spot centres there, or pass a SpatialData with spots."
+        require_key(_keys.SPATIAL, table.obsm, what="obsm key", hint=hint)
+        centres = np.asarray(table.obsm[_keys.SPATIAL], dtype=np.float64)[region.rows, :2]
+    else:
+        require_key(region.name, data.shapes, what="shapes element")
+        spots = data.shapes[region.name]
+        at = spots.index.get_indexer(region.instances)
+        if (at < 0).any():
+            lost = region.instances[at < 0]
+            raise KeyError(
+                f"{len(lost)} rows of the table have no spot in shapes {region.name!r}: "
+                f"{listing(lost, limit=3)}."
+            )
+        points = spots.geometry.iloc[at].centroid
+        centres = np.column_stack([points.x, points.y])
+    if not np.isfinite(centres).all():
+        raise ValueError(f"Some spot centres of {region.name or 'the table'!r} are not finite.")
+    return centres

@@ -1,0 +1,77 @@
+"""The right exception, listing what is available and the call to run first. Arrays and names only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+
+def listing(names: Iterable[object], *, limit: int = 10) -> str:
+    """The names, quoted and joined, cut after ``limit``; ``none`` when there are none."""
+    shown = [repr(str(name)) for name in names]
+    if not shown:
+        return "none"
+    more = f" and {len(shown) - limit} more" if len(shown) > limit else ""
+    return ", ".join(shown[:limit]) + more
+
+
+def require_key(key: str, available: Iterable[str], *, what: str, hint: str = "") -> None:
+    """Raise ``KeyError`` unless ``key`` is among ``available``."""
+    names = list(available)
+    if key not in names:
+        message = f"No {what} {key!r}; available: {listing(names)}."
+        raise KeyError(f"{message} {hint}".strip())
+
+
+def require_free(keys: Iterable[str], taken: Collection[str], *, what: str) -> None:
+    """Raise ``ValueError`` when one of ``keys`` would overwrite something."""
+    clash = [key for key in keys if key in taken]
+    if clash:
+        raise ValueError(
+            f"{what} already holds {listing(clash)}. Pass another `key_added=`, or "
+            "`overwrite=True` to replace it."
+        )
+
+
+def require_unique(names: Sequence[str], *, what: str) -> None:
+    """Raise ``ValueError`` when a name occurs twice."""
+    seen: set[str] = set()
+    twice = sorted({str(name) for name in names if name in seen or seen.add(name)})  # type: ignore[func-returns-value]
+    if twice:
+        raise ValueError(f"Duplicated {what}: {listing(twice)}. Names must be unique.")
+
+
+def require_choice(value: str, choices: Collection[str], *, name: str) -> None:
+    """Raise ``ValueError`` unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"`{name}` is {value!r}; available: {listing(choices)}.")
+
+
+def require_positive(value: float, *, name: str) -> None:
+    """Raise ``ValueError`` unless ``value`` is a finite number above zero."""
+    if not np.isfinite(value) or value <= 0:
+        raise ValueError(f"`{name}` must be a positive number, not {value!r}.")
+
+
+def require_finite(matrix: Any, *, what: str) -> None:
+    """Raise ``ValueError`` when a dense array or sparse matrix holds NaN or infinity."""
+    values = matrix.data if sp.issparse(matrix) else matrix
+    bad = int(np.size(values) - np.count_nonzero(np.isfinite(values)))
+    if bad:
+        raise ValueError(f"{what} holds {bad} values that are NaN or infinite.")
+
+
+def require_counts(matrix: Any, *, what: str) -> None:
+    """Raise ``ValueError`` unless a dense array or sparse matrix holds raw counts."""
+    require_finite(matrix, what=what)
+    values = matrix.data if sp.issparse(matrix) else np.asarray(matrix)
+    if (values < 0).any():
+        raise ValueError(f"{what} holds negative values; stflow needs raw counts.")
+    if (values != np.round(values)).any():
+        raise ValueError(
+            f"{what} holds values that are not whole numbers, so it looks normalised or logged "
+            "already; stflow needs raw counts. Name the layer that holds them with `layer=`."
+        )

@@ -1,0 +1,8 @@
+"""Ready-made slides: real tissue to download, and a tissue with a known law."""
+
+from __future__ import annotations
+
+from stflow.datasets._her2st import her2st
+from stflow.datasets._synthetic import synthetic
+
+__all__ = ["her2st", "synthetic"]

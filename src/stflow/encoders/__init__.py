@@ -1,0 +1,6 @@
+"""Image encoders: tiles in, one vector a tile out. torch and timm, no SpatialData."""
+
+from stflow.encoders._encoder import Encoder
+from stflow.encoders._registry import get_encoder
+
+__all__ = ["Encoder", "get_encoder"]

@@ -1,0 +1,142 @@
+"""The frozen encoder: uint8 tiles to float32 vectors, and the recipe that says how."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoder:
+    """Turns image tiles into vectors; its weights never change.
+
+    Parameters
+    ----------
+    name
+        What the recipe calls the encoder.
+    model
+        Takes transformed tiles, shape (B, 3, H, W), gives vectors, shape (B, F).
+    weights_sha256
+        Digest of the weights, or the qualified name of a callable that shows none.
+    pooling
+        ``"stages"`` (mean and standard deviation over space of intermediate maps) or
+        ``"final"`` (what the network itself gives).
+    mean, std
+        Normalisation of the three channels, applied to tiles in [0, 1].
+    transform
+        Replaces the normalisation: takes and gives float tiles, shape (B, 3, H, W), in [0, 1].
+    dihedral
+        Whether to average over the 8 flips and rotations of each tile.
+    device
+        Where the model lies.
+    """
+
+    name: str
+    model: Callable[[Tensor], Tensor]
+    weights_sha256: str
+    pooling: str = "final"
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    transform: Callable[[Tensor], Tensor] | None = None
+    dihedral: bool = False
+    device: torch.device | str = "cpu"
+
+    @torch.inference_mode()
+    def encode(self, tiles: np.ndarray) -> np.ndarray:
+        """Return one vector a tile.
+
+        Parameters
+        ----------
+        tiles
+            RGB pixels, uint8, shape (B, H, W, 3); H = W when ``dihedral``.
+
+        Returns
+        -------
+        Vectors, float32, shape (B, F).
+
+        Raises
+        ------
+        ValueError
+            The model gives anything but one vector a tile.
+        """
+        batch = torch.from_numpy(tiles).to(self.device).permute(0, 3, 1, 2).float().div(255)
+        views = _dihedral_views(batch) if self.dihedral else [batch]
+        return np.stack([self._forward(view) for view in views]).mean(axis=0)
+
+    def width(self, tile_px: int) -> int:
+        """Return the length F of a vector, found by encoding one white tile.
+
+        Parameters
+        ----------
+        tile_px
+            Side of a tile in pixels.
+
+        Raises
+        ------
+        ValueError
+            The encoder does not take tiles of that size.
+        """
+        blank = np.full((1, tile_px, tile_px, 3), 255, dtype=np.uint8)
+        try:
+            return self.encode(blank).shape[1]
+        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"Encoder {self.name!r} does not encode tiles of {tile_px} px on "
+                f"{self.device}: {error}"
+            ) from error
+
+    def recipe(self) -> dict[str, Any]:
+        """Return how vectors are made, as plain values that any file format can hold."""
+        return {
+            "encoder": self.name,
+            "weights_sha256": self.weights_sha256,
+            "pooling": self.pooling,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "transform": (
+                "normalise" if self.transform is None else qualified_name(self.transform)
+            ),
+            "dihedral": self.dihedral,
+            "versions": {"timm": timm.__version__, "torch": str(torch.__version__)},
+        }
+
+    def _forward(self, tiles: Tensor) -> np.ndarray:
+        if self.transform is not None:
+            tiles = self.transform(tiles)
+        else:
+            shift, scale = (tiles.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
+            tiles = (tiles - shift) / scale
+        vectors = torch.as_tensor(self.model(tiles))
+        if vectors.ndim != 2 or len(vectors) != len(tiles):
+            raise ValueError(
+                f"Encoder {self.name!r} gives shape {tuple(vectors.shape)} for {len(tiles)} "
+                "tiles; expected one vector a tile."
+            )
+        return vectors.float().cpu().numpy()
+
+
+def _dihedral_views(tiles: Tensor) -> list[Tensor]:
+    mirrored = tiles.flip(-1)
+    return [view.rot90(k, (-2, -1)) for view in (tiles, mirrored) for k in range(4)]
+
+
+def weights_digest(model: nn.Module) -> str:
+    """Return the sha256 of a network's tensors in order: type, shape and bytes, not names."""
+    digest = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def qualified_name(thing: object) -> str:
+    """Return module and name of a function or class, or of an object's class."""
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{named.__module__}.{named.__qualname__}"

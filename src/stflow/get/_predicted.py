@@ -1,0 +1,75 @@
+"""Results as AnnData: the prediction of the panel as an ordinary expression matrix."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata._tables import get_table
+from stflow.get._read import read_prediction
+
+
+def predicted(
+    data: SpatialData | AnnData, key: str = _keys.PREDICTION, *, table_key: str = _keys.TABLE
+) -> AnnData:
+    """Return a prediction as an AnnData of its own, ready for scanpy and squidpy.
+
+    Everything in it is a copy; ``data`` is left as it is.
+
+    Parameters
+    ----------
+    data
+        A slide that :func:`stflow.tl.predict` has written to, or its table.
+    key
+        Name of the prediction (the ``key_added`` of :func:`stflow.tl.predict`).
+    table_key
+        Name of the table in ``data.tables``.
+
+    Returns
+    -------
+    AnnData with one row a spot and one column a panel gene: ``.X`` the predicted expression in
+    log1p counts (float32); ``.var`` the panel's genes, with their columns of the table's ``.var``
+    where the table has them all; ``.layers[f"{key}_sd"]`` the standard deviation, when there is
+    one; ``.obs``, ``.obsm`` (``"spatial"``, ``f"X_{key}"``, ...), ``.obsp`` (the graph) and
+    ``.uns`` as in the table. ``.uns["log1p"]`` tells scanpy that ``.X`` is logged.
+
+    Raises
+    ------
+    KeyError
+        There is no such table or prediction.
+    TypeError
+        ``.obsm[key]`` is not a DataFrame.
+    ValueError
+        The prediction holds NaN or infinite values, or one gene twice.
+
+    Examples
+    --------
+    >>> adata = stf.get.predicted(sdata)  # doctest: +SKIP
+    >>> sc.pp.neighbors(adata, use_rep="X_stflow")  # doctest: +SKIP
+    >>> sc.tl.leiden(adata)  # doctest: +SKIP
+    """
+    table = get_table(data, table_key)
+    mean = read_prediction(table, key, where=f"table {table_key!r}")
+    genes = pd.Index(mean.columns.astype(str))
+    sd_key = _keys.sd(key)
+    sd = None
+    if sd_key in table.obsm or sd_key in table.layers:
+        sd = read_prediction(table, sd_key, where=f"table {table_key!r}")[list(mean.columns)]
+    known = genes.isin(table.var_names).all()
+    adata = AnnData(
+        X=mean.to_numpy(dtype=np.float32, copy=True),
+        obs=table.obs.copy(),
+        var=table.var.loc[genes].copy() if known else pd.DataFrame(index=genes),
+        obsm={name: table.obsm[name].copy() for name in table.obsm if name not in (key, sd_key)},
+        obsp={name: table.obsp[name].copy() for name in table.obsp},
+        uns=deepcopy(dict(table.uns)),
+    )
+    if sd is not None:
+        adata.layers[sd_key] = sd.to_numpy(dtype=np.float32, copy=True)
+    adata.uns.setdefault("log1p", {})
+    return adata

@@ -1,0 +1,118 @@
+"""Boundary: a table's prediction and the counts that it is compared with, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+from stflow._validation import (
+    listing,
+    require_counts,
+    require_finite,
+    require_key,
+    require_unique,
+)
+
+
+def has_counts(table: AnnData, layer: str | None) -> bool:
+    """Whether anything was measured: a table without counts has no ``X``."""
+    return layer is not None or table.X is not None
+
+
+def read_prediction(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
+    """Return the prediction ``key`` as a frame, spots x panel genes, in log1p counts.
+
+    It is ``.obsm[key]``, or else the columns of ``.layers[key]`` that are not all NaN. ``where``
+    is what messages call the table.
+
+    Raises
+    ------
+    KeyError
+        There is no such prediction.
+    TypeError
+        ``.obsm[key]`` is not a frame, so its columns have no names.
+    ValueError
+        The prediction holds no genes, one gene twice, or NaN or infinite values.
+    """
+    if key in table.obsm:
+        frame = table.obsm[key]
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError(
+                f".obsm[{key!r}] of {where} is a {type(frame).__name__}, not a DataFrame with one "
+                "column a gene."
+            )
+    elif key in table.layers:
+        values = _dense(table.layers[key])
+        inside = ~np.isnan(values).all(axis=0)
+        frame = pd.DataFrame(values[:, inside], table.obs_names, table.var_names[inside])
+    else:
+        raise KeyError(
+            f"No prediction {key!r} in {where}; obsm: {listing(table.obsm.keys())}; layers: "
+            f"{listing(table.layers.keys())}. Run `stf.tl.predict` first, or name it with `key=`."
+        )
+    if frame.shape[1] == 0:
+        raise ValueError(f"The prediction {key!r} in {where} holds no genes.")
+    require_unique(list(frame.columns), what=f"genes in the prediction {key!r}")
+    require_finite(frame.to_numpy(), what=f"The prediction {key!r} in {where}")
+    return frame
+
+
+def read_log_counts(
+    table: AnnData, genes: Sequence[str], *, layer: str | None, where: str
+) -> np.ndarray:
+    """Return log1p of the raw counts of ``genes``, dense, shape (N, G).
+
+    Raises
+    ------
+    KeyError
+        The layer, or some genes, are missing.
+    ValueError
+        Nothing was measured, or the values are not raw counts.
+    """
+    if not has_counts(table, layer):
+        raise ValueError(
+            f"Nothing was measured in {where} (its X is None), so there is nothing to compare the "
+            "prediction with. Name the layer that holds raw counts with `layer=`."
+        )
+    if layer is not None:
+        require_key(layer, table.layers, what="layer", hint="Name it with `layer=`.")
+    require_genes(genes, table.var_names, what=f"the measured genes of {where}")
+    matrix = table.X if layer is None else table.layers[layer]
+    counts = _dense(matrix[:, table.var_names.get_indexer(list(genes))])
+    name = "X" if layer is None else f"Layer {layer!r}"
+    require_counts(counts, what=f"{name} of {where}")
+    return np.log1p(counts.astype(np.float64))
+
+
+def require_genes(genes: Sequence[str], available: pd.Index, *, what: str) -> None:
+    """Raise ``KeyError`` unless every gene is among ``available``."""
+    lost = [gene for gene in genes if gene not in available]
+    if lost:
+        raise KeyError(
+            f"{len(lost)} of {len(genes)} genes are not among {what}: {listing(lost)}; "
+            f"available: {listing(available)}."
+        )
+
+
+def require_gene_list(genes: str | Sequence[str]) -> list[str]:
+    """Return the names as a list without repeats; one name stands for itself.
+
+    Raises
+    ------
+    ValueError
+        There are no names, or one is repeated.
+    """
+    names = [genes] if isinstance(genes, str) else list(genes)
+    if not names:
+        raise ValueError("`genes` is empty; name at least one gene.")
+    require_unique(names, what="genes")
+    return names
+
+
+def _dense(matrix: Any) -> np.ndarray:
+    return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)

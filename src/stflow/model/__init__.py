@@ -1,0 +1,1 @@
+"""The model: features, denoiser, training and the fitted STFlow. Slides and tensors only."""

@@ -1,0 +1,50 @@
+"""Hyper-parameters of the model, frozen and checked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from stflow._validation import require_positive
+from stflow.flow import make_prior
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that decides what a fit computes, but the data.
+
+    Parameters
+    ----------
+    n_layers, n_heads, hidden
+        Layers L, attention heads H and hidden width d of the denoiser.
+    dropout
+        Share of image features and of hidden units dropped while training.
+    n_components
+        Principal components kept of a spot's embedding, and of its neighbours' mean.
+    prior, prior_parameters
+        Name of the prior and its parameters.
+    """
+
+    n_layers: int = 4
+    n_heads: int = 4
+    hidden: int = 128
+    dropout: float = 0.2
+    n_components: int = 64
+    prior: str = "zinb"
+    prior_parameters: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        make_prior(self.prior, **self.prior_parameters)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"`dropout` must lie in [0, 1), not {self.dropout}.")
+        for name in ("n_layers", "n_heads", "hidden", "n_components"):
+            require_positive(getattr(self, name), name=name)
+        if self.hidden % (2 * self.n_heads):
+            raise ValueError(
+                f"`hidden` is {self.hidden}, but must be a multiple of 2 * n_heads = "
+                f"{2 * self.n_heads}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as plain types, for JSON."""
+        return asdict(self)

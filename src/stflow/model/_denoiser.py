@@ -1,0 +1,99 @@
+"""The denoiser: noisy expression, image features and neighbours in, clean expression out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from stflow.model._attention import SpatialAttention
+from stflow.model._config import Config
+from stflow.model._graph import SpotGraph
+
+
+class TimeEncoder(nn.Module):
+    """Sinusoids of the time, then a small MLP.
+
+    Parameters
+    ----------
+    hidden
+        Width d of the result, even.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        frequencies = torch.exp(torch.linspace(0.0, math.log(1000.0), hidden // 2))
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.mlp = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+
+    def forward(self, t: Tensor) -> Tensor:
+        """Embed times of shape (N,) as shape (N, d)."""
+        angles = t[:, None] * self.frequencies
+        return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=1))
+
+
+class Denoiser(nn.Module):
+    """Frame-averaging transformer that predicts the end point of the flow.
+
+    Each layer reads the current guess of the expression, attends to the neighbours, and makes a
+    new guess; the result is the mean of the guesses (section 3.3 of the preprint).
+
+    Parameters
+    ----------
+    n_features
+        Width of the image features.
+    n_genes
+        Size G of the panel.
+    config
+        Layers, heads, hidden width and dropout.
+    """
+
+    def __init__(self, n_features: int, n_genes: int, config: Config) -> None:
+        super().__init__()
+        self.n_genes, hidden = n_genes, config.hidden
+        self.project = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_features, hidden))
+        self.time = TimeEncoder(hidden)
+        self.layers = nn.ModuleList(
+            SpatialAttention(n_genes, hidden, config.n_heads, config.dropout)
+            for _ in range(config.n_layers)
+        )
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, n_genes))
+            for _ in range(config.n_layers)
+        )
+
+    @torch.no_grad()
+    def start_from(self, expression: Tensor) -> None:
+        """Make every guess of an untrained network the given expression, shape (G,)."""
+        for head in self.heads:
+            head[-1].weight.zero_()
+            head[-1].bias.copy_(expression)
+
+    def forward(
+        self, y: Tensor, features: Tensor, t: Tensor, graph: SpotGraph
+    ) -> tuple[Tensor, Tensor]:
+        """Predict the end point.
+
+        Parameters
+        ----------
+        y
+            Expression on the path at time ``t``, shape (N, G).
+        features
+            Image features, shape (N, F).
+        t
+            Time of each spot, shape (N,).
+        graph
+            Edges of the N spots.
+
+        Returns
+        -------
+        Predicted expression, shape (N, G), and the last latent state, shape (N, d).
+        """
+        z = self.project(features) + self.time(t)
+        guesses = []
+        for layer, head in zip(self.layers, self.heads, strict=True):
+            z = layer(z, y, graph)
+            y = head(z)
+            guesses.append(y)
+        return torch.stack(guesses).mean(0), z

@@ -1,0 +1,110 @@
+"""Edges between neighbouring spots and their frames: everything that depends on neither Y nor t."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpotGraph:
+    """Directed edges of one or several slides, sorted by the spot that listens.
+
+    Parameters
+    ----------
+    target, source
+        Spot i that attends and its neighbour j, each of shape (E,).
+    geometry
+        ``c_ij`` on the two principal axes of i's neighbourhood, and its length, in units of the
+        neighbour distance; shape (E, 3).
+    n_spots
+        Number of spots N.
+    """
+
+    target: Tensor
+    source: Tensor
+    geometry: Tensor
+    n_spots: int
+
+    def to(self, device: torch.device) -> SpotGraph:
+        """Return the same graph on another device."""
+        return SpotGraph(
+            self.target.to(device), self.source.to(device), self.geometry.to(device), self.n_spots
+        )
+
+
+def neighbour_distance(coords: np.ndarray, graph: sp.csr_matrix) -> float:
+    """Median distance from a spot to its nearest neighbour, 1 when nobody has one."""
+    edges = graph.tocoo()
+    length = np.linalg.norm(coords[edges.col] - coords[edges.row], axis=1)
+    nearest = np.full(coords.shape[0], np.inf)
+    np.minimum.at(nearest, edges.row, length)
+    nearest = nearest[np.isfinite(nearest) & (nearest > 0)]
+    return float(np.median(nearest)) if nearest.size else 1.0
+
+
+def spot_graph(coords: np.ndarray, graph: sp.csr_matrix, unit: float) -> SpotGraph:
+    """Edges of one slide with the geometry that the denoiser reads.
+
+    Parameters
+    ----------
+    coords
+        Spot centres, shape (N, 2).
+    graph
+        Stored entries (i, j) make j a neighbour of i, shape (N, N).
+    unit
+        Neighbour distance in the units of ``coords``.
+    """
+    edges = sp.csr_matrix(graph).tocoo()
+    off_diagonal = edges.row != edges.col
+    target, source = edges.row[off_diagonal], edges.col[off_diagonal]
+    order = np.argsort(target, kind="stable")
+    target, source = target[order], source[order]
+    directions = (coords[source] - coords[target]) / unit
+    along = on_principal_axes(directions, target, coords.shape[0])
+    geometry = np.column_stack([along, np.linalg.norm(directions, axis=1)])
+    return SpotGraph(
+        torch.from_numpy(target.astype(np.int64)),
+        torch.from_numpy(source.astype(np.int64)),
+        torch.from_numpy(geometry.astype(np.float32)),
+        coords.shape[0],
+    )
+
+
+def on_principal_axes(directions: np.ndarray, target: np.ndarray, n_spots: int) -> np.ndarray:
+    """Project each direction on the principal axes of its spot's neighbourhood, shape (E, 2).
+
+    The 2 x 2 covariance is diagonalised in closed form. Around a spot of a regular lattice it is
+    isotropic and the axes are noise, so the projection is multiplied by the normalised gap
+    ``(l1 - l2) / (l1 + l2)`` of the eigenvalues: where the axes mean nothing they carry nothing,
+    and what is left varies smoothly with the coordinates.
+    """
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        degree = np.maximum(np.bincount(target, minlength=n_spots), 1)
+        return np.bincount(target, values, n_spots) / degree
+
+    x, y = directions.T
+    centred_x, centred_y = x - mean(x)[target], y - mean(y)[target]
+    xx, yy, xy = mean(centred_x**2), mean(centred_y**2), mean(centred_x * centred_y)
+    angle = np.arctan2(2 * xy, xx - yy) / 2
+    total = xx + yy
+    spread = np.hypot(xx - yy, 2 * xy)
+    gap = np.divide(spread, total, out=np.zeros_like(total), where=total > 0)
+    cos, sin, gap = np.cos(angle)[target], np.sin(angle)[target], gap[target]
+    return np.column_stack([gap * (cos * x + sin * y), gap * (cos * y - sin * x)])
+
+
+def join(graphs: list[SpotGraph]) -> SpotGraph:
+    """Put several graphs side by side, without an edge between them."""
+    offsets = np.cumsum([0, *(graph.n_spots for graph in graphs)])
+    return SpotGraph(
+        torch.cat([g.target + int(o) for g, o in zip(graphs, offsets[:-1], strict=True)]),
+        torch.cat([g.source + int(o) for g, o in zip(graphs, offsets[:-1], strict=True)]),
+        torch.cat([g.geometry for g in graphs]),
+        int(offsets[-1]),
+    )

@@ -1,0 +1,54 @@
+"""The regression that the flow is blended with: kernel ridge on image features."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import torch
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import Ridge
+from torch import Tensor, nn
+
+MAX_LANDMARKS = 2000
+
+
+class KernelRidge(nn.Module):
+    """Ridge regression in the space of a Gaussian kernel.
+
+    Exact up to ``MAX_LANDMARKS`` training spots, with as many random landmarks above.
+
+    Parameters
+    ----------
+    n_landmarks, n_features, n_genes
+        Sizes M, F and G.
+    """
+
+    def __init__(self, n_landmarks: int, n_features: int, n_genes: int) -> None:
+        super().__init__()
+        self.register_buffer("landmarks", torch.zeros(n_landmarks, n_features))
+        self.register_buffer("weights", torch.zeros(n_landmarks, n_genes))
+        self.register_buffer("intercept", torch.zeros(n_genes))
+        self.register_buffer("gamma", torch.zeros(()))
+
+    @classmethod
+    def fit(cls, features: Tensor, expression: Tensor, seed: int, alpha: float = 1.0) -> Self:
+        """Fit to training spots: features (N, F), expression (N, G)."""
+        x, y = features.double().numpy(), expression.double().numpy()
+        gamma = 0.3 / max(float(x.var(0).sum()), 1e-12)
+        n_landmarks = min(len(x), MAX_LANDMARKS)
+        lift = Nystroem(gamma=gamma, n_components=n_landmarks, random_state=seed).fit(x)
+        ridge = Ridge(alpha, fit_intercept=False).fit(lift.transform(x), y - y.mean(0))
+        model = cls(n_landmarks, x.shape[1], y.shape[1])
+        coefficients = np.reshape(ridge.coef_, (y.shape[1], -1))
+        model.landmarks.copy_(torch.from_numpy(lift.components_))
+        model.weights.copy_(torch.from_numpy(lift.normalization_.T @ coefficients.T))
+        model.intercept.copy_(torch.from_numpy(y.mean(0)))
+        model.gamma.fill_(gamma)
+        return model
+
+    @torch.inference_mode()
+    def forward(self, features: Tensor) -> Tensor:
+        """Predict the expression of spots, shape (N, G)."""
+        distance = torch.cdist(features, self.landmarks).square()
+        return torch.exp(-self.gamma * distance) @ self.weights + self.intercept

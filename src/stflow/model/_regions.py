@@ -1,0 +1,152 @@
+"""What training draws: contiguous regions of slides, each at a random time of the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from stflow.flow import Prior, interpolate
+from stflow.model._graph import SpotGraph, join, neighbour_distance, spot_graph
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorSlide:
+    """A slide ready for the denoiser.
+
+    Parameters
+    ----------
+    coords, adjacency
+        Spot centres (N, 2) and neighbours (N, N).
+    features, expression
+        Image features (N, F) and measured log1p counts (N, G).
+    """
+
+    coords: np.ndarray
+    adjacency: sp.csr_matrix
+    features: Tensor
+    expression: Tensor
+
+    @property
+    def n_spots(self) -> int:
+        """Number of spots N."""
+        return self.coords.shape[0]
+
+    def subset(self, rows: np.ndarray) -> TensorSlide:
+        """Keep some spots and the edges between them."""
+        at = torch.from_numpy(rows)
+        return TensorSlide(
+            self.coords[rows],
+            self.adjacency[rows][:, rows],
+            self.features[at],
+            self.expression[at],
+        )
+
+    def graph(self, unit: float | None = None) -> SpotGraph:
+        """Edges and frames, in units of the neighbour distance."""
+        if unit is None:
+            unit = neighbour_distance(self.coords, self.adjacency)
+        return spot_graph(self.coords, self.adjacency, unit)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Several regions side by side: N spots in all.
+
+    Parameters
+    ----------
+    noisy, expression
+        Point on the path and its end, each (N, G).
+    features
+        Image features, shape (N, F).
+    t
+        Time of each spot, shape (N,).
+    graph
+        Edges within each region.
+    """
+
+    noisy: Tensor
+    expression: Tensor
+    features: Tensor
+    t: Tensor
+    graph: SpotGraph
+
+    def to(self, device: torch.device, **_: Any) -> Batch:
+        """Return the same batch on another device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    @staticmethod
+    def collate(items: list[Batch]) -> Batch:
+        """Join batches, without padding and without an edge between them."""
+        names = [field.name for field in fields(Batch)][:-1]
+        stacked = [torch.cat([getattr(item, name) for item in items]) for name in names]
+        return Batch(*stacked, join([item.graph for item in items]))
+
+
+class Regions(Dataset[Batch]):
+    """Draw number i is a random spot of slide ``i % n_slides`` with its m nearest, m/N ~ U(0, 1).
+
+    Each draw has a generator of its own, so it does not depend on who draws it, nor when.
+
+    Parameters
+    ----------
+    slides
+        Training slides.
+    prior
+        Distribution at time 0.
+    seed
+        Seed of all draws.
+    """
+
+    def __init__(self, slides: list[TensorSlide], prior: Prior, seed: int) -> None:
+        self.slides, self.prior, self.seed = slides, prior, seed
+        self.units = [neighbour_distance(slide.coords, slide.adjacency) for slide in slides]
+
+    def __getitem__(self, draw: int) -> Batch:
+        """Return the region of one draw."""
+        rng = np.random.default_rng((self.seed, draw))
+        which = draw % len(self.slides)
+        slide = self.slides[which]
+        centre = slide.coords[rng.integers(slide.n_spots)]
+        size = int(np.ceil(rng.uniform() * slide.n_spots)) or 1
+        distance = np.linalg.norm(slide.coords - centre, axis=1)
+        region = slide.subset(np.sort(np.argsort(distance, kind="stable")[:size]))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        y0 = self.prior.sample(tuple(region.expression.shape), generator)
+        t = float(rng.uniform())
+        return Batch(
+            interpolate(y0, region.expression, t),
+            region.expression,
+            region.features,
+            torch.full((region.n_spots,), t),
+            region.graph(self.units[which]),
+        )
+
+
+class Draws(Sampler[int]):
+    """Numbers of the draws of one epoch after another, none twice.
+
+    Parameters
+    ----------
+    per_epoch
+        Draws in an epoch.
+    """
+
+    def __init__(self, per_epoch: int) -> None:
+        self.per_epoch, self.epoch = per_epoch, 0
+
+    def __len__(self) -> int:
+        """Draws in an epoch."""
+        return self.per_epoch
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the next epoch's draws."""
+        first = self.epoch * self.per_epoch
+        self.epoch += 1
+        return iter(range(first, first + self.per_epoch))

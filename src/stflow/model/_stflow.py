@@ -1,0 +1,173 @@
+"""The fitted model that users hold, save and load. Slides in, arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+
+from stflow._device import resolve_device
+from stflow._slide import Slide
+from stflow._validation import require_positive
+from stflow.model import _files
+from stflow.model._config import Config
+from stflow.model._network import Network, Prediction
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class STFlow:
+    """A fitted model: predicts the expression of a gene panel from image embeddings.
+
+    Made by :func:`stflow.tl.fit`, applied by :func:`stflow.tl.predict`.
+
+    Parameters
+    ----------
+    genes
+        The panel, G names in the order of the predictions.
+    encoder
+        Recipe of the embeddings that it was trained on, empty when they came without one.
+    config
+        Hyper-parameters.
+    history
+        One row an epoch: ``epoch``, ``train_loss``, ``val_loss``, ``val_pearson``.
+    network
+        What was learned.
+    info
+        Seed, versions and names of the slides of the fit.
+    """
+
+    genes: tuple[str, ...]
+    encoder: dict[str, Any]
+    config: Config
+    history: pd.DataFrame
+    network: Network
+    info: dict[str, Any]
+
+    def __repr__(self) -> str:
+        best = self.history.loc[self.history["val_loss"].idxmin()]
+        return (
+            f"STFlow: {len(self.genes)} genes from {self.encoder.get('encoder', 'precomputed')} "
+            f"embeddings ({self.n_inputs} wide), {self.config.prior} prior\n"
+            f"  trained on {', '.join(self.info['training'])}; validated on "
+            f"{self.info['validation']}: Pearson {best['val_pearson']:.3f} at epoch "
+            f"{best['epoch']:.0f}\n"
+            f"  {', '.join(self.genes[:8])}{', ...' if len(self.genes) > 8 else ''}"
+        )
+
+    @property
+    def n_inputs(self) -> int:
+        """Width F of the embeddings that the model reads."""
+        return self.network.sizes["n_inputs"]
+
+    def predict(
+        self,
+        slide: Slide,
+        *,
+        n_samples: int = 8,
+        n_steps: int = 5,
+        device: str = "auto",
+        seed: int = 0,
+    ) -> Prediction:
+        """Predict the spots of one slide, given as arrays.
+
+        Parameters
+        ----------
+        slide
+            Spots with the embeddings that the model was trained on.
+        n_samples
+            Draws of the flow; their mean is the prediction.
+        n_steps
+            Evaluations S of the denoiser for each draw.
+        device
+            Where to compute.
+        seed
+            Seed of the draws.
+
+        Returns
+        -------
+        Mean (N, G) and sd (N, G) in log1p counts, and latent states (N, d).
+
+        Raises
+        ------
+        ValueError
+            The embeddings have another width.
+        """
+        require_positive(n_samples, name="n_samples")
+        require_positive(n_steps, name="n_steps")
+        width = slide.embedding.shape[1]
+        if width != self.n_inputs:
+            raise ValueError(
+                f"Embeddings of {slide.name} are {width} wide, but the model was trained on "
+                f"{self.n_inputs}: {self.encoder or 'precomputed embeddings'}."
+            )
+        return self.network.predict(
+            slide,
+            self.config,
+            n_samples=n_samples,
+            n_steps=n_steps,
+            seed=seed,
+            device=resolve_device(device),
+        )
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model to a folder: ``model.safetensors`` and ``model.json``.
+
+        Parameters
+        ----------
+        path
+            The folder to make.
+        overwrite
+            Replace a model that is there.
+
+        Raises
+        ------
+        FileExistsError
+            Something is there already.
+        """
+        metadata = {
+            "genes": list(self.genes),
+            "encoder": self.encoder,
+            "config": self.config.to_dict(),
+            "history": self.history.to_dict(orient="list"),
+            "sizes": self.network.sizes,
+            "info": self.info,
+        }
+        _files.write(Path(path), self.network.state_dict(), metadata, overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a model that `save` wrote; it predicts bit-identically.
+
+        Parameters
+        ----------
+        path
+            The folder.
+
+        Returns
+        -------
+        The model, on the CPU.
+
+        Raises
+        ------
+        FileNotFoundError
+            The folder or one of its files is not there.
+        ValueError
+            A file is damaged, or not written by stflow.
+        """
+        tensors, metadata = _files.read(Path(path))
+        try:
+            config = Config(**metadata["config"])
+            network = Network.empty(metadata["sizes"], config)
+            network.load_state_dict(tensors)
+            return cls(
+                genes=tuple(metadata["genes"]),
+                encoder=metadata["encoder"],
+                config=config,
+                history=pd.DataFrame(metadata["history"]),
+                network=network,
+                info=metadata["info"],
+            )
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise ValueError(f"{path} is not a whole stflow model: {error}") from error

@@ -1,0 +1,288 @@
+"""Maps of genes on the tissue: measured beside predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata._tables import get_table
+from stflow.get._read import (
+    has_counts,
+    read_log_counts,
+    read_prediction,
+    require_gene_list,
+    require_genes,
+)
+from stflow.metrics import pearson
+from stflow.pl._figure import finish
+from stflow.pl._scene import Scene, read_scene
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap, Normalize
+
+_PANEL_INCHES = 3.4
+_IMAGE_PIXELS = 800
+_TITLE_POINTS = 10
+_TICK_POINTS = 8
+_UNIT = "log1p counts"
+
+
+def gene_maps(
+    sdata: SpatialData,
+    genes: str | Sequence[str],
+    key: str = _keys.PREDICTION,
+    *,
+    layer: str | None = None,
+    table_key: str = _keys.TABLE,
+    image_key: str | None = None,
+    image_mpp: float | None = None,
+    shapes_key: str | None = None,
+    coordinate_system: str = _keys.COORDINATE_SYSTEM,
+    cmap: str | Colormap = "viridis",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    ncols: int | None = None,
+    figsize: tuple[float, float] | None = None,
+    dpi: float | None = None,
+    title: str | None = None,
+    ax: Axes | Sequence[Axes] | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+    return_ax: bool = False,
+) -> list[Axes] | None:
+    """Draw the measured expression of genes beside the predicted one, on the H&E.
+
+    Each gene has one colour scale for both maps, and its Pearson correlation over the spots in
+    the title. Where none of the genes was measured, only predictions are drawn. The image is read
+    at a coarse level; ``sdata`` is left as it is.
+
+    Parameters
+    ----------
+    sdata
+        A slide that :func:`stflow.tl.predict` has written to.
+    genes
+        Genes to draw, in this order.
+    key
+        Name of the prediction (the ``key_added`` of :func:`stflow.tl.predict`).
+    layer
+        Layer that holds the raw counts; None is ``.X``.
+    table_key
+        Name of the table in ``sdata.tables``.
+    image_key
+        Image to draw on; None is the only one.
+    image_mpp
+        Micrometres per full-resolution pixel, for the scale bar; None is what
+        ``sdata.attrs["slide_properties"]["mpp"]`` or the pitch of the spots of a known technology
+        says. Where nothing tells, there is no bar, and a warning.
+    shapes_key
+        Spots to draw; None is the only element that the table annotates.
+    coordinate_system
+        Coordinate system in which image and spots are drawn.
+    cmap
+        Colour map of the expression.
+    vmin
+        Expression (log1p counts) at the lower end of every colour scale; None is the lowest value
+        of the gene, measured or predicted.
+    vmax
+        Expression at the upper end; None is the highest value of the gene.
+    ncols
+        Number of genes in a row; None is one, or up to four where none was measured.
+    figsize
+        Width and height of the figure in inches; None follows from the tissue.
+    dpi
+        Dots per inch of the figure; None is matplotlib's.
+    title
+        Title of the figure.
+    ax
+        Axes to draw in, as many as there are maps; None makes a new figure.
+    show
+        Whether to show the figure; None shows it where that is possible, unless ``save``,
+        ``return_ax`` or ``ax`` is given.
+    save
+        File to write the figure to.
+    return_ax
+        Whether to return the axes even when the figure is shown.
+
+    Returns
+    -------
+    The axes, for each gene the measured and the predicted map, if they were asked for or the
+    figure was not shown; else None.
+
+    Raises
+    ------
+    KeyError
+        The table, prediction, layer, image, spots, coordinate system or predicted genes are
+        missing, or there are several images or spots to choose from.
+    ValueError
+        The spots do not lie on the image, the counts are not raw counts, or ``ax`` holds another
+        number of axes than there are maps.
+
+    Examples
+    --------
+    >>> stf.pl.gene_maps(test, ["ERBB2", "FASN"], save="maps.png")  # doctest: +SKIP
+    """
+    table = get_table(sdata, table_key)
+    names = require_gene_list(genes)
+    where = f"table {table_key!r}"
+    frame = read_prediction(table, key, where=where)
+    require_genes(names, frame.columns, what=f"the predicted genes of {where}")
+    values = {"predicted": frame[names].to_numpy(dtype=np.float64)}
+    known = np.isin(names, table.var_names) & has_counts(table, layer)
+    if known.any():
+        measured = np.full_like(values["predicted"], np.nan)
+        there = [gene for gene, is_known in zip(names, known, strict=True) if is_known]
+        measured[:, known] = read_log_counts(table, there, layer=layer, where=where)
+        values = {"measured": measured, **values}
+    scene = read_scene(
+        sdata,
+        table,
+        image_key=image_key,
+        image_mpp=image_mpp,
+        shapes_key=shapes_key,
+        coordinate_system=coordinate_system,
+        n_pixels=_IMAGE_PIXELS,
+    )
+    values = {kind: array[scene.rows] for kind, array in values.items()}
+    limits = _limits(list(values.values()), vmin, vmax)
+    axes = _axes(ax, scene, len(names), len(values), ncols, figsize, dpi, title)
+    _draw(axes, scene, names, values, limits, cmap)
+    return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
+
+
+def _limits(
+    values: Sequence[np.ndarray], vmin: float | None, vmax: float | None
+) -> list[Normalize]:
+    """Return one colour scale a gene, common to all of its maps."""
+    from matplotlib.colors import Normalize
+
+    low = np.nanmin(values, axis=(0, 1))
+    high = np.nanmax(values, axis=(0, 1))
+    low = low if vmin is None else np.full_like(low, vmin)
+    high = high if vmax is None else np.full_like(high, vmax)
+    high = np.where(high > low, high, low + 1.0)
+    return [Normalize(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+
+
+def _axes(
+    ax: Axes | Sequence[Axes] | None,
+    scene: Scene,
+    n_genes: int,
+    n_kinds: int,
+    ncols: int | None,
+    figsize: tuple[float, float] | None,
+    dpi: float | None,
+    title: str | None,
+) -> list[Axes]:
+    """Return the caller's axes, or those of a new figure shaped like the tissue."""
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    n_maps = n_genes * n_kinds
+    if ax is not None:
+        axes = [ax] if isinstance(ax, Axes) else list(ax)
+        if len(axes) != n_maps:
+            raise ValueError(f"`ax` holds {len(axes)} axes for {n_maps} maps.")
+        return axes
+    across = min(n_genes, ncols or (1 if n_kinds == 2 else 4))
+    down = math.ceil(n_genes / across)
+    x0, y0, x1, y1 = scene.window
+    height = _PANEL_INCHES * float(np.clip((y1 - y0) / (x1 - x0), 0.3, 2.5)) + 0.3
+    width = _PANEL_INCHES * n_kinds + 1.0
+    figure, grid = plt.subplots(
+        down,
+        across * n_kinds,
+        figsize=figsize or (width * across, height * down),
+        dpi=dpi,
+        layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06),
+        squeeze=False,
+    )
+    for unused in grid.flat[n_maps:]:
+        unused.remove()
+    if title is not None:
+        figure.suptitle(title)
+    return list(grid.flat[:n_maps])
+
+
+def _draw(
+    axes: Sequence[Axes],
+    scene: Scene,
+    genes: Sequence[str],
+    values: dict[str, np.ndarray],
+    limits: Sequence[Normalize],
+    cmap: str | Colormap,
+) -> None:
+    import matplotlib.pyplot as plt
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colorbar import Colorbar
+
+    remaining = iter(axes)
+    for i, (gene, norm) in enumerate(zip(genes, limits, strict=True)):
+        columns = {kind: array[:, i] for kind, array in values.items()}
+        for kind, column in columns.items():
+            panel = next(remaining)
+            _draw_map(panel, scene, column, norm, cmap)
+            panel.set_title(_title(gene, kind, columns), fontsize=_TITLE_POINTS)
+        bar = panel.inset_axes((1.03, 0.0, 0.04, 1.0))
+        Colorbar(bar, ScalarMappable(norm, plt.get_cmap(cmap)), label=_UNIT)
+        bar.tick_params(labelsize=_TICK_POINTS)
+
+
+def _title(gene: str, kind: str, columns: dict[str, np.ndarray]) -> str:
+    """Name a map, and on the predicted one the correlation with what was measured."""
+    measured = columns.get("measured")
+    known = measured is not None and not np.isnan(measured).any()
+    if kind == "measured":
+        return f"{gene} measured" if known else f"{gene} not measured"
+    if measured is None or not known:
+        return f"{gene} predicted"
+    score = pearson(measured[:, None], columns["predicted"][:, None])[0]
+    return f"{gene} predicted (Pearson {'undefined' if np.isnan(score) else f'{score:.2f}'})"
+
+
+def _draw_map(
+    ax: Axes, scene: Scene, values: np.ndarray, norm: Normalize, cmap: str | Colormap
+) -> None:
+    import spatialdata_plot  # noqa: F401  (registers the `.pl` accessor)
+
+    column = "expression"
+    sdata = scene.with_values(pd.DataFrame({column: values}))
+    maps = sdata.pl.render_images(_keys.IMAGE, alpha=0.6)
+    if not np.isnan(values).any():
+        maps = maps.pl.render_shapes(
+            _keys.SPOTS, color=column, table_name=_keys.TABLE, cmap=cmap, norm=norm, colorbar=False
+        )
+    maps.pl.show(coordinate_systems=_keys.COORDINATE_SYSTEM, ax=ax, show=False)
+    x0, y0, x1, y1 = scene.window
+    ax.set(xlim=(x0, x1), ylim=(y1, y0), xticks=[], yticks=[], xlabel="", ylabel="")
+    if scene.um_per_unit is not None:
+        _draw_scale_bar(ax, scene.um_per_unit, x1 - x0)
+
+
+def _draw_scale_bar(ax: Axes, um_per_unit: float, width: float) -> None:
+    """Draw a bar of 1, 2 or 5 times a power of ten micrometres, about a fifth of the map."""
+    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+
+    goal = 0.2 * width * um_per_unit
+    decade = 10.0 ** math.floor(math.log10(goal))
+    length_um = max(step * decade for step in (1, 2, 5) if step * decade <= goal)
+    bar = AnchoredSizeBar(
+        ax.transData,
+        length_um / um_per_unit,
+        f"{length_um:g} µm",
+        loc="lower right",
+        pad=0.3,
+        sep=3,
+        size_vertical=0.006 * width,
+        frameon=True,
+    )
+    bar.patch.set(alpha=0.7, edgecolor="none")
+    ax.add_artist(bar)

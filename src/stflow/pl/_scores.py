@@ -1,0 +1,131 @@
+"""Scores of genes, of one prediction or of several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from stflow._validation import require_choice, require_key
+from stflow.metrics import SCORES
+from stflow.pl._figure import finish, one_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LABELS = {"pearson": "Pearson", "spearman": "Spearman", "r2": "R²", "rmse": "RMSE in log1p counts"}
+
+
+def scores(
+    scores: pd.DataFrame | Mapping[str, pd.DataFrame],
+    *,
+    metric: str = "pearson",
+    figsize: tuple[float, float] | None = None,
+    dpi: float | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+    return_ax: bool = False,
+) -> Axes | None:
+    """Draw the score of every gene, or the scores of several methods side by side.
+
+    Genes whose score is undefined are left out, and their number is said.
+
+    Parameters
+    ----------
+    scores
+        What :func:`stflow.tl.evaluate` returned: the genes are drawn as dots, best first, with
+        their mean. Or several of them by name: each is drawn as a box with a dot for every gene.
+    metric
+        Column to draw: ``"pearson"``, ``"spearman"``, ``"r2"`` or ``"rmse"``.
+    figsize
+        Width and height of the figure in inches; None follows from what is drawn.
+    dpi
+        Dots per inch of the figure; None is matplotlib's.
+    title
+        Title of the axes.
+    ax
+        Axes to draw in; None makes a new figure.
+    show
+        Whether to show the figure; None shows it where that is possible, unless ``save``,
+        ``return_ax`` or ``ax`` is given.
+    save
+        File to write the figure to.
+    return_ax
+        Whether to return the axes even when the figure is shown.
+
+    Returns
+    -------
+    The axes, if they were asked for or the figure was not shown; else None.
+
+    Raises
+    ------
+    KeyError
+        A DataFrame has no column ``metric``.
+    ValueError
+        ``metric`` is none of the scores, or there is nothing to draw.
+    """
+    require_choice(metric, SCORES, name="metric")
+    columns = {
+        name: _column(frame, metric)
+        for name, frame in (scores if isinstance(scores, Mapping) else {"": scores}).items()
+    }
+    if not columns:
+        raise ValueError("`scores` is an empty dict; pass at least one DataFrame.")
+    if isinstance(scores, Mapping):
+        axes = one_axes(
+            ax, figsize=figsize or (1.6 + 1.1 * len(columns), 4.0), dpi=dpi, title=title
+        )
+        _draw_methods(axes, columns, metric)
+    else:
+        height = 1.2 + 0.17 * len(columns[""])
+        axes = one_axes(ax, figsize=figsize or (4.5, height), dpi=dpi, title=title)
+        _draw_genes(axes, columns[""], metric)
+    return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
+
+
+def _column(frame: pd.DataFrame, metric: str) -> pd.Series:
+    require_key(metric, frame.columns, what="column", hint="Pass what `stf.tl.evaluate` returned.")
+    values = frame[metric]
+    if values.notna().sum() == 0:
+        raise ValueError(f"{metric!r} is undefined for every gene; there is nothing to draw.")
+    return values
+
+
+def _undefined(columns: Iterable[pd.Series]) -> str:
+    """Say how many genes are left out, when there are any."""
+    number = sum(int(values.isna().sum()) for values in columns)
+    return f" ({number} undefined)" if number else ""
+
+
+def _draw_genes(ax: Axes, values: pd.Series, metric: str) -> None:
+    """Draw dots from best (top) to worst, on stems from zero, with the mean as a line."""
+    drawn = values.dropna().sort_values(ascending=metric != "rmse")
+    height = np.arange(len(drawn))
+    mean = float(drawn.mean())
+    ax.hlines(height, 0.0, drawn, color="0.8", linewidth=1.5)
+    ax.plot(drawn, height, "o", markersize=4.5, color="C0")
+    ax.axvline(0.0, color="0.5", linewidth=0.8)
+    ax.axvline(mean, color="C1", linestyle="--", zorder=1)
+    ax.set_yticks(height, list(drawn.index.astype(str)), fontsize=8)
+    ax.set_ylim(-0.7, len(drawn) - 0.3)
+    ax.set_xlabel(f"{_LABELS[metric]}, mean {mean:.2f}{_undefined([values])}")
+
+
+def _draw_methods(ax: Axes, columns: Mapping[str, pd.Series], metric: str) -> None:
+    """Draw a box for each method, with a dot for each gene and the mean under the name."""
+    drawn = [values.dropna().to_numpy() for values in columns.values()]
+    places = np.arange(len(drawn))
+    rng = np.random.default_rng(0)
+    ax.boxplot(drawn, positions=places, widths=0.6, showfliers=False, medianprops={"color": "k"})
+    for place, values in zip(places, drawn, strict=True):
+        across = place + rng.uniform(-0.2, 0.2, size=len(values))
+        ax.plot(across, values, "o", markersize=3, color="C0", alpha=0.6, zorder=3)
+    names = [f"{name}\nmean {v.mean():.2f}" for name, v in zip(columns, drawn, strict=True)]
+    ax.set_xticks(places, names)
+    ax.grid(axis="y", color="0.9")
+    ax.set_ylabel(_LABELS[metric] + _undefined(columns.values()))

@@ -1,0 +1,98 @@
+"""Curves of a training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from stflow._validation import listing
+from stflow.pl._figure import finish, one_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from stflow.model._stflow import STFlow
+
+_COLUMNS = ("epoch", "train_loss", "val_loss")
+
+
+def training(
+    model: STFlow | pd.DataFrame,
+    *,
+    figsize: tuple[float, float] = (5.0, 3.5),
+    dpi: float | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+    return_ax: bool = False,
+) -> Axes | None:
+    """Draw training and validation loss against the epoch, with the best epoch marked.
+
+    Parameters
+    ----------
+    model
+        A fitted model, or its ``history``: a DataFrame with the columns ``epoch``,
+        ``train_loss`` and ``val_loss``.
+    figsize
+        Width and height of the figure in inches.
+    dpi
+        Dots per inch of the figure; None is matplotlib's.
+    title
+        Title of the axes.
+    ax
+        Axes to draw in; None makes a new figure.
+    show
+        Whether to show the figure; None shows it where that is possible, unless ``save``,
+        ``return_ax`` or ``ax`` is given.
+    save
+        File to write the figure to.
+    return_ax
+        Whether to return the axes even when the figure is shown.
+
+    Returns
+    -------
+    The axes, if they were asked for or the figure was not shown; else None.
+
+    Raises
+    ------
+    TypeError
+        ``model`` is neither a fitted model nor a DataFrame.
+    KeyError
+        The history lacks a column.
+    ValueError
+        The history has no epochs.
+    """
+    history = _history(model)
+    axes = one_axes(ax, figsize=figsize, dpi=dpi, title=title)
+    epochs, train_loss, val_loss = (history[name].to_numpy(dtype=float) for name in _COLUMNS)
+    axes.plot(epochs, train_loss, label="training", color="C0")
+    if not np.isnan(val_loss).all():
+        axes.plot(epochs, val_loss, label="validation", color="C1")
+        best = int(np.nanargmin(val_loss))
+        axes.axvline(epochs[best], color="0.7", linestyle=":", zorder=0)
+        axes.plot(
+            epochs[best], val_loss[best], "o", color="C1", label=f"best epoch: {epochs[best]:g}"
+        )
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.legend(frameon=False)
+    return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
+
+
+def _history(model: STFlow | pd.DataFrame) -> pd.DataFrame:
+    history = model if isinstance(model, pd.DataFrame) else getattr(model, "history", None)
+    if not isinstance(history, pd.DataFrame):
+        raise TypeError(
+            f"Expected a fitted STFlow or its history DataFrame, not {type(model).__name__}."
+        )
+    lost = [name for name in _COLUMNS if name not in history]
+    if lost:
+        raise KeyError(
+            f"The history has no column {listing(lost)}; available: {listing(history.columns)}."
+        )
+    if history.empty:
+        raise ValueError("The history has no epochs; run `stf.tl.fit` first.")
+    return history

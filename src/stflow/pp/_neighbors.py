@@ -1,0 +1,145 @@
+"""Public verb: the graph of neighbouring spots, through squidpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata._images import spot_centres_um
+from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
+
+TIE = 1e-3
+LARGEST_RING = 12
+
+
+def neighbors(
+    data: SpatialData | AnnData,
+    *,
+    n_neighs: int = 8,
+    image_key: str | Mapping[str, str] | None = None,
+    image_mpp: float | Mapping[str, float] | None = None,
+    shapes_key: str | None = None,
+    table_key: str = _keys.TABLE,
+    inplace: bool = True,
+) -> tuple[sp.csr_matrix, sp.csr_matrix] | None:
+    """Find the nearest spots of each spot.
+
+    The rows of the table are matched to their spots by name, each region is a slide of its own,
+    and a slide of ``n_neighs`` spots or fewer gets as many neighbours as there are. Spots as far
+    as the last neighbour, to one part in a thousand, are neighbours too: on a lattice the choice
+    among them would depend on rounding.
+
+    Parameters
+    ----------
+    data
+        Spots and the table that annotates them, or a table with ``.obsm["spatial"]``.
+    n_neighs
+        Number of neighbours k of a spot.
+    image_key
+        The image whose scale gives micrometres. None: the only one.
+    image_mpp
+        Its micrometres per pixel. None: as :func:`stflow.pp.embed` finds it.
+    shapes_key
+        The spots. None: those that the table annotates.
+    table_key
+        Name of the table.
+    inplace
+        Whether to write to the table or return the two matrices.
+
+    Returns
+    -------
+    None, or connectivities and distances when not ``inplace``. Writes to the table what squidpy
+    would, replacing an earlier graph:
+
+    ``.obsp["spatial_connectivities"]``
+        1 where column j is a neighbour of row i, shape (N, N).
+    ``.obsp["spatial_distances"]``
+        Their distance in micrometres, or in units of ``.obsm["spatial"]`` (of the shapes) where
+        there is no image.
+    ``.uns["spatial_neighbors"]``
+        The two keys and the parameters.
+
+    Raises
+    ------
+    KeyError
+        The table, the shapes, or the shape of some spots is missing.
+    ValueError
+        ``n_neighs`` is no whole number above zero, or nothing tells the scale of the image.
+
+    Examples
+    --------
+    >>> import stflow as stf
+    >>> sdata = stf.datasets.synthetic()["S1"]
+    >>> stf.pp.neighbors(sdata)
+    """
+    if not isinstance(n_neighs, Integral) or n_neighs < 1:
+        raise ValueError(f"`n_neighs` must be a whole number of at least 1, not {n_neighs!r}.")
+    table = get_table(data, table_key)
+    in_um = isinstance(data, SpatialData) and len(data.images) > 0
+    graphs = []
+    for region in get_regions(table, shapes_key=shapes_key):
+        if in_um and region.name:
+            coords = spot_centres_um(
+                data, table, region, image_key=image_key, image_mpp=image_mpp
+            )
+        else:
+            coords = spot_centres(data, table, region)
+        graphs.append((region, *knn_graph(coords, int(n_neighs))))
+    connectivities, distances = (
+        _scatter([(graph[0], graph[i]) for graph in graphs], table.n_obs) for i in (1, 2)
+    )
+    if not inplace:
+        return connectivities, distances
+    table.obsp[_keys.CONNECTIVITIES] = connectivities
+    table.obsp[_keys.DISTANCES] = distances
+    table.uns[_keys.NEIGHBORS] = {
+        "connectivities_key": _keys.CONNECTIVITIES,
+        "distances_key": _keys.DISTANCES,
+        "params": {"n_neighbors": int(n_neighs), "unit": "um" if in_um else "coordinates"},
+    }
+    return None
+
+
+def knn_graph(coords: np.ndarray, n_neighs: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """Connectivities and distances of one slide, with every spot tied with the k-th.
+
+    Parameters
+    ----------
+    coords
+        Spot centres, shape (N, 2).
+    n_neighs
+        Number k of neighbours, capped at N - 1.
+    """
+    from squidpy.gr.neighbors import KNNBuilder
+
+    n_spots = len(coords)
+    k = min(n_neighs, n_spots - 1)
+    if k < 1:
+        return sp.csr_matrix((n_spots, n_spots)), sp.csr_matrix((n_spots, n_spots))
+    asked = min(k + LARGEST_RING, n_spots - 1)
+    _, distances = KNNBuilder(asked).build(coords)
+    lengths = distances.data.reshape(n_spots, asked)
+    reach = np.partition(lengths, k - 1, axis=1)[:, k - 1] * (1 + TIE)
+    rows, nearest = np.nonzero(lengths <= reach[:, None])
+    columns = distances.indices.reshape(n_spots, asked)[rows, nearest]
+    shape = (n_spots, n_spots)
+    ones = np.ones(len(rows), dtype=np.float32)
+    return (
+        sp.csr_matrix((ones, (rows, columns)), shape=shape),
+        sp.csr_matrix((lengths[rows, nearest], (rows, columns)), shape=shape),
+    )
+
+
+def _scatter(parts: list[tuple[Region, sp.csr_matrix]], n_obs: int) -> sp.csr_matrix:
+    """Put the graphs of several regions into one matrix over the rows of the table."""
+    entries = [(region.rows, graph.tocoo()) for region, graph in parts]
+    rows = np.concatenate([at[graph.row] for at, graph in entries])
+    columns = np.concatenate([at[graph.col] for at, graph in entries])
+    values = np.concatenate([graph.data for _, graph in entries])
+    return sp.csr_matrix((values, (rows, columns)), shape=(n_obs, n_obs))

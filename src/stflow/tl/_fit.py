@@ -1,0 +1,202 @@
+"""Public verb: learn from labelled slides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._device import resolve_device
+from stflow._sdata._slides import as_mapping, read_recipe, read_slides
+from stflow._sdata._recipe import require_same_recipe
+from stflow._slide import Slide
+from stflow._validation import require_positive
+from stflow.get._read import require_gene_list
+
+if TYPE_CHECKING:
+    from stflow.model._stflow import STFlow
+
+
+def fit(
+    data: SpatialData | AnnData | Mapping[str, SpatialData | AnnData],
+    genes: Sequence[str],
+    *,
+    layer: str | None = None,
+    validation: str | None = None,
+    prior: str = "zinb",
+    prior_parameters: Mapping[str, float] | None = None,
+    n_layers: int = 4,
+    n_heads: int = 4,
+    hidden: int = 128,
+    dropout: float = 0.2,
+    n_components: int = 64,
+    max_epochs: int = 100,
+    early_stopping: int = 20,
+    lr: float = 5e-4,
+    batch_size: int = 4,
+    num_workers: int = 0,
+    device: str = "auto",
+    seed: int = 0,
+    table_key: str = _keys.TABLE,
+    embedding_key: str = _keys.EMBEDDING,
+    coordinate_system: str = _keys.COORDINATE_SYSTEM,
+    show_progress_bar: bool = True,
+    trainer_kwargs: Mapping[str, Any] | None = None,
+) -> STFlow:
+    """Fit a model that predicts gene expression from image embeddings.
+
+    A frame-averaging transformer learns by flow matching to turn draws of a prior into the
+    expression of whole regions, given the embeddings and the positions of their spots. One slide
+    (or, of a single slide, the fifth of its spots at one end) is held out: it decides when to
+    stop, which weights to keep, and how much of the flow is blended with a kernel ridge
+    regression on the same features. Nothing is written to ``data``.
+
+    Parameters
+    ----------
+    data
+        One slide, or several by name; a table with several regions is several slides, called
+        ``name/region``. Each with embedding, graph and raw counts.
+    genes
+        The panel, G gene names that every slide has.
+    layer
+        Layer that holds the raw counts; None is ``.X``.
+    validation
+        Name of the slide to hold out. None: the last, or part of the only one.
+    prior
+        What the flow starts from: ``"zinb"``, ``"zero"`` or ``"gaussian"``.
+    prior_parameters
+        For ``"zinb"``: ``mu``, ``phi`` and ``pi``, mean, inverse dispersion and share of extra
+        zeros of the counts. None: 0.2, 1 and 0.5.
+    n_layers, n_heads, hidden
+        Layers, attention heads and width of the denoiser.
+    dropout
+        Share of features and hidden units dropped while training.
+    n_components
+        Principal components kept of the embedding of a spot, and of the mean embedding of its
+        neighbours.
+    max_epochs
+        Epochs at most; an epoch is one random region for each slide, or 32 if that is more.
+    early_stopping
+        Epochs without gain on the held-out spots after which to stop.
+    lr
+        Learning rate of Adam.
+    batch_size
+        Regions in a training step.
+    num_workers
+        Processes that draw regions; the result does not depend on it.
+    device
+        Where to train: ``"auto"`` (CUDA, else MPS, else CPU) or a torch device.
+    seed
+        Seed of everything that is drawn; the global random state is left as it was.
+    table_key
+        Name of the table in each slide.
+    embedding_key
+        Key of the embedding in ``.obsm``.
+    coordinate_system
+        The coordinate system in which spots are neighbours.
+    show_progress_bar
+        Whether to show progress, in epochs.
+    trainer_kwargs
+        Further arguments of ``lightning.pytorch.Trainer``, such as ``precision`` or ``devices``.
+
+    Returns
+    -------
+    The fitted model.
+
+    Raises
+    ------
+    KeyError
+        A table, embedding, graph, layer or gene is missing, or no slide is called
+        ``validation``.
+    ValueError
+        Too few spots, counts that are not raw counts, an embedding that is not finite, slides
+        with different embeddings, or an argument out of its range.
+
+    References
+    ----------
+    Huang et al., "Scalable Generation of Spatial Transcriptomics from Histology Images via
+    Whole-Slide Flow Matching", ICML 2025.
+
+    Examples
+    --------
+    >>> model = stf.tl.fit(train, genes=stf.pp.select_genes(train))  # doctest: +SKIP
+    """
+    for name, value in (
+        ("max_epochs", max_epochs),
+        ("early_stopping", early_stopping),
+        ("lr", lr),
+        ("batch_size", batch_size),
+    ):
+        require_positive(value, name=name)
+    panel = require_gene_list(genes)
+    slides, recipe = _read(
+        as_mapping(data),
+        genes=panel,
+        layer=layer,
+        table_key=table_key,
+        embedding_key=embedding_key,
+        coordinate_system=coordinate_system,
+    )
+    where = resolve_device(device)
+
+    from stflow.model._config import Config
+    from stflow.model._fitting import fit_network
+    from stflow.model._stflow import STFlow
+    from stflow.model._validation_split import split
+
+    config = Config(
+        n_layers=n_layers,
+        n_heads=n_heads,
+        hidden=hidden,
+        dropout=dropout,
+        n_components=n_components,
+        prior=prior,
+        prior_parameters=dict(prior_parameters or {}),
+    )
+    kept, held_out = split(slides, validation)
+    network, history = fit_network(
+        kept,
+        held_out,
+        config,
+        max_epochs=max_epochs,
+        early_stopping=early_stopping,
+        lr=lr,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        seed=seed,
+        device=where,
+        show_progress_bar=show_progress_bar,
+        trainer_kwargs=dict(trainer_kwargs or {}),
+    )
+    info = {
+        "seed": seed,
+        "training": [slide.name for slide in kept],
+        "validation": held_out.name if len(slides) > 1 else f"a block of {held_out.name}",
+        "versions": {name: version(name) for name in ("stflow-spatial", "torch", "lightning")},
+    }
+    return STFlow(tuple(panel), recipe, config, history, network, info)
+
+
+def _read(
+    data: Mapping[str, SpatialData | AnnData], *, table_key: str, embedding_key: str, **how: Any
+) -> tuple[list[Slide], dict[str, Any]]:
+    """Read all slides, and the recipe that their embeddings share."""
+    slides: list[Slide] = []
+    recipes = {name: read_recipe(each, table_key, embedding_key) for name, each in data.items()}
+    for name, each in data.items():
+        slides += read_slides(
+            each, name=name, table_key=table_key, embedding_key=embedding_key, **how
+        )
+    first = next(iter(recipes))
+    for name, recipe in recipes.items():
+        require_same_recipe(
+            recipe, recipes[first], what=f"slide {name!r}", other=f"slide {first!r}"
+        )
+    widths = {slide.name: slide.embedding.shape[1] for slide in slides}
+    if len(set(widths.values())) > 1:
+        raise ValueError(f"The embeddings of the slides differ in width: {widths}.")
+    return slides, recipes[first]

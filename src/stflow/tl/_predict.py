@@ -1,0 +1,149 @@
+"""Public verb: apply a fitted model to a slide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata._recipe import require_same_recipe
+from stflow._sdata._slides import read_recipe, read_slides
+from stflow._sdata._tables import get_table
+from stflow._sdata._write import replace_table, require_room, with_panel, write_predictions
+
+if TYPE_CHECKING:
+    from stflow.model._network import Prediction
+    from stflow.model._stflow import STFlow
+
+
+def predict(
+    data: SpatialData | AnnData,
+    model: STFlow,
+    *,
+    n_samples: int = 8,
+    n_steps: int = 5,
+    device: str = "auto",
+    seed: int = 0,
+    table_key: str = _keys.TABLE,
+    embedding_key: str = _keys.EMBEDDING,
+    coordinate_system: str = _keys.COORDINATE_SYSTEM,
+    key_added: str = _keys.PREDICTION,
+    overwrite: bool = False,
+    inplace: bool = True,
+) -> AnnData | None:
+    """Predict the expression of a model's panel for each spot.
+
+    Measured counts are not read, so a slide may have none.
+
+    Parameters
+    ----------
+    data
+        A slide with embedding and graph; the regions of its table are predicted one by one.
+    model
+        What :func:`stflow.tl.fit` returned.
+    n_samples
+        Draws of the flow; the prediction is their mean. With 2 or more there is a standard
+        deviation.
+    n_steps
+        Evaluations of the denoiser for each draw.
+    device
+        Where to compute: ``"auto"`` (CUDA, else MPS, else CPU) or a torch device.
+    seed
+        Seed of the draws.
+    table_key
+        Name of the table.
+    embedding_key
+        Key of the embedding in ``.obsm``.
+    coordinate_system
+        The coordinate system in which spots are neighbours.
+    key_added
+        Name of the prediction.
+    overwrite
+        Whether to replace a prediction of that name.
+    inplace
+        Whether to write to the table or return a copy of it with the prediction.
+
+    Returns
+    -------
+    None, or the copy of the table when not ``inplace``. Writes to the table:
+
+    ``.obsm[key_added]``
+        DataFrame of spots x panel, the mean prediction in log1p counts.
+    ``.layers[key_added]``
+        The same beside the measured genes, NaN outside the panel; left out, with a warning,
+        above 2 GiB.
+    ``.obsm[key_added + "_sd"]``, ``.layers[key_added + "_sd"]``
+        Its standard deviation: that of the samples, and what they lacked on the held-out spots
+        of the fit.
+    ``.obsm["X_" + key_added]``
+        Latent state of each spot, shape (N, hidden).
+    ``.var[key_added]``
+        Whether a gene is in the panel.
+    ``.uns[key_added]``
+        Model, encoder, units, seed, versions and genes.
+
+    A table without genes gets the panel as its ``var``, and no ``X``.
+
+    Raises
+    ------
+    KeyError
+        The table, embedding, graph or some spots are missing.
+    ValueError
+        The embedding is not finite or not made as the model's, something is there by that name,
+        or an argument is out of its range.
+
+    Examples
+    --------
+    >>> stf.tl.predict(test, model)  # doctest: +SKIP
+    """
+    table = get_table(data, table_key)
+    require_room(table, key_added, overwrite=overwrite)
+    if table.n_vars == 0 and isinstance(data, AnnData) and inplace:
+        raise ValueError("A table without genes cannot get some in place; pass `inplace=False`.")
+    slides = read_slides(
+        data,
+        name="the slide",
+        table_key=table_key,
+        embedding_key=embedding_key,
+        coordinate_system=coordinate_system,
+    )
+    recipe = read_recipe(data, table_key, embedding_key)
+    require_same_recipe(recipe, model.encoder, what="this slide", other="the model")
+    found = [
+        model.predict(slide, n_samples=n_samples, n_steps=n_steps, device=device, seed=seed)
+        for slide in slides
+    ]
+    rows = np.concatenate([slide.rows for slide in slides])
+    info = _info(model, n_samples=n_samples, n_steps=n_steps, seed=seed)
+    target = with_panel(table, model.genes) if table.n_vars == 0 else table
+    target = target if inplace else target.copy()
+    write_predictions(target, key_added, model.genes, info=info, **_in_order(found, rows))
+    if not inplace:
+        return target
+    if target is not table and isinstance(data, SpatialData):
+        replace_table(data, table_key, target)
+    return None
+
+
+def _in_order(predictions: list[Prediction], rows: np.ndarray) -> dict[str, Any]:
+    """Join the predictions of all slides in the order of the table's rows."""
+    order = np.argsort(rows)
+    parts = {name: [getattr(p, name) for p in predictions] for name in ("mean", "sd", "latent")}
+    return {
+        name: None if part[0] is None else np.concatenate(part)[order]
+        for name, part in parts.items()
+    }
+
+
+def _info(model: STFlow, **how: int) -> dict[str, Any]:
+    return {
+        "model": repr(model),
+        "encoder": dict(model.encoder),
+        "units": "log1p counts",
+        "genes": np.array(model.genes, dtype=str),
+        "versions": dict(model.info["versions"]),
+        **how,
+    }

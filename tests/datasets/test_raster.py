@@ -1,0 +1,125 @@
+"""A JPEG is decoded when it is read, once for all blocks and levels, and exactly."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+from PIL import Image
+
+from stflow.datasets import _raster
+from stflow.datasets._raster import count_halvings, read_jpeg
+
+
+def save(path: Path, *, seed: int = 0, size: tuple[int, int] = (213, 311)) -> np.ndarray:
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path, "JPEG")
+    with Image.open(path) as image:
+        return np.moveaxis(np.asarray(image), -1, 0)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each image that was decoded."""
+    heights: list[int] = []
+    to_array = _raster._to_array
+
+    def count(image: Image.Image) -> np.ndarray:
+        heights.append(image.height)
+        return to_array(image)
+
+    monkeypatch.setattr(_raster, "_to_array", count)
+    _raster._decode.cache_clear()
+    return heights
+
+
+def test_lazy_and_decoded_once(tmp_path: Path, decoded: list[int], monkeypatch) -> None:
+    monkeypatch.setattr(_raster, "CHUNK", 64)
+    expected = save(tmp_path / "a.jpg")
+    levels = read_jpeg(tmp_path / "a.jpg")
+    assert levels[0].numblocks == (1, 4, 5)
+    assert {(level.ndim, level.dtype) for level in levels} == {(3, np.dtype("uint8"))}
+    assert not decoded
+    with dask.config.set(scheduler="threads", num_workers=8):
+        np.testing.assert_array_equal(levels[0].compute(), expected)
+        dask.compute(*levels)
+    assert decoded == [213]
+
+
+def test_another_image_takes_its_place(tmp_path: Path, decoded: list[int]) -> None:
+    first, second = (
+        save(tmp_path / name, seed=seed, size=(50 + seed, 60))
+        for seed, name in enumerate(("a.jpg", "b.jpg"))
+    )
+    a, b = (read_jpeg(tmp_path / name)[0] for name in ("a.jpg", "b.jpg"))
+    for _ in range(2):
+        np.testing.assert_array_equal(a.compute(), first)
+        np.testing.assert_array_equal(b.compute(), second)
+    assert decoded == [50, 51, 50, 51]
+    assert _raster._decode.cache_info().currsize == 1
+
+
+def test_file_replaced(tmp_path: Path) -> None:
+    save(tmp_path / "a.jpg")
+    read_jpeg(tmp_path / "a.jpg")[0].compute()
+    (tmp_path / "a.jpg").unlink()
+    expected = save(tmp_path / "a.jpg", seed=1)
+    np.testing.assert_array_equal(read_jpeg(tmp_path / "a.jpg")[0].compute(), expected)
+
+
+def test_halvings_are_means_of_four(tmp_path: Path) -> None:
+    save(tmp_path / "a.jpg")
+    read = read_jpeg(tmp_path / "a.jpg")
+    assert [level.shape for level in read] == [
+        (3, 213, 311),
+        (3, 106, 155),
+        (3, 53, 77),
+        (3, 26, 38),
+    ]
+    for finer, coarser in itertools.pairwise(read):
+        fine = finer.compute().astype(float)
+        even = fine[:, : fine.shape[1] // 2 * 2, : fine.shape[2] // 2 * 2]
+        blocks = even.reshape(3, even.shape[1] // 2, 2, even.shape[2] // 2, 2)
+        assert np.abs(blocks.mean(axis=(2, 4)) - coarser.compute()).max() <= 0.5
+
+
+def test_window(tmp_path: Path) -> None:
+    expected = save(tmp_path / "a.jpg")
+    window = read_jpeg(tmp_path / "a.jpg")[0][1:, 100:140, 7:9].compute()
+    np.testing.assert_array_equal(window, expected[1:, 100:140, 7:9])
+
+
+def test_survives_pickling(tmp_path: Path) -> None:
+    expected = save(tmp_path / "a.jpg")
+    array = pickle.loads(pickle.dumps(read_jpeg(tmp_path / "a.jpg")[0]))  # noqa: S301
+    np.testing.assert_array_equal(array.compute(), expected)
+
+
+def test_large_images_need_no_global_limit(tmp_path: Path, monkeypatch) -> None:
+    expected = save(tmp_path / "a.jpg")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", expected.shape[2] * 213 // 3)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / "a.jpg")
+    monkeypatch.setattr(_raster, "_STRIP", 32)
+    _raster._decode.cache_clear()
+    np.testing.assert_array_equal(read_jpeg(tmp_path / "a.jpg")[0].compute(), expected)
+
+
+def test_damage_after_opening(tmp_path: Path) -> None:
+    save(tmp_path / "a.jpg")
+    array = read_jpeg(tmp_path / "a.jpg")[0]
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"a\.jpg does not decode"):
+        array.compute()
+
+
+@pytest.mark.parametrize(
+    ("size", "halvings"), [((1, 9), 0), ((2, 9), 1), ((7, 9), 2), ((8, 9), 3), ((9000, 99), 3)]
+)
+def test_count_halvings(size: tuple[int, int], halvings: int) -> None:
+    assert count_halvings(*size) == halvings

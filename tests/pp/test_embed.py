@@ -1,0 +1,463 @@
+"""Embedding of spots: known answers of a colour encoder, the recipe, every refusal."""
+
+from __future__ import annotations
+
+import copy
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from anndata import AnnData
+from PIL import Image
+from spatialdata import SpatialData, read_zarr
+from spatialdata.models import Image2DModel, ShapesModel, TableModel
+from spatialdata.transformations import Identity, Scale, Sequence, Translation
+from torch import nn
+
+import stflow as stf
+from stflow._sdata._images import spots_on_image
+from stflow._sdata._tables import get_regions
+from stflow.pp import embed
+
+WIDTH, HEIGHT = 320, 240
+
+
+def tissue(seed=0, width=WIDTH, height=HEIGHT) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    waves = np.stack([np.sin(x / 17), np.cos(y / 13), np.sin((x + y) / 19)]) * 70 + 128
+    noise = np.random.default_rng(seed).normal(0, 20, waves.shape)
+    return np.clip(waves + noise, 0, 255).astype(np.uint8)
+
+
+def shapes(points, prefix="s", to_global=None):
+    names = pd.Index([f"{prefix}{i}" for i in range(len(points))])
+    transformations = {"global": to_global or Identity()}
+    points = np.asarray(points, dtype=float)
+    return ShapesModel.parse(
+        points, geometry=0, radius=9, index=names, transformations=transformations
+    )
+
+
+def slide(regions: dict, images: dict, mpp: float | None = 0.5) -> SpatialData:
+    """Shapes by region, one table over all of them."""
+    labels = [name for name, spots in regions.items() for _ in range(len(spots))]
+    names = [index for spots in regions.values() for index in spots.index]
+    obs = pd.DataFrame({"region": pd.Categorical(labels), "spot_id": names})
+    obs.index = [f"row{i}" for i in range(len(obs))]
+    table = AnnData(np.zeros((len(obs), 2), np.float32), obs=obs)
+    table = TableModel.parse(
+        table, region=list(regions), region_key="region", instance_key="spot_id"
+    )
+    attrs = {} if mpp is None else {"slide_properties": {"mpp": mpp}}
+    return SpatialData(images=images, shapes=regions, tables={"table": table}, attrs=attrs)
+
+
+def he(data=None, **kwargs):
+    data = tissue() if data is None else data
+    return Image2DModel.parse(data, dims="cyx", c_coords=list("rgb"), **kwargs)
+
+
+@pytest.fixture
+def points(rng) -> np.ndarray:
+    return rng.uniform((0, 0), (WIDTH, HEIGHT), (12, 2))
+
+
+@pytest.fixture
+def sdata(points) -> SpatialData:
+    return slide({"spots": shapes(points)}, {"he": he()})
+
+
+@pytest.fixture
+def run(colour_encoder):
+    """The call under test with a cheap encoder and small tiles, quiet."""
+
+    def call(sdata, **kwargs):
+        given = {"encoder": colour_encoder, "tile_px": 16, "show_progress_bar": False} | kwargs
+        return embed(sdata, **given)
+
+    return call
+
+
+def naive(data, points, size_px, tile_px=16) -> np.ndarray:
+    """Means and deviations of tiles cropped from the image padded with white."""
+    padded = np.pad(data, ((0, 0), (99, 99), (99, 99)), constant_values=255)
+    rows = []
+    for left, top in np.floor(points).astype(int):
+        window = padded[:, max(top, 0) : top + 198, max(left, 0) : left + 198]
+        image = Image.fromarray(np.ascontiguousarray(np.moveaxis(window, 0, -1)))
+        x, y = points[len(rows)] + 99 - np.maximum((left, top), 0)
+        box = (x - size_px / 2, y - size_px / 2, x + size_px / 2, y + size_px / 2)
+        tile = np.asarray(image.resize((tile_px, tile_px), Image.Resampling.BICUBIC, box)) / 255
+        rows.append([*tile.mean((0, 1)), *tile.std((0, 1), ddof=1)])
+    return np.array(rows)
+
+
+def state(sdata) -> dict:
+    table = sdata.tables["table"]
+    kept = {name: getattr(table, name) for name in ("obs", "var", "X", "uns", "obsm", "layers")}
+    return copy.deepcopy({**kept, "attrs": sdata.attrs, "radius": sdata.shapes["spots"].radius})
+
+
+def assert_same(before, after) -> None:
+    assert before.keys() == after.keys()
+    assert list(before["obsm"]) == list(after["obsm"])
+    for key in before["obsm"]:
+        np.testing.assert_array_equal(before["obsm"][key], after["obsm"][key])
+    assert str(before["uns"]) == str(after["uns"])
+    assert before["obs"].equals(after["obs"])
+    assert before["var"].equals(after["var"])
+    assert before["attrs"] == after["attrs"]
+    assert before["radius"].equals(after["radius"])
+
+
+# what is written
+
+
+def test_known_colours_of_the_tile_around_each_spot(sdata, points, run):
+    before = state(sdata)
+    assert run(sdata, mpp=1.0) is None
+    vectors = sdata.tables["table"].obsm["X_embedding"]
+    assert vectors.dtype == np.float32
+    expected = naive(tissue(), points, 16 * 1.0 / 0.5)
+    np.testing.assert_allclose(vectors, expected, atol=1 / 255)
+    control = naive(tissue(), points + 4, 32)
+    assert np.abs(control - expected).max() > 5 / 255
+    del sdata.tables["table"].obsm["X_embedding"], sdata.tables["table"].uns["X_embedding"]
+    assert_same(before, state(sdata))
+
+
+def test_recipe(sdata, colour_encoder, run):
+    run(sdata, mpp=[1.0, 2.0], dihedral=True, key_added="mine")
+    recipe = sdata.tables["table"].uns["mine"]
+    assert recipe.pop("versions").keys() == {"timm", "torch"}
+    name = recipe["encoder"]
+    assert name.endswith("colour_encoder.<locals>.encode")
+    assert recipe == {
+        "encoder": name,
+        "weights_sha256": name,
+        "pooling": "final",
+        "mean": [0, 0, 0],
+        "std": [1, 1, 1],
+        "transform": "normalise",
+        "dihedral": True,
+        "tile_px": 16,
+        "mpp": [1.0, 2.0],
+        "width": 12,
+        "image_mpp": {"spots": 0.5},
+    }
+
+
+def test_several_scales_are_joined_in_order(sdata, run):
+    run(sdata, mpp=(2.0, 0.5))
+    both = sdata.tables["table"].obsm["X_embedding"]
+    assert both.shape == (12, 12)
+    np.testing.assert_array_equal(both[:, :6], run(sdata, mpp=2.0, inplace=False))
+    np.testing.assert_array_equal(both[:, 6:], run(sdata, mpp=0.5, inplace=False))
+    assert np.abs(both[:, :6] - both[:, 6:]).max() > 0.01
+
+
+def test_not_in_place_returns_the_embedding_and_writes_nothing(sdata, run):
+    before = state(sdata)
+    vectors = run(sdata, inplace=False)
+    assert_same(before, state(sdata))
+    run(sdata)
+    np.testing.assert_array_equal(vectors, sdata.tables["table"].obsm["X_embedding"])
+    assert run(sdata, inplace=False) is not None
+
+
+PLACINGS = {
+    "shift": (Translation([30, -20], ("x", "y")), Identity(), lambda p: p - [30, -20]),
+    "scale": (Scale([0.1, 0.1], ("x", "y")), Identity(), lambda p: p * 10),
+    "shrunk image": (Identity(), Scale([4, 4], ("x", "y")), lambda p: p * 4),
+    "mirrored image": (
+        Identity(),
+        Sequence([Scale([-1], ("x",)), Translation([WIDTH], ("x",))]),
+        lambda p: [WIDTH, 0] + p * [-1, 1],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLACINGS)
+@pytest.mark.parametrize("factors", [None, [2, 2]])
+def test_same_tiles_wherever_spots_and_image_lie(name, factors, points, run):
+    to_spots, to_image, move = PLACINGS[name]
+    plain = slide({"spots": shapes(points)}, {"he": he(scale_factors=factors)})
+    image = he(scale_factors=factors, transformations={"global": to_image})
+    moved = slide({"spots": shapes(move(points), to_global=to_spots)}, {"he": image})
+    expected = run(plain, mpp=(0.7, 2.0), inplace=False)
+    np.testing.assert_allclose(run(moved, mpp=(0.7, 2.0), inplace=False), expected, atol=1e-5)
+
+
+def test_a_mirrored_slide_gives_the_same_colours(points, run):
+    plain = slide({"spots": shapes(points)}, {"he": he()})
+    mirrored = slide(
+        {"spots": shapes([WIDTH, 0] + points * [-1, 1])}, {"he": he(tissue()[:, :, ::-1].copy())}
+    )
+    expected = run(plain, inplace=False)
+    np.testing.assert_allclose(run(mirrored, inplace=False), expected, atol=1 / 255)
+
+
+@pytest.mark.parametrize("chunks", [(3, 240, 320), (1, 50, 33), (3, 7, 320)])
+def test_same_embedding_for_any_chunking_and_batch(sdata, points, chunks, run):
+    image = he(da.from_array(tissue(), chunks=chunks))
+    other = slide({"spots": shapes(points)}, {"he": image})
+    expected = run(sdata, inplace=False)
+    np.testing.assert_allclose(run(other, inplace=False, batch_size=5), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("factors", [None, [2, 2]])
+def test_same_embedding_after_writing_and_reading(points, factors, run, tmp_path):
+    sdata = slide({"spots": shapes(points)}, {"he": he(scale_factors=factors)})
+    run(sdata, mpp=(0.5, 1.0, 2.0))
+    sdata.write(tmp_path / "x.zarr")
+    again = read_zarr(tmp_path / "x.zarr")
+    vectors = run(again, mpp=(0.5, 1.0, 2.0), inplace=False)
+    np.testing.assert_array_equal(vectors, again.tables["table"].obsm["X_embedding"])
+    recipe = again.tables["table"].uns["X_embedding"]
+    assert list(recipe["mpp"]) == [0.5, 1.0, 2.0]
+    assert recipe["image_mpp"] == {"spots": 0.5}
+
+
+def test_rows_of_a_shuffled_table_keep_their_spots(sdata, run, rng):
+    expected = run(sdata, inplace=False)
+    order = rng.permutation(12)
+    sdata.tables["table"] = sdata.tables["table"][order].copy()
+    np.testing.assert_allclose(run(sdata, inplace=False), expected[order], atol=1e-6)
+
+
+def two_slides(points) -> SpatialData:
+    regions = {"left": shapes(points[:5], "a"), "right": shapes(points[5:], "b")}
+    images = {"he1": he(), "he2": he(255 - tissue())}
+    both = slide(regions, images)
+    order = np.random.default_rng(1).permutation(len(points))
+    both.tables["table"] = both.tables["table"][order].copy()
+    return both
+
+
+def test_several_regions_each_on_its_own_image(points, run):
+    both = two_slides(points)
+    run(both, image_key={"left": "he1", "right": "he2"}, image_mpp={"left": 0.5, "right": 1.0})
+    table = both.tables["table"]
+    for region, image, size in (("left", tissue(), 16), ("right", 255 - tissue(), 8)):
+        rows = (table.obs["region"] == region).to_numpy()
+        where = both.shapes[region].loc[table.obs["spot_id"][rows]].geometry
+        expected = naive(image, np.column_stack([where.x, where.y]), size)
+        np.testing.assert_allclose(table.obsm["X_embedding"][rows], expected, atol=1 / 255)
+    assert table.uns["X_embedding"]["image_mpp"] == {"left": 0.5, "right": 1.0}
+
+
+def test_the_default_encoder(sdata):
+    embed(sdata, tile_px=32, show_progress_bar=False)
+    table = sdata.tables["table"]
+    assert table.obsm["X_embedding"].shape == (12, 1536)
+    assert table.uns["X_embedding"]["encoder"] == "efficientnet_lite0"
+    assert len(table.uns["X_embedding"]["weights_sha256"]) == 64
+    final = embed(sdata, tile_px=32, pooling="final", show_progress_bar=False, inplace=False)
+    assert final.shape == (12, 1280)
+
+
+def test_dihedral_does_not_see_how_the_slide_lay(points):
+    mirrored = slide(
+        {"spots": shapes([WIDTH, 0] + points * [-1, 1])}, {"he": he(tissue()[:, :, ::-1].copy())}
+    )
+    plain = slide({"spots": shapes(points)}, {"he": he()})
+
+    def both(**kwargs) -> list[np.ndarray]:
+        given = {"tile_px": 32, "image_mpp": 0.5, "show_progress_bar": False, "inplace": False}
+        return [embed(s, **given, **kwargs) for s in (plain, mirrored)]
+
+    first, second = both(dihedral=True)
+    change = np.abs(first - second).max()
+    assert change < 0.05
+    first, second = both()
+    assert np.abs(first - second).max() > 10 * change
+
+
+def test_progress_in_tiles(sdata, run, capsys):
+    run(sdata, mpp=(0.5, 1.0), show_progress_bar=True)
+    shown = capsys.readouterr()
+    assert "24/24" in shown.err
+    assert "tile/s" in shown.err
+    assert shown.out == ""
+    run(sdata, overwrite=True)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_real_tissue(data_dir, run):
+    sdata = stf.datasets.her2st("C5", root=data_dir / "her2st")
+    sdata.tables["table"] = sdata.tables["table"][::12].copy()
+    run(sdata, mpp=(0.5, 1.0))
+    vectors = sdata.tables["table"].obsm["X_embedding"]
+    points = sdata.tables["table"].obsm["spatial"]
+    mpp = sdata.attrs["slide_properties"]["mpp"]
+    data = np.asarray(sdata.images["he"]["scale0"]["image"].data)
+    for i, scale in enumerate((0.5, 1.0)):
+        expected = naive(data, points, 16 * scale / mpp)
+        np.testing.assert_allclose(vectors[:, 6 * i : 6 * i + 6], expected, atol=1 / 255)
+    assert vectors[:, 3:6].mean() > 5 / 255
+
+
+@pytest.mark.parametrize("section", ["C2", "C3", "C4", "C5"])
+def test_the_pitch_of_real_spots_tells_the_scale(data_dir, section):
+    sdata = stf.datasets.her2st(section, root=data_dir / "her2st")
+    recorded = sdata.attrs["slide_properties"].pop("mpp")
+    table = sdata.tables["table"]
+    assert spots_on_image(sdata, table, get_regions(table)[0]).mpp == pytest.approx(
+        recorded, rel=0.02
+    )
+
+
+# what is refused, and leaves everything as it was
+
+
+class Never(nn.Module):
+    """An encoder that must not be asked."""
+
+    def forward(self, tiles):
+        raise AssertionError("encoded before the arguments were checked")
+
+
+REFUSED = [
+    ({"table_key": "nope"}, KeyError, "No table 'nope'; available: 'table'"),
+    ({"image_key": "nope"}, KeyError, "No image 'nope'; available: 'he'"),
+    ({"shapes_key": "nope"}, KeyError, "No annotated element 'nope'; available: 'spots'"),
+    ({"mpp": 0.0}, ValueError, "`mpp` must be a positive number"),
+    ({"mpp": (0.5, -1)}, ValueError, "`mpp` must be a positive number, not -1.0"),
+    ({"mpp": ()}, ValueError, "`mpp` is empty"),
+    ({"tile_px": 0}, ValueError, "`tile_px` must be a whole number of at least 1, not 0"),
+    ({"tile_px": 22.4}, ValueError, "`tile_px` must be a whole number"),
+    ({"batch_size": 0}, ValueError, "`batch_size` must be a whole number"),
+    ({"image_mpp": -1}, ValueError, "`image_mpp` must be a positive number"),
+    ({"mpp": 400.0}, ValueError, "spans 12800 pixels"),
+    ({"device": "quantum"}, ValueError, "`device` is 'quantum'; available: 'auto', "),
+    ({"encoder": "resnet5"}, ValueError, "Unknown encoder 'resnet5'; close: "),
+    ({"encoder": 3}, TypeError, "not int"),
+    ({"pooling": "stages"}, ValueError, "for encoders named by a string"),
+    ({"key_added": "taken"}, ValueError, "Table 'table' already holds 'taken'.*`overwrite=True`"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), REFUSED)
+def test_bad_arguments_are_refused_before_any_work(sdata, arguments, error, message, run):
+    sdata.tables["table"].obsm["taken"] = np.zeros((12, 1))
+    before = state(sdata)
+    with pytest.raises(error, match=message):
+        run(sdata, **({"encoder": Never()} | arguments))
+    assert_same(before, state(sdata))
+
+
+def test_a_taken_key_is_replaced_when_told(sdata, run):
+    run(sdata, mpp=2.0)
+    with pytest.raises(ValueError, match="already holds 'X_embedding'"):
+        run(sdata)
+    run(sdata, overwrite=True)
+    table = sdata.tables["table"]
+    np.testing.assert_array_equal(table.obsm["X_embedding"], run(sdata, inplace=False))
+    assert table.uns["X_embedding"]["mpp"] == [0.5]
+
+
+def test_a_recipe_alone_is_a_taken_key_too(sdata, run):
+    sdata.tables["table"].uns["X_embedding"] = {"mine": 1}
+    with pytest.raises(ValueError, match="already holds 'X_embedding'"):
+        run(sdata)
+
+
+def test_a_table_is_not_enough(sdata, run):
+    with pytest.raises(TypeError, match="Expected SpatialData, not AnnData"):
+        run(sdata.tables["table"])
+
+
+def test_no_image_and_several_images(points, run):
+    with pytest.raises(KeyError, match="Pass `image_key=`, one of the images: none"):
+        run(slide({"spots": shapes(points)}, {}))
+    with pytest.raises(KeyError, match="one of the images: 'he1', 'he2'"):
+        run(two_slides(points))
+
+
+def test_nothing_tells_the_scale(points, run):
+    with pytest.raises(ValueError, match="Pass `image_mpp=`"):
+        run(slide({"spots": shapes(points)}, {"he": he()}, mpp=None))
+
+
+def test_spots_missing_from_the_shapes(sdata, run):
+    sdata.shapes["spots"] = sdata.shapes["spots"].drop(index=["s3", "s7"])
+    with pytest.raises(KeyError, match=r"2 rows of the table have no spot .*: 's3', 's7'"):
+        run(sdata)
+
+
+def test_zero_spots(sdata, run):
+    sdata.tables["table"] = AnnData(np.zeros((0, 2), np.float32))
+    with pytest.raises(ValueError, match="Table 'table' has no spots"):
+        run(sdata)
+
+
+def test_one_region_of_several(points, run):
+    with pytest.raises(ValueError, match="other shapes beside 'left'; leave out `shapes_key=`"):
+        run(two_slides(points), shapes_key="left", image_key="he1")
+
+
+def test_spots_outside_the_image_are_counted_and_named(points, run):
+    points[2] = [-8.1, 50]
+    points[9] = [50, HEIGHT + 900]
+    points[4] = [-7.9, 50]
+    sdata = slide({"spots": shapes(points)}, {"he": he()})
+    before = state(sdata)
+    message = "2 of 12 spots of 'spots' lie outside image 'he', .*: 's2', 's9'"
+    with pytest.raises(ValueError, match=message):
+        run(sdata, encoder=Never())
+    assert_same(before, state(sdata))
+
+
+def test_an_image_of_another_kind(points, run):
+    grey = Image2DModel.parse(tissue()[:1], dims="cyx")
+    with pytest.raises(ValueError, match=r"Image 'he' has shape \(1, 240, 320\)"):
+        run(slide({"spots": shapes(points)}, {"he": grey}))
+
+
+def test_a_corrupt_image_is_named_and_leaves_nothing_behind(points, run):
+    def broken(block, block_info=None):
+        if block_info and block_info[0]["chunk-location"][1] == 1:
+            raise RuntimeError("bad bytes")
+        return block
+
+    data = da.from_array(tissue(), chunks=(3, 120, 320)).map_blocks(broken, dtype=np.uint8)
+    sdata = slide({"spots": shapes(points)}, {"he": he(data)})
+    before = state(sdata)
+    with pytest.raises(OSError, match="Image 'he' could not be read: bad bytes"):
+        run(sdata)
+    assert_same(before, state(sdata))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_encoder_that_gives_no_numbers(sdata, bad, run):
+    def encode(tiles: torch.Tensor) -> torch.Tensor:
+        vectors = tiles.mean((-2, -1))
+        vectors[-1, 0] = bad
+        return vectors
+
+    before = state(sdata)
+    with pytest.raises(ValueError, match=r"embedding by encoder .*encode' holds 1 values that are"):
+        run(sdata, encoder=encode)
+    assert_same(before, state(sdata))
+
+
+def test_an_encoder_that_fails_is_not_taken_for_a_corrupt_image(sdata, run):
+    calls = []
+
+    def encode(tiles: torch.Tensor) -> torch.Tensor:
+        calls.append(len(tiles))
+        if len(calls) > 1:
+            raise RuntimeError("out of memory")
+        return tiles.mean((-2, -1))
+
+    before = state(sdata)
+    with pytest.raises(RuntimeError, match=r"^out of memory$"):
+        run(sdata, encoder=encode)
+    assert_same(before, state(sdata))
+
+
+def test_an_encoder_that_does_not_fit_the_tiles(sdata, run):
+    with pytest.raises(ValueError, match="does not encode tiles of 16 px"):
+        run(sdata, encoder=nn.Sequential(nn.Flatten(), nn.Linear(5, 2)))
