@@ -285,6 +285,7 @@ def test_progress_in_tiles(sdata, run, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_real_tissue(data_dir, run):
     sdata = stf.datasets.her2st("C5", root=data_dir / "her2st")
     sdata.tables["table"] = sdata.tables["table"][::12].copy()

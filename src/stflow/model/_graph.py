@@ -39,10 +39,10 @@ class SpotGraph:
 
 def neighbour_distance(coords: np.ndarray, graph: sp.csr_matrix) -> float:
     """Median distance from a spot to its nearest neighbour, 1 when nobody has one."""
-    edges = graph.tocoo()
-    length = np.linalg.norm(coords[edges.col] - coords[edges.row], axis=1)
+    target, source = _edges(graph)
+    length = np.linalg.norm(coords[source] - coords[target], axis=1)
     nearest = np.full(coords.shape[0], np.inf)
-    np.minimum.at(nearest, edges.row, length)
+    np.minimum.at(nearest, target, length)
     nearest = nearest[np.isfinite(nearest) & (nearest > 0)]
     return float(np.median(nearest)) if nearest.size else 1.0
 
@@ -59,11 +59,7 @@ def spot_graph(coords: np.ndarray, graph: sp.csr_matrix, unit: float) -> SpotGra
     unit
         Neighbour distance in the units of ``coords``.
     """
-    edges = sp.csr_matrix(graph).tocoo()
-    off_diagonal = edges.row != edges.col
-    target, source = edges.row[off_diagonal], edges.col[off_diagonal]
-    order = np.argsort(target, kind="stable")
-    target, source = target[order], source[order]
+    target, source = _edges(graph)
     directions = (coords[source] - coords[target]) / unit
     along = on_principal_axes(directions, target, coords.shape[0])
     geometry = np.column_stack([along, np.linalg.norm(directions, axis=1)])
@@ -73,6 +69,13 @@ def spot_graph(coords: np.ndarray, graph: sp.csr_matrix, unit: float) -> SpotGra
         torch.from_numpy(geometry.astype(np.float32)),
         coords.shape[0],
     )
+
+
+def _edges(graph: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Each spot and its neighbours, sorted by the spot, without a spot as its own neighbour."""
+    edges = sp.csr_matrix(graph).tocoo()
+    others = edges.row != edges.col
+    return edges.row[others], edges.col[others]
 
 
 def on_principal_axes(directions: np.ndarray, target: np.ndarray, n_spots: int) -> np.ndarray:

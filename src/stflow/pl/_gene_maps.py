@@ -13,6 +13,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._tables import get_table
+from stflow._validation import require_positive
 from stflow.get._read import (
     has_counts,
     read_log_counts,
@@ -61,8 +62,9 @@ def gene_maps(
     """Draw the measured expression of genes beside the predicted one, on the H&E.
 
     Each gene has one colour scale for both maps, and its Pearson correlation over the spots in
-    the title. Where none of the genes was measured, only predictions are drawn. The image is read
-    at a coarse level; ``sdata`` is left as it is.
+    the title. Where none of the genes was measured, only predictions are drawn. Spots are
+    drawn to scale, or enlarged, at most until they touch, where they would be too small to see.
+    The image is read at a coarse level; ``sdata`` is left as it is.
 
     Parameters
     ----------
@@ -122,8 +124,8 @@ def gene_maps(
         The table, prediction, layer, image, spots, coordinate system or predicted genes are
         missing, or there are several images or spots to choose from.
     ValueError
-        The spots do not lie on the image, the counts are not raw counts, or ``ax`` holds another
-        number of axes than there are maps.
+        The spots do not lie on the image, the counts are not raw counts, ``vmin`` is not below
+        ``vmax``, or ``ax`` holds another number of axes than there are maps.
 
     Examples
     --------
@@ -131,6 +133,7 @@ def gene_maps(
     """
     table = get_table(sdata, table_key)
     names = require_gene_list(genes)
+    require_positive(ncols or 1, name="ncols")
     where = f"table {table_key!r}"
     frame = read_prediction(table, key, where=where)
     require_genes(names, frame.columns, what=f"the predicted genes of {where}")
@@ -163,6 +166,8 @@ def _limits(
     """Return one colour scale a gene, common to all of its maps."""
     from matplotlib.colors import Normalize
 
+    if vmin is not None and vmax is not None and vmin >= vmax:
+        raise ValueError(f"`vmin` must be below `vmax`, not {vmin} and {vmax}.")
     low = np.nanmin(values, axis=(0, 1))
     high = np.nanmax(values, axis=(0, 1))
     low = low if vmin is None else np.full_like(low, vmin)
@@ -258,7 +263,13 @@ def _draw_map(
     maps = sdata.pl.render_images(_keys.IMAGE, alpha=0.6)
     if not np.isnan(values).any():
         maps = maps.pl.render_shapes(
-            _keys.SPOTS, color=column, table_name=_keys.TABLE, cmap=cmap, norm=norm, colorbar=False
+            _keys.SPOTS,
+            color=column,
+            table_name=_keys.TABLE,
+            cmap=cmap,
+            norm=norm,
+            scale=scene.spot_scale,
+            colorbar=False,
         )
     maps.pl.show(coordinate_systems=_keys.COORDINATE_SYSTEM, ax=ax, show=False)
     x0, y0, x1, y1 = scene.window

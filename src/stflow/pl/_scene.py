@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from geopandas import GeoDataFrame
-from spatialdata import SpatialData, bounding_box_query, get_extent
+from scipy.spatial import KDTree
+from spatialdata import SpatialData, bounding_box_query, get_extent, transform
 from spatialdata.models import Image2DModel, ShapesModel, TableModel
 from spatialdata.transformations import (
     BaseTransformation,
@@ -27,6 +28,7 @@ from stflow._validation import listing, require_key
 
 _AXES = ("x", "y")
 _MARGIN = 0.03
+_LEAST_SPOT = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +47,8 @@ class Scene:
         Least x, least y, greatest x, greatest y of what to show.
     um_per_unit
         Micrometres in one unit of the coordinate system, or None when unknown.
+    spot_scale
+        Factor by which to enlarge the spots so that they can be seen.
     """
 
     image: DataArray
@@ -52,6 +56,7 @@ class Scene:
     rows: np.ndarray
     window: tuple[float, float, float, float]
     um_per_unit: float | None
+    spot_scale: float
 
     def with_values(self, values: pd.DataFrame) -> SpatialData:
         """Return a temporary SpatialData whose table holds the columns of ``values``."""
@@ -109,6 +114,7 @@ def read_scene(
         rows=region.rows,
         window=(*low, *high),
         um_per_unit=mpp and mpp / math.sqrt(abs(np.linalg.det(affine[:2, :2]))),
+        spot_scale=_spot_scale(placed, _LEAST_SPOT * float((high - low).max())),
     )
 
 
@@ -137,6 +143,17 @@ def _spots(sdata: SpatialData, region: Region) -> GeoDataFrame:
             f"{listing(region.instances[at < 0], limit=3)}."
         )
     return spots.iloc[at].copy()
+
+
+def _spot_scale(spots: GeoDataFrame, least: float) -> float:
+    """Enlarge spots to ``least`` units across, but at most until they touch, and never shrink."""
+    shown = transform(spots, to_coordinate_system=_keys.COORDINATE_SYSTEM)
+    area = math.pi * shown["radius"] ** 2 if "radius" in shown else shown.geometry.area
+    across = 2.0 * math.sqrt(float(area.median()) / math.pi)
+    centres = shown.geometry.centroid
+    points = np.column_stack([centres.x, centres.y])
+    apart = KDTree(points).query(points, k=2)[0][:, 1]
+    return max(1.0, min(least, float(np.median(apart))) / across)
 
 
 def _place(

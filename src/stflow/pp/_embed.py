@@ -126,7 +126,7 @@ def embed(
     Examples
     --------
     >>> import stflow as stf
-    >>> sdata = stf.datasets.synthetic()
+    >>> sdata = stf.datasets.synthetic()["S1"]
     >>> stf.pp.embed(sdata, mpp=(0.5, 1.0))
     """
     if not isinstance(sdata, SpatialData):
@@ -158,7 +158,7 @@ def embed(
     table.obsm[key_added] = embedding
     table.uns[key_added] = {
         **chosen.recipe(),
-        "tile_px": tile_px,
+        "tile_px": int(tile_px),
         "mpp": scales,
         "width": embedding.shape[1],
         "image_mpp": {place.region.name: place.mpp for place in places},

@@ -1,0 +1,55 @@
+"""Predictions and counts of a table as arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+from stflow.get._read import has_counts, read_log_counts, read_prediction, require_gene_list
+
+
+@pytest.fixture
+def table() -> AnnData:
+    counts = np.array([[0, 3, 1], [7, 0, 1]])
+    names = pd.DataFrame(index=["A", "B", "C"])
+    return AnnData(sp.csr_matrix(counts), obs=pd.DataFrame(index=["s1", "s2"]), var=names)
+
+
+def test_log_counts_follow_the_order_of_the_genes(table):
+    found = read_log_counts(table, ["C", "A"], layer=None, where="t")
+    np.testing.assert_allclose(found, np.log([[2, 1], [2, 8]]))
+    assert found.dtype == np.float64
+
+
+def test_only_the_named_genes_must_hold_counts(table):
+    table.X = table.X.toarray() * np.array([1.0, 0.5, 1.0])
+    assert read_log_counts(table, ["A"], layer=None, where="t").shape == (2, 1)
+    with pytest.raises(ValueError, match="X of t holds values that are not whole numbers"):
+        read_log_counts(table, ["B"], layer=None, where="t")
+
+
+def test_has_counts(table):
+    assert has_counts(table, None)
+    table.X = None
+    assert not has_counts(table, None)
+    assert has_counts(table, "counts")
+
+
+def test_the_frame_comes_before_the_layer(table):
+    frame = pd.DataFrame([[1.0], [2.0]], index=table.obs_names, columns=["B"])
+    table.layers["p"] = np.array([[np.nan, 3.0, np.nan]] * 2)
+    assert read_prediction(table, "p", where="t")["B"].tolist() == [3.0, 3.0]
+    table.obsm["p"] = frame
+    assert read_prediction(table, "p", where="t")["B"].tolist() == [1.0, 2.0]
+
+
+def test_gene_lists():
+    assert require_gene_list("ERBB2") == ["ERBB2"]
+    assert require_gene_list(("A", "B")) == ["A", "B"]
+    with pytest.raises(ValueError, match="`genes` is empty"):
+        require_gene_list([])
+    with pytest.raises(ValueError, match="Duplicated genes: 'A'"):
+        require_gene_list(["A", "A"])

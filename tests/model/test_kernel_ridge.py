@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.kernel_ridge import KernelRidge as Reference
+
+from stflow.model import _kernel_ridge
+from stflow.model._kernel_ridge import KernelRidge
+
+
+def data(rng: np.random.Generator, n: int, n_genes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    x = rng.normal(size=(n, 4))
+    y = np.sin(x[:, :1] * np.arange(1, n_genes + 1)) + 2
+    return torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("n_genes", [1, 3])
+def test_equal_to_sklearn(rng: np.random.Generator, n_genes: int) -> None:
+    x, y = data(rng, 60, n_genes)
+    new, _ = data(rng, 20, n_genes)
+    ours = KernelRidge.fit(x, y, seed=0)(new)
+    mean, gamma = y.numpy().mean(0), 0.3 / x.numpy().var(0).sum()
+    theirs = Reference(kernel="rbf", gamma=gamma, alpha=1.0).fit(x.numpy(), y.numpy() - mean)
+    assert ours.shape == (20, n_genes)
+    predicted = theirs.predict(new.numpy()) + mean
+    assert np.allclose(ours.numpy(), predicted, atol=1e-3)
+
+
+def test_landmarks_stand_for_many_spots(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = data(rng, 400)
+    new, wanted = data(rng, 100)
+    exact = KernelRidge.fit(x, y, seed=0)(new)
+    monkeypatch.setattr(_kernel_ridge, "MAX_LANDMARKS", 150)
+    few = KernelRidge.fit(x, y, seed=0)
+    assert few.landmarks.shape == (150, 4)
+    spread = (wanted - wanted.mean(0)).square().mean()
+    assert (few(new) - exact).square().mean() < 0.02 * spread
+
+
+def test_constant_features_predict_the_mean(rng: np.random.Generator) -> None:
+    _, y = data(rng, 30)
+    x = torch.ones(30, 4)
+    assert torch.allclose(KernelRidge.fit(x, y, seed=0)(x), y.mean(0).expand(30, -1), atol=1e-4)
