@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pytest
 import torch
+from spatialdata import SpatialData
+from spatialdata.models import TableModel
+from support import SMALL, make_tissue
+
+import stflow as stf
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +41,46 @@ def colour_encoder():
 def rng() -> np.random.Generator:
     """A local random generator."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def _tissue() -> dict[str, SpatialData]:
+    return make_tissue(n_spots=64)
+
+
+@pytest.fixture
+def tissue(_tissue: dict[str, SpatialData]) -> dict[str, SpatialData]:
+    """Three small synthetic slides S1, S2, S3, ready to fit; a copy of its own for each test."""
+    return {name: deepcopy(sdata) for name, sdata in _tissue.items()}
+
+
+@pytest.fixture(scope="session")
+def model(_tissue: dict[str, SpatialData]) -> stf.STFlow:
+    """A model fitted in passing to S1, S2 and S3, good for plumbing only."""
+    genes = stf.pp.select_genes(_tissue, n_top_genes=8)
+    return stf.tl.fit(_tissue, genes=genes, **SMALL)
+
+
+@pytest.fixture
+def two_regions(tissue: dict[str, SpatialData]) -> SpatialData:
+    """One SpatialData with one table over two slides, ``a`` and ``b``, each with an image."""
+    elements = {"images": {}, "shapes": {}}
+    tables = []
+    for name, sdata in (("a", tissue["S1"]), ("b", tissue["S2"])):
+        elements["images"][f"he_{name}"] = sdata["he"]
+        spots = sdata["spots"].copy()
+        spots.index = [f"{name}_{spot}" for spot in spots.index]
+        elements["shapes"][name] = spots
+        table = sdata["table"].copy()
+        table.obs_names = [f"{name}_{spot}" for spot in table.obs_names]
+        table.obs["spot_id"] = [f"{name}_{spot}" for spot in table.obs["spot_id"]]
+        table.obs["region"] = name
+        tables.append(table)
+    table = ad.concat(tables[::-1], merge="same")
+    table.obs["region"] = table.obs["region"].astype("category")
+    table = TableModel.parse(table, region=["a", "b"], region_key="region", instance_key="spot_id")
+    table.uns["X_embedding"] = dict(tables[0].uns["X_embedding"])
+    sdata = SpatialData(**elements, tables={"table": table})
+    sdata.attrs["slide_properties"] = dict(tissue["S1"].attrs["slide_properties"])
+    stf.pp.neighbors(sdata, image_key={"a": "he_a", "b": "he_b"})
+    return sdata

@@ -1,4 +1,4 @@
-"""The right exception, listing what is available and the call to run first. Arrays and names only."""
+"""The right exception, listing what is available and the call to run first; plain values only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 
 def listing(names: Iterable[object], *, limit: int = 10) -> str:
-    """The names, quoted and joined, cut after ``limit``; ``none`` when there are none."""
+    """Join the names, quoted and cut after ``limit``; ``none`` when there are none."""
     shown = [repr(str(name)) for name in names]
     if not shown:
         return "none"

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import literal
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -14,10 +12,6 @@ from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
 from stflow.model._graph import join, neighbour_distance, spot_graph
 from stflow.pp._neighbors import knn_graph
-
-spec = importlib.util.spec_from_file_location("literal", Path(__file__).with_name("literal.py"))
-literal = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(literal)
 
 N_FEATURES = 10
 

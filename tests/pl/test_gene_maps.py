@@ -7,17 +7,21 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from geopandas import GeoDataFrame
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
+from shapely import box
 from spatialdata import SpatialData
-from spatialdata.models import TableModel
+from spatialdata.models import ShapesModel, TableModel
 from spatialdata.transformations import Affine, Identity, Scale, set_transformation
 
+from stflow.datasets import her2st
 from stflow.metrics import pearson
 from stflow.pl import gene_maps
+from stflow.pl._scene import _spot_scale
 
 GENES = ["GENE002", "GENE001"]
 
@@ -171,6 +175,41 @@ def test_the_map_shows_the_spots_on_their_tissue(slide):
     np.testing.assert_allclose(corners[0], [panel.get_xlim()[0], panel.get_ylim()[1]], atol=2)
 
 
+def widths(axes: Axes) -> np.ndarray:
+    """Width of each drawn spot."""
+    return np.array([path.get_extents().width for path in axes.collections[0].get_paths()])
+
+
+def test_spots_are_to_scale_unless_too_small_to_see(slide):
+    spots = slide.shapes["spots"]
+    np.testing.assert_allclose(widths(gene_maps(slide, "GENE001")[0]), 2 * spots["radius"])
+    slide.shapes["spots"] = spots.assign(radius=0.01)
+    panel = gene_maps(slide, "GENE001")[0]
+    longer = max(np.ptp(panel.get_xlim()), abs(np.ptp(panel.get_ylim())))
+    np.testing.assert_allclose(widths(panel), 0.02 * longer, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("least", "expected"), [(3.0, 1.0), (6.0, 1.5), (50.0, 2.5)])
+def test_enlarged_spots_touch_at_most(least, expected):
+    """Spots 4 wide and 10 apart."""
+    centres = 10.0 * np.stack(np.meshgrid(np.arange(4), np.arange(3)), -1).reshape(-1, 2)
+    spots = ShapesModel.parse(centres, geometry=0, radius=2.0)
+    assert _spot_scale(spots, least) == pytest.approx(expected)
+
+
+def test_squares_are_enlarged_by_their_area():
+    squares = ShapesModel.parse(GeoDataFrame(geometry=[box(x, 0, x + 2, 2) for x in (0, 90)]))
+    across = 2 * 2 / np.sqrt(np.pi)
+    assert _spot_scale(squares, 10.0) == pytest.approx(10.0 / across)
+
+
+def test_a_single_spot_is_drawn(slide):
+    table = slide.tables["table"][[3]].copy()
+    del slide.tables["table"]
+    slide.tables["table"] = table
+    assert len(colours(gene_maps(slide, "GENE001")[1])) == 1
+
+
 def test_full_resolution_is_never_read(slide, monkeypatch):
     def refuse(block: np.ndarray) -> np.ndarray:
         raise AssertionError("read")
@@ -306,3 +345,17 @@ def test_refusals_of_spots(slide):
     del slide.tables["table"].uns[TableModel.ATTRS_KEY]
     with pytest.raises(ValueError, match=r"annotates no element.*TableModel\.parse"):
         gene_maps(slide, GENES)
+
+
+@pytest.mark.slow
+def test_real_tissue(data_dir):
+    slide = her2st("C5")
+    table = slide.tables["table"]
+    truth = np.log1p(table[:, ["ERBB2"]].to_df())
+    table.obsm["stflow"] = truth + 1.0
+    axes = gene_maps(slide, "ERBB2")
+    assert axes[1].get_title() == "ERBB2 predicted (Pearson 1.00)"
+    length, um = scale_bar(axes[0])
+    assert length == pytest.approx(um / 200.0 * 289.8, rel=0.01)
+    drawn = axes[0].images[0].get_array()
+    assert 700 < max(drawn.shape) < 1700

@@ -1,4 +1,4 @@
-"""Boundary: are two embeddings made the same way?"""
+"""Boundary: whether two embeddings were made the same way."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,12 +12,12 @@ from spatialdata import SpatialData
 from spatialdata.transformations import get_transformation
 
 from stflow import _keys
+from stflow._sdata._read import read_log_counts
 from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
 from stflow._slide import Slide
 from stflow._validation import listing, require_finite, require_key
-from stflow.get._read import read_log_counts
 
-Data = SpatialData | AnnData
+Data: TypeAlias = SpatialData | AnnData
 NEEDS_EMBEDDING = "Run `stf.pp.embed(sdata)` first, or name another with `embedding_key=`."
 NEEDS_GRAPH = "Run `stf.pp.neighbors(sdata)` first."
 

@@ -1,4 +1,7 @@
-"""Spatial attention over frame-averaged neighbourhoods. Pure tensors."""
+"""Spatial attention over frame-averaged neighbourhoods. Pure tensors.
+
+Rows are picked with ``index_select``: the gradient of plain indexing adds up in random order.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,8 @@ class FrameEncoder(nn.Module):
         Width d of the embedding.
     """
 
+    frames: Tensor
+
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.inner = nn.Linear(3, hidden)
@@ -38,9 +43,9 @@ def segment_softmax(scores: Tensor, target: Tensor, n_spots: int) -> Tensor:
     index = target[:, None].expand_as(scores)
     empty = scores.new_full((n_spots, scores.shape[1]), -torch.inf)
     peak = empty.scatter_reduce(0, index, scores.detach(), "amax")
-    weights = torch.exp(scores - peak[target])
+    weights = torch.exp(scores - peak.index_select(0, target))
     total = torch.zeros_like(empty).index_add(0, target, weights)
-    return weights / total[target]
+    return weights / total.index_select(0, target)
 
 
 class SpatialAttention(nn.Module):
@@ -89,7 +94,8 @@ class SpatialAttention(nn.Module):
         """Update the spots' states z, shape (N, d), given expression y, shape (N, G)."""
         normed, edges = self.norm(z), self.edges(graph.geometry)
         weights = self._weights(normed, y, edges, graph)
-        values = self._gather(self.value(normed)[graph.source], weights, graph)
+        values = self.value(normed).index_select(0, graph.source)
+        values = self._gather(values, weights, graph)
         context = self._gather(edges, weights, graph)
         z = z + self.update(torch.cat([values, context], dim=1))
         return z + self.feed_forward(z)
@@ -97,7 +103,8 @@ class SpatialAttention(nn.Module):
     def _weights(self, z: Tensor, y: Tensor, edges: Tensor, graph: SpotGraph) -> Tensor:
         shift = self.difference(y)
         listening, speaking = self.query(z) - shift, self.key(z) + shift
-        mixed = listening[graph.target] + speaking[graph.source] + self.edge(edges)
+        mixed = listening.index_select(0, graph.target) + self.edge(edges)
+        mixed = mixed + speaking.index_select(0, graph.source)
         per_head = F.silu(mixed).unflatten(1, (self.n_heads, -1))
         return segment_softmax((per_head * self.score).sum(-1), graph.target, graph.n_spots)
 

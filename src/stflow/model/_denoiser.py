@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from stflow.model._attention import SpatialAttention
 from stflow.model._config import Config
@@ -21,6 +23,8 @@ class TimeEncoder(nn.Module):
         Width d of the result, even.
     """
 
+    frequencies: Tensor
+
     def __init__(self, hidden: int) -> None:
         super().__init__()
         frequencies = torch.exp(torch.linspace(0.0, math.log(1000.0), hidden // 2))
@@ -31,6 +35,30 @@ class TimeEncoder(nn.Module):
         """Embed times of shape (N,) as shape (N, d)."""
         angles = t[:, None] * self.frequencies
         return self.mlp(torch.cat([angles.sin(), angles.cos()], dim=1))
+
+
+class Head(nn.Module):
+    """A guess of the expression from the state of a spot: an MLP, nothing after it.
+
+    Parameters
+    ----------
+    hidden, n_genes
+        Width d of the state and size G of the panel.
+    """
+
+    def __init__(self, hidden: int, n_genes: int) -> None:
+        super().__init__()
+        self.inner, self.outer = nn.Linear(hidden, hidden), nn.Linear(hidden, n_genes)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map states (N, d) to expression (N, G)."""
+        return self.outer(F.silu(self.inner(z)))
+
+    @torch.no_grad()
+    def start_from(self, expression: Tensor) -> None:
+        """Answer with the given expression, shape (G,), until trained."""
+        self.outer.weight.zero_()
+        self.outer.bias.copy_(expression)
 
 
 class Denoiser(nn.Module):
@@ -58,17 +86,12 @@ class Denoiser(nn.Module):
             SpatialAttention(n_genes, hidden, config.n_heads, config.dropout)
             for _ in range(config.n_layers)
         )
-        self.heads = nn.ModuleList(
-            nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, n_genes))
-            for _ in range(config.n_layers)
-        )
+        self.heads = nn.ModuleList(Head(hidden, n_genes) for _ in range(config.n_layers))
 
-    @torch.no_grad()
     def start_from(self, expression: Tensor) -> None:
         """Make every guess of an untrained network the given expression, shape (G,)."""
-        for head in self.heads:
-            head[-1].weight.zero_()
-            head[-1].bias.copy_(expression)
+        for head in cast("list[Head]", self.heads):
+            head.start_from(expression)
 
     def forward(
         self, y: Tensor, features: Tensor, t: Tensor, graph: SpotGraph

@@ -34,6 +34,9 @@ class Features(nn.Module):
         Components kept of each of the two.
     """
 
+    mean: Tensor
+    components: Tensor
+
     def __init__(self, n_inputs: int, n_components: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(2, n_inputs))

@@ -17,7 +17,9 @@ FORMAT_VERSION = 1
 WEIGHTS, METADATA = "model.safetensors", "model.json"
 
 
-def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any], overwrite: bool) -> None:
+def write(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any], *, overwrite: bool
+) -> None:
     """Write the folder beside its place, then move it there.
 
     Raises

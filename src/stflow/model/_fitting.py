@@ -56,9 +56,7 @@ def fit_network(
     with isolated_rng(seed, device):
         denoiser = Denoiser(features.width, target.expression.shape[1], config)
         denoiser.start_from(torch.cat([slide.expression for slide in ready]).mean(0))
-        history = train(
-            denoiser, ready, target, config, seed=seed, device=device, **training
-        )
+        history = train(denoiser, ready, target, config, seed=seed, device=device, **training)
     denoiser.cpu().eval()
     regression = _fit_regression(ready, seed)
     network = Network(features, _fit_regression([*ready, target], seed), denoiser)

@@ -24,6 +24,11 @@ class KernelRidge(nn.Module):
         Sizes M, F and G.
     """
 
+    landmarks: Tensor
+    weights: Tensor
+    intercept: Tensor
+    gamma: Tensor
+
     def __init__(self, n_landmarks: int, n_features: int, n_genes: int) -> None:
         super().__init__()
         self.register_buffer("landmarks", torch.zeros(n_landmarks, n_features))

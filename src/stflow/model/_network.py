@@ -100,6 +100,9 @@ class Network(nn.Module):
         The three parts.
     """
 
+    blend: Tensor
+    residual_variance: Tensor
+
     def __init__(self, features: Features, regression: KernelRidge, denoiser: Denoiser) -> None:
         super().__init__()
         self.features, self.regression, self.denoiser = features, regression, denoiser

@@ -84,9 +84,13 @@ class Batch:
     @staticmethod
     def collate(items: list[Batch]) -> Batch:
         """Join batches, without padding and without an edge between them."""
-        names = [field.name for field in fields(Batch)][:-1]
-        stacked = [torch.cat([getattr(item, name) for item in items]) for name in names]
-        return Batch(*stacked, join([item.graph for item in items]))
+        return Batch(
+            torch.cat([item.noisy for item in items]),
+            torch.cat([item.expression for item in items]),
+            torch.cat([item.features for item in items]),
+            torch.cat([item.t for item in items]),
+            join([item.graph for item in items]),
+        )
 
 
 class Regions(Dataset[Batch]):

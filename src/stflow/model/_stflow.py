@@ -46,7 +46,7 @@ class STFlow:
     info: dict[str, Any]
 
     def __repr__(self) -> str:
-        best = self.history.loc[self.history["val_loss"].idxmin()]
+        best = self.history.iloc[int(self.history["val_loss"].argmin())]
         return (
             f"STFlow: {len(self.genes)} genes from {self.encoder.get('encoder', 'precomputed')} "
             f"embeddings ({self.n_inputs} wide), {self.config.prior} prior\n"
@@ -134,7 +134,7 @@ class STFlow:
             "sizes": self.network.sizes,
             "info": self.info,
         }
-        _files.write(Path(path), self.network.state_dict(), metadata, overwrite)
+        _files.write(Path(path), self.network.state_dict(), metadata, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -161,8 +161,11 @@ class STFlow:
             config = Config(**metadata["config"])
             network = Network.empty(metadata["sizes"], config)
             network.load_state_dict(tensors)
+            genes = tuple(metadata["genes"])
+            if len(genes) != network.denoiser.n_genes:
+                raise KeyError(f"{len(genes)} genes for {network.denoiser.n_genes} outputs")
             return cls(
-                genes=tuple(metadata["genes"]),
+                genes=genes,
                 encoder=metadata["encoder"],
                 config=config,
                 history=pd.DataFrame(metadata["history"]),

@@ -1,4 +1,4 @@
-"""The training loop, on lightning. Imported inside `fit` only, because lightning is slow to load."""
+"""The training loop, on lightning; imported inside `fit` only, because lightning loads slowly."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def train(
         num_workers=num_workers,
         generator=torch.Generator().manual_seed(seed),
     )
-    once = DataLoader(torch.zeros(1))  # type: ignore[arg-type]
+    once: DataLoader[Tensor] = DataLoader(torch.zeros(1))  # type: ignore[arg-type]
     patience = EarlyStopping("val_loss", patience=early_stopping, check_finite=True)
     with quiet_lightning():
         module = FlowTraining(denoiser, validation, config, lr, seed)

@@ -8,20 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._tables import get_table
-from stflow._validation import require_positive
-from stflow.get._read import (
+from stflow._sdata._read import (
     has_counts,
     read_log_counts,
     read_prediction,
     require_gene_list,
     require_genes,
 )
-from stflow.metrics import pearson
+from stflow._sdata._tables import get_table
+from stflow._validation import require_positive
+from stflow.pl._draw import draw_maps
 from stflow.pl._figure import finish
 from stflow.pl._scene import Scene, read_scene
 
@@ -31,9 +30,6 @@ if TYPE_CHECKING:
 
 _PANEL_INCHES = 3.4
 _IMAGE_PIXELS = 800
-_TITLE_POINTS = 10
-_TICK_POINTS = 8
-_UNIT = "log1p counts"
 
 
 def gene_maps(
@@ -156,7 +152,7 @@ def gene_maps(
     values = {kind: array[scene.rows] for kind, array in values.items()}
     limits = _limits(list(values.values()), vmin, vmax)
     axes = _axes(ax, scene, len(names), len(values), ncols, figsize, dpi, title)
-    _draw(axes, scene, names, values, limits, cmap)
+    draw_maps(axes, scene, names, values, limits, cmap)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
 
 
@@ -215,85 +211,3 @@ def _axes(
     if title is not None:
         figure.suptitle(title)
     return list(grid.flat[:n_maps])
-
-
-def _draw(
-    axes: Sequence[Axes],
-    scene: Scene,
-    genes: Sequence[str],
-    values: dict[str, np.ndarray],
-    limits: Sequence[Normalize],
-    cmap: str | Colormap,
-) -> None:
-    import matplotlib.pyplot as plt
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colorbar import Colorbar
-
-    remaining = iter(axes)
-    for i, (gene, norm) in enumerate(zip(genes, limits, strict=True)):
-        columns = {kind: array[:, i] for kind, array in values.items()}
-        for kind, column in columns.items():
-            panel = next(remaining)
-            _draw_map(panel, scene, column, norm, cmap)
-            panel.set_title(_title(gene, kind, columns), fontsize=_TITLE_POINTS)
-        bar = panel.inset_axes((1.03, 0.0, 0.04, 1.0))
-        Colorbar(bar, ScalarMappable(norm, plt.get_cmap(cmap)), label=_UNIT)
-        bar.tick_params(labelsize=_TICK_POINTS)
-
-
-def _title(gene: str, kind: str, columns: dict[str, np.ndarray]) -> str:
-    """Name a map, and on the predicted one the correlation with what was measured."""
-    measured = columns.get("measured")
-    known = measured is not None and not np.isnan(measured).any()
-    if kind == "measured":
-        return f"{gene} measured" if known else f"{gene} not measured"
-    if measured is None or not known:
-        return f"{gene} predicted"
-    score = pearson(measured[:, None], columns["predicted"][:, None])[0]
-    return f"{gene} predicted (Pearson {'undefined' if np.isnan(score) else f'{score:.2f}'})"
-
-
-def _draw_map(
-    ax: Axes, scene: Scene, values: np.ndarray, norm: Normalize, cmap: str | Colormap
-) -> None:
-    import spatialdata_plot  # noqa: F401  (registers the `.pl` accessor)
-
-    column = "expression"
-    sdata = scene.with_values(pd.DataFrame({column: values}))
-    maps = sdata.pl.render_images(_keys.IMAGE, alpha=0.6)
-    if not np.isnan(values).any():
-        maps = maps.pl.render_shapes(
-            _keys.SPOTS,
-            color=column,
-            table_name=_keys.TABLE,
-            cmap=cmap,
-            norm=norm,
-            scale=scene.spot_scale,
-            colorbar=False,
-        )
-    maps.pl.show(coordinate_systems=_keys.COORDINATE_SYSTEM, ax=ax, show=False)
-    x0, y0, x1, y1 = scene.window
-    ax.set(xlim=(x0, x1), ylim=(y1, y0), xticks=[], yticks=[], xlabel="", ylabel="")
-    if scene.um_per_unit is not None:
-        _draw_scale_bar(ax, scene.um_per_unit, x1 - x0)
-
-
-def _draw_scale_bar(ax: Axes, um_per_unit: float, width: float) -> None:
-    """Draw a bar of 1, 2 or 5 times a power of ten micrometres, about a fifth of the map."""
-    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
-
-    goal = 0.2 * width * um_per_unit
-    decade = 10.0 ** math.floor(math.log10(goal))
-    length_um = max(step * decade for step in (1, 2, 5) if step * decade <= goal)
-    bar = AnchoredSizeBar(
-        ax.transData,
-        length_um / um_per_unit,
-        f"{length_um:g} µm",
-        loc="lower right",
-        pad=0.3,
-        sep=3,
-        size_vertical=0.006 * width,
-        frameon=True,
-    )
-    bar.patch.set(alpha=0.7, edgecolor="none")
-    ax.add_artist(bar)

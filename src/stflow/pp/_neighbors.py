@@ -85,9 +85,7 @@ def neighbors(
     graphs = []
     for region in get_regions(table, shapes_key=shapes_key):
         if in_um and region.name:
-            coords = spot_centres_um(
-                data, table, region, image_key=image_key, image_mpp=image_mpp
-            )
+            coords = spot_centres_um(data, table, region, image_key=image_key, image_mpp=image_mpp)
         else:
             coords = spot_centres(data, table, region)
         graphs.append((region, *knn_graph(coords, int(n_neighs))))
@@ -107,7 +105,7 @@ def neighbors(
 
 
 def knn_graph(coords: np.ndarray, n_neighs: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """Connectivities and distances of one slide, with every spot tied with the k-th.
+    """Compute connectivities and distances of one slide, with every spot tied with the k-th.
 
     Parameters
     ----------

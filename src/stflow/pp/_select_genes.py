@@ -10,9 +10,9 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._read import read_log_counts
 from stflow._sdata._slides import as_mapping
 from stflow._sdata._tables import get_table
-from stflow.get._read import read_log_counts
 
 MIN_SHARE_OF_SPOTS = 0.1
 

@@ -10,14 +10,14 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._tables import get_table
-from stflow._validation import listing
-from stflow.get._read import (
+from stflow._sdata._read import (
     read_log_counts,
     read_prediction,
     require_gene_list,
     require_genes,
 )
+from stflow._sdata._tables import get_table
+from stflow._validation import listing
 from stflow.metrics import score_genes
 
 

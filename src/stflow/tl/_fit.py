@@ -11,11 +11,11 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._device import resolve_device
-from stflow._sdata._slides import as_mapping, read_recipe, read_slides
+from stflow._sdata._read import require_gene_list
 from stflow._sdata._recipe import require_same_recipe
+from stflow._sdata._slides import as_mapping, read_recipe, read_slides
 from stflow._slide import Slide
 from stflow._validation import require_positive
-from stflow.get._read import require_gene_list
 
 if TYPE_CHECKING:
     from stflow.model._stflow import STFlow

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from stflow.get._read import has_counts, read_log_counts, read_prediction, require_gene_list
+from stflow._sdata._read import has_counts, read_log_counts, read_prediction, require_gene_list
 
 
 @pytest.fixture

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import stflow as stf
+
+
+@pytest.fixture
+def saved(model, tmp_path):
+    path = tmp_path / "her2.stflow"
+    model.save(path)
+    return path
+
+
+def test_a_loaded_model_predicts_bit_identically(model, saved, tissue) -> None:
+    loaded = stf.STFlow.load(saved)
+    first, second = (stf.tl.predict(tissue["S1"], m, inplace=False).obsm for m in (model, loaded))
+    for key in ("stflow", "stflow_sd"):
+        assert np.array_equal(first[key].to_numpy(), second[key].to_numpy())
+    assert np.array_equal(first["X_stflow"], second["X_stflow"])
+    assert (loaded.genes, loaded.encoder, loaded.config) == (
+        model.genes,
+        model.encoder,
+        model.config,
+    )
+    pd.testing.assert_frame_equal(loaded.history, model.history)
+    assert repr(loaded) == repr(model)
+
+
+def test_on_disk_are_safetensors_and_json(saved) -> None:
+    assert sorted(p.name for p in saved.iterdir()) == ["model.json", "model.safetensors"]
+    assert json.loads((saved / "model.json").read_text())["format"] == "stflow"
+
+
+def test_nothing_is_overwritten_unasked(model, saved, tmp_path) -> None:
+    with pytest.raises(FileExistsError, match=r"her2.stflow exists. Pass `overwrite=True`"):
+        model.save(saved)
+    model.save(saved, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["her2.stflow"]
+
+
+def test_what_is_no_model_is_never_replaced(model, tmp_path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "precious.txt").write_text("x")
+    with pytest.raises(FileExistsError, match="notes exists"):
+        model.save(tmp_path / "notes", overwrite=True)
+    assert (tmp_path / "notes" / "precious.txt").read_text() == "x"
+
+
+def test_missing_folder(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"No model folder at .*nowhere"):
+        stf.STFlow.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_missing_file(saved, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"{name} is missing; the folder holds model"):
+        stf.STFlow.load(saved)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+@pytest.mark.parametrize("kept", [0, 5, 0.5])
+def test_truncated_file(saved, name: str, kept: float) -> None:
+    content = (saved / name).read_bytes()
+    size = int(kept * len(content)) if isinstance(kept, float) else kept
+    (saved / name).write_bytes(content[:size])
+    with pytest.raises(ValueError, match=f"{name} is damaged"):
+        stf.STFlow.load(saved)
+
+
+def test_foreign_folder(saved) -> None:
+    (saved / "model.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(ValueError, match=r"model.json does not describe a stflow model"):
+        stf.STFlow.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format_version": 99}, "has format 99, this stflow reads 1"),
+        ({"sizes": {}}, "not a whole stflow model"),
+        ({"config": {"depth": 3}}, "not a whole stflow model"),
+        ({"genes": ["A"]}, "not a whole stflow model"),
+    ],
+)
+def test_metadata_that_does_not_fit(saved, change: dict, message: str) -> None:
+    path = saved / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=message):
+        stf.STFlow.load(saved)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import stflow as stf
+from stflow.pp._neighbors import knn_graph
+
+
+def brute_force(coords: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Connectivities and distances from the whole distance matrix, ties included."""
+    distance = np.linalg.norm(coords[:, None] - coords[None], axis=2)
+    np.fill_diagonal(distance, np.inf)
+    last = np.sort(distance, axis=1)[:, min(k, len(coords) - 1) - 1]
+    near = distance <= last[:, None] * (1 + 1e-3)
+    return near, np.where(near, distance, 0)
+
+
+def hexagonal(side: int, pitch: float = 100.0) -> np.ndarray:
+    row, column = np.divmod(np.arange(side**2), side)
+    return np.column_stack([pitch * (column + row % 2 / 2), pitch * row * np.sqrt(3) / 2])
+
+
+def as_table(coords: np.ndarray) -> AnnData:
+    table = AnnData(sp.csr_matrix((len(coords), 1)))
+    table.obsm["spatial"] = coords
+    return table
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(2, 40), k=st.integers(1, 20), seed=st.integers(0, 999))
+def test_equal_to_brute_force(n: int, k: int, seed: int) -> None:
+    coords = np.random.default_rng(seed).uniform(0, 1e4, (n, 2))
+    connectivities, distances = knn_graph(coords, k)
+    near, wanted = brute_force(coords, k)
+    assert np.array_equal(connectivities.toarray() > 0, near)
+    assert np.allclose(distances.toarray(), wanted)
+
+
+@pytest.mark.parametrize("k", [1, 6, 8, 18])
+def test_equal_to_brute_force_on_a_lattice(k: int) -> None:
+    coords = hexagonal(9)
+    connectivities, distances = knn_graph(coords, k)
+    near, wanted = brute_force(coords, k)
+    assert np.array_equal(connectivities.toarray() > 0, near)
+    assert np.allclose(distances.toarray(), wanted)
+
+
+def test_a_ring_is_taken_whole() -> None:
+    """8 of 12 spots of the first two rings of a hexagonal lattice would be an arbitrary choice."""
+    degrees = np.diff(knn_graph(hexagonal(9), 8)[0].indptr)
+    assert degrees[4 * 9 + 4] == 12
+
+
+def test_without_ties_every_spot_has_k_neighbours() -> None:
+    coords = np.column_stack([2.0 ** np.arange(12), np.zeros(12)])
+    assert set(np.diff(knn_graph(coords, 8)[0].indptr)) == {8}
+
+
+@pytest.mark.parametrize("n", [1, 2, 8])
+def test_small_slides_have_fewer(n: int) -> None:
+    table = as_table(hexagonal(3)[:n])
+    stf.pp.neighbors(table)
+    assert set(np.diff(table.obsp["spatial_connectivities"].indptr)) == {n - 1}
+
+
+def test_distances_are_micrometres(tissue) -> None:
+    table = tissue["S1"]["table"]
+    nearest = np.sort(table.obsp["spatial_distances"].data)[: table.n_obs]
+    assert np.median(nearest) == pytest.approx(200, rel=0.03)
+    assert table.uns["spatial_neighbors"]["params"] == {"n_neighbors": 8, "unit": "um"}
+    pixels = table.copy()
+    del pixels.uns["spatialdata_attrs"]
+    stf.pp.neighbors(pixels)
+    ratio = pixels.obsp["spatial_distances"].data / table.obsp["spatial_distances"].data
+    assert ratio == pytest.approx(1 / 4.0)
+    assert pixels.uns["spatial_neighbors"]["params"]["unit"] == "coordinates"
+
+
+def test_rows_are_matched_to_spots_by_name(tissue) -> None:
+    """Negative control included: reading the spots in element order gives another graph."""
+    sdata = tissue["S1"]
+    first = sdata["table"].copy()
+    order = np.random.default_rng(0).permutation(first.n_obs)
+    del sdata.tables["table"]
+    sdata.tables["table"] = first[order].copy()
+    stf.pp.neighbors(sdata)
+    wanted = first.obsp["spatial_connectivities"]
+    found = sdata["table"].obsp["spatial_connectivities"]
+    assert (found != wanted[order][:, order]).nnz == 0
+    assert (found != wanted).nnz > 0
+
+
+def test_regions_are_slides_of_their_own(two_regions) -> None:
+    table = two_regions["table"]
+    graph = table.obsp["spatial_connectivities"].tocoo()
+    region = table.obs["region"].to_numpy()
+    assert (region[graph.row] == region[graph.col]).all()
+    assert set(region) == {"a", "b"}
+
+
+def test_inplace_false_writes_nothing(tissue) -> None:
+    table = tissue["S1"]["table"]
+    before = set(table.obsp), set(table.uns)
+    graph, _ = stf.pp.neighbors(tissue["S1"], n_neighs=4, inplace=False)
+    assert (set(table.obsp), set(table.uns)) == before
+    assert graph.nnz < table.obsp["spatial_connectivities"].nnz
+
+
+@pytest.mark.parametrize("n_neighs", [0, -1, 2.5])
+def test_n_neighs_out_of_range(tissue, n_neighs) -> None:
+    with pytest.raises(ValueError, match="`n_neighs` must be a whole number"):
+        stf.pp.neighbors(tissue["S1"], n_neighs=n_neighs)
+
+
+def test_missing_table_and_positions(tissue) -> None:
+    with pytest.raises(KeyError, match="No table 'other'; available: 'table'"):
+        stf.pp.neighbors(tissue["S1"], table_key="other")
+    with pytest.raises(KeyError, match="No obsm key 'spatial'; available: none"):
+        stf.pp.neighbors(AnnData(np.ones((3, 1))))
+    with pytest.raises(TypeError, match="Expected SpatialData or AnnData, not dict"):
+        stf.pp.neighbors(tissue)
+
+
+def test_positions_that_are_not_finite() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        stf.pp.neighbors(as_table(np.array([[0.0, np.nan], [1.0, 1.0]])))

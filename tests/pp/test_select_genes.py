@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from anndata import AnnData
+
+import stflow as stf
+
+
+def make(genes: dict[str, list[int]]) -> AnnData:
+    counts = np.array(list(genes.values())).T
+    return AnnData(sp.csr_matrix(counts), var=pd.DataFrame(index=list(genes)))
+
+
+FLAT, WIDE, WIDER = [5, 5, 5, 5, 4, 5, 5, 5, 5, 5], [0, 9] * 5, [0, 90] * 5
+RARE = [9000] + [0] * 10
+
+
+def test_most_variable_first() -> None:
+    table = make({"FLAT": FLAT, "WIDER": WIDER, "WIDE": WIDE})
+    assert stf.pp.select_genes(table, 2) == ["WIDER", "WIDE"]
+    assert stf.pp.select_genes(table, 3) == ["WIDER", "WIDE", "FLAT"]
+
+
+def test_variance_is_that_of_log_counts_pooled_over_slides() -> None:
+    """Constant within each slide, but different between them: variable."""
+    low = make({"SHIFT": [1] * 4, "NOISE": [2, 3, 2, 3]})
+    high = make({"NOISE": [2, 3, 2, 3], "SHIFT": [50] * 4})
+    assert stf.pp.select_genes({"a": low, "b": high}, 1) == ["SHIFT"]
+
+
+def test_rare_genes_are_left_out() -> None:
+    table = make({"RARE": RARE, "WIDE": [*WIDE, 0]})
+    assert stf.pp.select_genes(table, 1) == ["WIDE"]
+    with pytest.raises(ValueError, match="only 1 of 2 genes are seen in 10% of the spots"):
+        stf.pp.select_genes(table, 2)
+
+
+def test_rare_in_one_slide_is_enough_to_leave_out() -> None:
+    often, seldom = make({"A": WIDER, "B": WIDE}), make({"A": RARE, "B": [*WIDE, 1]})
+    assert stf.pp.select_genes(often, 1) == ["A"]
+    assert stf.pp.select_genes({"x": often, "y": seldom}, 1) == ["B"]
+
+
+def test_genes_that_a_slide_lacks_are_left_out() -> None:
+    first, second = make({"A": WIDER, "B": WIDE}), make({"B": WIDE, "C": WIDER})
+    assert stf.pp.select_genes({"x": first, "y": second}, 1) == ["B"]
+    with pytest.raises(ValueError, match="The slides x, y share no gene"):
+        stf.pp.select_genes({"x": first, "y": make({"C": WIDE})}, 1)
+
+
+def test_layer() -> None:
+    table = make({"A": FLAT, "B": WIDE})
+    table.layers["raw"] = table.X.copy()
+    table.X = np.log1p(table.X.toarray())
+    assert stf.pp.select_genes(table, 1, layer="raw") == ["B"]
+    with pytest.raises(ValueError, match=r"not whole numbers.*`layer=`"):
+        stf.pp.select_genes(table, 1)
+    with pytest.raises(KeyError, match="No layer 'counts'; available: 'raw'"):
+        stf.pp.select_genes(table, 1, layer="counts")
+
+
+@pytest.mark.parametrize("n_top_genes", [0, 1.5])
+def test_number_out_of_range(n_top_genes) -> None:
+    with pytest.raises(ValueError, match="`n_top_genes` must be a whole number above zero"):
+        stf.pp.select_genes(make({"A": WIDE}), n_top_genes)
+
+
+def test_no_slides() -> None:
+    with pytest.raises(ValueError, match="empty dict"):
+        stf.pp.select_genes({})

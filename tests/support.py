@@ -1,0 +1,51 @@
+"""Helpers shared by tests: small slides, small fits, and what a slide looked like before."""
+
+from __future__ import annotations
+
+import joblib
+import torch
+from spatialdata import SpatialData
+
+import stflow as stf
+
+
+def colours(tiles: torch.Tensor) -> torch.Tensor:
+    """Mean and sd of each channel over the whole tile and over its middle, width 12."""
+    edge = tiles.shape[-1] // 4
+    middle = tiles[..., edge:-edge, edge:-edge]
+    parts = [part.flatten(2) for part in (tiles, middle)]
+    return torch.cat([f(-1) for part in parts for f in (part.mean, part.std)], dim=1)
+
+
+def make_tissue(n_slides: int = 3, **kwargs) -> dict[str, SpatialData]:
+    """Synthetic slides, embedded by their colours, with a graph."""
+    slides = stf.datasets.synthetic(n_slides, **{"image_mpp": 4.0, "n_genes": 12, **kwargs})
+    for sdata in slides.values():
+        stf.pp.embed(sdata, encoder=colours, mpp=8.0, tile_px=28, show_progress_bar=False)
+        stf.pp.neighbors(sdata)
+    return slides
+
+
+SMALL = {
+    "hidden": 32,
+    "n_layers": 2,
+    "max_epochs": 3,
+    "device": "cpu",
+    "show_progress_bar": False,
+}
+
+
+def snapshot(sdata: SpatialData) -> str:
+    """Digest of all that a user can see of a slide's table, shapes and attributes."""
+    table = sdata["table"]
+    parts = [
+        table.X,
+        table.obs,
+        table.var,
+        dict(table.uns),
+        dict(sdata.attrs),
+        sorted(sdata.images),
+    ]
+    parts += [dict(getattr(table, kind)) for kind in ("obsm", "layers", "obsp", "varm")]
+    parts += [{name: shapes.to_wkb() for name, shapes in sdata.shapes.items()}]
+    return joblib.hash(parts)

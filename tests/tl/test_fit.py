@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import random
+from copy import deepcopy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from spatialdata import SpatialData
+from support import SMALL, make_tissue, snapshot
+
+import stflow as stf
+
+PANEL = ["GENE001", "GENE002", "GENE003"]
+
+
+def fit(data, **kwargs) -> stf.STFlow:
+    return stf.tl.fit(data, **{"genes": PANEL, **SMALL, **kwargs})
+
+
+def prediction(model: stf.STFlow, sdata: SpatialData) -> np.ndarray:
+    return stf.tl.predict(sdata, model, inplace=False).obsm["stflow"].to_numpy()
+
+
+def test_same_seed_same_numbers_and_no_global_state(tissue) -> None:
+    torch.manual_seed(123)
+    random.seed(123)
+    np.random.seed(123)  # noqa: NPY002
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]  # noqa: NPY002
+    first, second = fit(tissue), fit(tissue, num_workers=1)
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]  # noqa: NPY002
+    assert torch.equal(before[0], after[0])
+    assert before[1] == after[1]
+    assert (before[2] == after[2]).all()
+    states = [model.network.state_dict() for model in (first, second)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    pd.testing.assert_frame_equal(first.history, second.history)
+
+
+def test_another_seed_gives_other_numbers(tissue) -> None:
+    first, second = fit(tissue), fit(tissue, seed=1)
+    assert not np.array_equal(prediction(first, tissue["S1"]), prediction(second, tissue["S1"]))
+
+
+def test_writes_nothing(tissue) -> None:
+    before = {name: snapshot(sdata) for name, sdata in tissue.items()}
+    fit(tissue)
+    assert before == {name: snapshot(sdata) for name, sdata in tissue.items()}
+
+
+def test_validation_slide_teaches_the_flow_nothing(tissue) -> None:
+    """Other counts on the held-out slide leave the first epoch's weights as they were."""
+    changed = deepcopy(tissue)
+    table = changed["S3"]["table"]
+    table.X = table.X[::-1].copy()
+    for_one_epoch = {"validation": "S3", "max_epochs": 1}
+    first, second = fit(tissue, **for_one_epoch), fit(changed, **for_one_epoch)
+    weights = [model.network.denoiser.state_dict() for model in (first, second)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert first.history["val_loss"][0] != second.history["val_loss"][0]
+    table.X = tissue["S3"]["table"].X
+    control = changed["S1"]["table"]
+    control.X = control.X[::-1].copy()
+    third = fit(changed, **for_one_epoch).network.denoiser.state_dict()
+    assert not all(torch.equal(weights[0][name], third[name]) for name in third)
+
+
+def test_history_and_description(tissue) -> None:
+    model = fit(tissue, validation="S2")
+    assert list(model.history) == ["epoch", "train_loss", "val_loss", "val_pearson"]
+    assert list(model.history["epoch"]) == [0, 1, 2]
+    assert np.isfinite(model.history).all(axis=None)
+    assert model.genes == tuple(PANEL)
+    assert model.encoder["width"] == model.n_inputs == 12
+    text = repr(model)
+    assert "3 genes" in text
+    assert "trained on S1, S3; validated on S2" in text
+
+
+def test_stops_early_and_keeps_the_best_weights(tissue) -> None:
+    long = fit(tissue, max_epochs=40, early_stopping=2, lr=0.02)
+    losses = long.history["val_loss"]
+    assert len(losses) < 40
+    assert len(losses) == losses.idxmin() + 3
+    short = fit(tissue, max_epochs=int(losses.idxmin()) + 1, early_stopping=99, lr=0.02)
+    states = [model.network.denoiser.state_dict() for model in (long, short)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.parametrize("prior", ["zero", "gaussian", "zinb"])
+def test_priors(tissue, prior: str) -> None:
+    model = fit(tissue, prior=prior, max_epochs=1)
+    assert np.isfinite(prediction(model, tissue["S1"])).all()
+    assert f"{prior} prior" in repr(model)
+
+
+def test_one_slide_holds_out_a_block_of_its_own(tissue) -> None:
+    model = fit(tissue["S1"])
+    assert "validated on a block of slide" in repr(model)
+    assert np.isfinite(prediction(model, tissue["S2"])).all()
+
+
+def test_regions_of_one_table_are_slides(two_regions, tissue) -> None:
+    model = fit(two_regions)
+    assert model.info["training"] == ["slide/b"]
+    assert model.info["validation"] == "slide/a"
+
+
+def test_one_gene(tissue) -> None:
+    model = fit(tissue, genes=["GENE004"])
+    assert prediction(model, tissue["S1"]).shape == (64, 1)
+
+
+def test_precomputed_embedding_without_recipe(tissue) -> None:
+    for sdata in tissue.values():
+        table = sdata["table"]
+        table.obsm["mine"] = pd.DataFrame(table.obsm["X_embedding"], index=table.obs_names)
+    model = fit(tissue, embedding_key="mine")
+    assert model.encoder == {}
+    out = stf.tl.predict(tissue["S1"], model, embedding_key="mine", inplace=False)
+    assert np.isfinite(out.obsm["stflow"]).all(axis=None)
+
+
+def break_counts(value: float):
+    def change(table) -> None:
+        table.X = table.X.astype(np.float32)
+        table.X[3, 0] = value
+
+    return change
+
+
+def drop(kind: str, key: str):
+    def change(table) -> None:
+        del getattr(table, kind)[key]
+
+    return change
+
+
+def nan_embedding(table) -> None:
+    table.obsm["X_embedding"][5, 2] = np.nan
+
+
+def no_counts(table) -> None:
+    table.X = None
+
+
+def rename_gene(table) -> None:
+    table.var_names = ["other", *table.var_names[1:]]
+
+
+def repeat_gene(table) -> None:
+    table.var_names = [table.var_names[1], *table.var_names[1:]]
+
+
+def repeat_spot(table) -> None:
+    table.obs_names = [table.obs_names[1], *table.obs_names[1:]]
+
+
+def other_recipe(table) -> None:
+    table.uns["X_embedding"]["mpp"] = [0.25]
+
+
+def other_width(table) -> None:
+    del table.uns["X_embedding"]
+    table.obsm["X_embedding"] = table.obsm["X_embedding"][:, :5]
+
+
+BROKEN = {
+    "negative": (break_counts(-1), ValueError, "S2 holds negative values"),
+    "nan": (break_counts(np.nan), ValueError, "S2 holds 1 values that are NaN"),
+    "logged": (break_counts(0.7), ValueError, r"not whole numbers.*`layer=`"),
+    "no counts": (no_counts, ValueError, "Nothing was measured in"),
+    "no embedding": (drop("obsm", "X_embedding"), KeyError, r"Run `stf.pp.embed\(sdata\)` first"),
+    "no graph": (
+        drop("obsp", "spatial_connectivities"),
+        KeyError,
+        r"Run `stf.pp.neighbors\(sdata\)` first",
+    ),
+    "nan embedding": (nan_embedding, ValueError, "'X_embedding' of .*S2 holds 1 values that are"),
+    "missing gene": (rename_gene, KeyError, "1 of 3 genes are not among .*S2: 'GENE001'"),
+    "repeated gene": (repeat_gene, ValueError, "Duplicated gene names: 'GENE002'"),
+    "repeated spot": (repeat_spot, ValueError, "Duplicated spot names"),
+    "other recipe": (other_recipe, ValueError, r"slide 'S2' \(mpp=\[0.25\]\) .*'S1' \(mpp=\[8.0\]"),
+    "other width": (other_width, ValueError, "no recipe"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_bad_slide(tissue, case: str) -> None:
+    change, error, message = BROKEN[case]
+    change(tissue["S2"]["table"])
+    before = snapshot(tissue["S2"])
+    with pytest.raises(error, match=message):
+        fit(tissue)
+    assert snapshot(tissue["S2"]) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"genes": []}, ValueError, "`genes` is empty"),
+        ({"genes": ["GENE001"] * 2}, ValueError, "Duplicated genes: 'GENE001'"),
+        ({"genes": ["nope"]}, KeyError, "'nope'; available: 'GENE001'"),
+        ({"layer": "raw"}, KeyError, "No layer 'raw'; available: 'expected'"),
+        ({"table_key": "t"}, KeyError, "No table 't'; available: 'table'"),
+        ({"embedding_key": "X_uni"}, KeyError, "available: .*'X_embedding'"),
+        ({"coordinate_system": "aligned"}, KeyError, "'aligned'; available: 'global'"),
+        ({"validation": "S9"}, KeyError, "'S9'; available: 'S1', 'S2', 'S3'"),
+        ({"prior": "beta"}, ValueError, "`prior` is 'beta'; available: 'zinb'"),
+        ({"prior_parameters": {"mu": -1}}, ValueError, "`mu` and `phi` must be positive"),
+        ({"device": "tpu"}, ValueError, "`device` is 'tpu'; available: 'auto'"),
+        ({"lr": 0}, ValueError, "`lr` must be a positive"),
+        ({"max_epochs": 0}, ValueError, "`max_epochs` must be a positive"),
+        ({"batch_size": -2}, ValueError, "`batch_size` must be a positive"),
+    ],
+)
+def test_bad_argument(tissue, arguments: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        fit(tissue, **arguments)
+
+
+def test_no_slides() -> None:
+    with pytest.raises(ValueError, match="empty dict"):
+        fit({})
+
+
+def test_too_few_spots() -> None:
+    with pytest.raises(ValueError, match="Too few spots to fit"):
+        fit(make_tissue(1, n_spots=4))
+
+
+@pytest.mark.slow
+def test_recovers_a_known_law() -> None:
+    """Near what the best possible predictor scores; shuffled images predict nothing."""
+    slides = make_tissue(4, n_spots=200, seed=3)
+    *train, test = slides
+    genes = stf.pp.select_genes({name: slides[name] for name in train}, n_top_genes=10)
+    shuffled = deepcopy(slides)
+    for i, sdata in enumerate(shuffled.values()):
+        table = sdata["table"]
+        order = np.random.default_rng(i).permutation(table.n_obs)
+        table.obsm["X_embedding"] = table.obsm["X_embedding"][order]
+    scores = {}
+    for name, data in (("real", slides), ("shuffled", shuffled)):
+        model = fit({k: data[k] for k in train}, genes=genes, max_epochs=40)
+        stf.tl.predict(data[test], model)
+        scores[name] = stf.tl.evaluate(data[test]).attrs
+    best = stf.tl.evaluate(slides[test], "expected", genes=genes).attrs["pearson"]
+    assert scores["real"]["pearson"] > 0.8 * best
+    assert scores["real"]["r2"] > 0.2
+    assert abs(scores["shuffled"]["pearson"]) < 0.15
+    assert scores["shuffled"]["r2"] < 0.05

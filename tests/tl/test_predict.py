@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import spatialdata as sd
+from anndata import AnnData
+from support import snapshot
+
+import stflow as stf
+from stflow._sdata import _write
+
+
+def test_keys_of_the_contract(tissue, model) -> None:
+    sdata = tissue["S1"]
+    before = snapshot(sdata)
+    assert stf.tl.predict(sdata, model) is None
+    table = sdata["table"]
+    mean, outside = table.obsm["stflow"], ~table.var["stflow"].to_numpy()
+    assert list(mean.columns) == list(model.genes)
+    assert list(mean.index) == list(table.obs_names)
+    layer = pd.DataFrame(table.layers["stflow"], table.obs_names, table.var_names)
+    pd.testing.assert_frame_equal(layer[list(model.genes)], mean)
+    assert np.isnan(table.layers["stflow"][:, outside]).all()
+    assert outside.sum() == 4
+    assert table.obsm["stflow_sd"].shape == mean.shape
+    assert (table.obsm["stflow_sd"] > 0).all(axis=None)
+    assert table.layers["stflow_sd"].shape == table.shape
+    assert table.obsm["X_stflow"].shape == (64, 32)
+    info = table.uns["stflow"]
+    assert info["units"] == "log1p counts"
+    assert list(info["genes"]) == list(model.genes)
+    assert info["encoder"]["width"] == 12
+    assert {"model", "seed", "versions"} <= set(info)
+    for key in (*("stflow", "stflow_sd"), "X_stflow"):
+        table.obsm.pop(key)
+        table.layers.pop(key, None)
+    del table.uns["stflow"], table.var["stflow"]
+    assert snapshot(sdata) == before
+
+
+def test_one_sample_has_no_sd(tissue, model) -> None:
+    stf.tl.predict(tissue["S1"], model, n_samples=1)
+    table = tissue["S1"]["table"]
+    assert "stflow" in table.layers
+    assert "stflow_sd" not in {*table.layers, *table.obsm}
+
+
+def test_overwriting_leaves_no_sd_of_before(tissue, model) -> None:
+    stf.tl.predict(tissue["S1"], model)
+    stf.tl.predict(tissue["S1"], model, n_samples=1, overwrite=True)
+    assert "stflow_sd" not in {*tissue["S1"]["table"].layers, *tissue["S1"]["table"].obsm}
+
+
+def test_measured_counts_are_not_read(tissue, model) -> None:
+    first = stf.tl.predict(tissue["S1"], model, inplace=False)
+    table = tissue["S1"]["table"]
+    table.X = sp.csr_matrix(table.shape)
+    second = stf.tl.predict(tissue["S1"], model, inplace=False)
+    pd.testing.assert_frame_equal(first.obsm["stflow"], second.obsm["stflow"])
+
+
+def without_genes(table: AnnData) -> AnnData:
+    return AnnData(
+        obs=table.obs,
+        obsm={key: table.obsm[key] for key in ("spatial", "X_embedding")},
+        obsp=dict(table.obsp),
+        uns={key: table.uns[key] for key in ("spatialdata_attrs", "X_embedding")},
+    )
+
+
+def test_a_slide_without_genes_gets_the_panel(tissue, model) -> None:
+    sdata = tissue["S1"]
+    labelled = stf.tl.predict(sdata, model, inplace=False)
+    bare = without_genes(sdata["table"])
+    del sdata.tables["table"]
+    sdata.tables["table"] = bare
+    stf.tl.predict(sdata, model)
+    table = sdata["table"]
+    assert list(table.var_names) == list(model.genes)
+    assert table.X is None
+    assert np.array_equal(table.layers["stflow"], labelled.obsm["stflow"].to_numpy())
+    adata = stf.get.predicted(sdata)
+    assert np.array_equal(adata.X, table.layers["stflow"])
+
+
+def test_a_table_alone_without_genes(tissue, model) -> None:
+    bare = without_genes(tissue["S1"]["table"])
+    with pytest.raises(ValueError, match="pass `inplace=False`"):
+        stf.tl.predict(bare, model)
+    out = stf.tl.predict(bare, model, inplace=False)
+    assert list(out.var_names) == list(model.genes)
+    assert bare.n_vars == 0
+
+
+def test_a_table_alone_equals_the_slide(tissue, model) -> None:
+    whole = stf.tl.predict(tissue["S1"], model, inplace=False)
+    table = tissue["S1"]["table"].copy()
+    stf.tl.predict(table, model)
+    assert np.allclose(whole.obsm["stflow"], table.obsm["stflow"], atol=1e-5)
+
+
+def test_readable_by_spatialdata_alone(tissue, model, tmp_path) -> None:
+    sdata = tissue["S1"]
+    stf.tl.predict(sdata, model)
+    sdata.write(tmp_path / "out.zarr")
+    again = sd.read_zarr(tmp_path / "out.zarr")
+    assert np.array_equal(again["table"].obsm["stflow"], sdata["table"].obsm["stflow"])
+    assert again["table"].uns["stflow"]["units"] == "log1p counts"
+    other = stf.tl.predict(again, model, key_added="again")
+    assert other is None
+    assert np.array_equal(again["table"].obsm["again"], again["table"].obsm["stflow"])
+
+
+def test_order_of_rows_does_not_matter(tissue, model) -> None:
+    table = tissue["S1"]["table"]
+    order = np.random.default_rng(0).permutation(table.n_obs)
+    first = stf.tl.predict(tissue["S1"], model, inplace=False, n_samples=64).obsm["stflow"]
+    shuffled = stf.tl.predict(table[order].copy(), model, inplace=False, n_samples=64)
+    second = shuffled.obsm["stflow"].loc[first.index]
+    spread = shuffled.obsm["stflow_sd"].to_numpy()
+    assert (np.abs(first - second).to_numpy() < spread).all()
+    assert np.corrcoef(first.to_numpy().ravel(), second.to_numpy().ravel())[0, 1] > 0.999
+
+
+def test_regions_are_predicted_one_by_one(two_regions, tissue, model) -> None:
+    """With one region's rows alone, the same numbers as in company."""
+    both = stf.tl.predict(two_regions, model, inplace=False)
+    rows = np.flatnonzero(both.obs["region"] == "a")
+    alone = both[rows].copy()
+    alone.obsm.clear()
+    alone.obsm["X_embedding"] = both.obsm["X_embedding"][rows]
+    alone.layers.clear()
+    del alone.uns["stflow"], alone.var["stflow"]
+    alone.uns.pop("spatialdata_attrs")
+    alone.obsm["spatial"] = tissue["S1"]["table"].obsm["spatial"]
+    stf.tl.predict(alone, model)
+    assert np.allclose(alone.obsm["stflow"], both.obsm["stflow"].iloc[rows], atol=1e-4)
+    assert not np.isnan(both.obsm["stflow"]).any(axis=None)
+
+
+@pytest.mark.parametrize("n_spots", [1, 2])
+def test_a_few_spots(tissue, model, n_spots: int) -> None:
+    few = tissue["S1"]["table"][:n_spots].copy()
+    stf.pp.neighbors(few)
+    stf.tl.predict(few, model)
+    assert np.isfinite(few.obsm["stflow"]).all(axis=None)
+
+
+def test_seed(tissue, model) -> None:
+    def run(seed: int) -> pd.DataFrame:
+        out = stf.tl.predict(tissue["S1"], model, inplace=False, n_samples=2, seed=seed)
+        return out.obsm["stflow"]
+
+    pd.testing.assert_frame_equal(run(0), run(0))
+    assert not run(0).equals(run(1))
+
+
+def test_a_large_layer_is_left_out_with_a_warning(tissue, model, monkeypatch) -> None:
+    monkeypatch.setattr(_write, "MAX_LAYER_BYTES", 100)
+    with pytest.warns(UserWarning, match=r"\.layers\['stflow'\] would take .* table\[:, model"):
+        stf.tl.predict(tissue["S1"], model, n_samples=1)
+    table = tissue["S1"]["table"]
+    assert "stflow" not in table.layers
+    assert "stflow" in table.obsm
+
+
+def test_nothing_is_overwritten_unasked(tissue, model) -> None:
+    sdata = tissue["S1"]
+    stf.tl.predict(sdata, model)
+    before = snapshot(sdata)
+    with pytest.raises(ValueError, match=r"already holds 'stflow'.*`key_added=`"):
+        stf.tl.predict(sdata, model)
+    assert snapshot(sdata) == before
+    stf.tl.predict(sdata, model, key_added="other")
+    assert {"stflow", "other", "X_other"} <= set(sdata["table"].obsm)
+
+
+def drop_embedding(table) -> None:
+    del table.obsm["X_embedding"]
+
+
+def drop_graph(table) -> None:
+    del table.obsp["spatial_connectivities"]
+
+
+def other_scale(table) -> None:
+    table.uns["X_embedding"]["tile_px"] = 64
+
+
+def no_recipe(table) -> None:
+    del table.uns["X_embedding"]
+
+
+def narrow(table) -> None:
+    table.obsm["X_embedding"] = table.obsm["X_embedding"][:, :7]
+
+
+def nan_embedding(table) -> None:
+    table.obsm["X_embedding"][0, 0] = np.nan
+
+
+BROKEN = {
+    "embedding": (drop_embedding, KeyError, r"Run `stf.pp.embed\(sdata\)` first"),
+    "graph": (drop_graph, KeyError, r"Run `stf.pp.neighbors\(sdata\)` first"),
+    "recipe": (other_scale, ValueError, r"\(tile_px=64\) is not that of the model \(tile_px=28\)"),
+    "no recipe": (no_recipe, ValueError, r"this slide \(no recipe\) is not that of the model"),
+    "width": (narrow, ValueError, "7 wide, but the model was trained on 12"),
+    "nan": (nan_embedding, ValueError, "holds 1 values that are NaN"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_bad_slide(tissue, model, case: str) -> None:
+    change, error, message = BROKEN[case]
+    change(tissue["S1"]["table"])
+    before = snapshot(tissue["S1"])
+    with pytest.raises(error, match=message):
+        stf.tl.predict(tissue["S1"], model)
+    assert snapshot(tissue["S1"]) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n_samples": 0}, ValueError, "`n_samples` must be a positive"),
+        ({"n_steps": 0}, ValueError, "`n_steps` must be a positive"),
+        ({"device": "cuda:99"}, ValueError, "`device` is 'cuda:99'; available"),
+        ({"table_key": "t"}, KeyError, "No table 't'; available: 'table'"),
+        ({"embedding_key": "X_uni"}, KeyError, "available: .*'X_embedding'"),
+    ],
+)
+def test_bad_argument(tissue, model, arguments: dict, error: type, message: str) -> None:
+    before = snapshot(tissue["S1"])
+    with pytest.raises(error, match=message):
+        stf.tl.predict(tissue["S1"], model, **arguments)
+    assert snapshot(tissue["S1"]) == before
+
+
+def test_what_is_no_slide(tissue, model) -> None:
+    with pytest.raises(TypeError, match="Expected SpatialData or AnnData, not dict"):
+        stf.tl.predict(tissue, model)
+    with pytest.raises(ValueError, match="has no spots"):
+        stf.tl.predict(tissue["S1"]["table"][:0].copy(), model)
+
+
+def test_model_is_frozen(model) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        model.genes = ()
