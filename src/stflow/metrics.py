@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 SCORES = ("pearson", "spearman", "r2", "rmse")
 _ROUNDING = 1e-12
@@ -83,6 +82,8 @@ def spearman(measured: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     ValueError
         The arrays are not of one shape (N, G) with N >= 1.
     """
+    from scipy.stats import rankdata
+
     measured, predicted = _pair(measured, predicted)
     undefined = _constant(measured) | _constant(predicted)
     return _defined(pearson(rankdata(measured, axis=0), rankdata(predicted, axis=0)), undefined)

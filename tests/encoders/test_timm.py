@@ -203,3 +203,11 @@ def test_a_checkpoint_of_another_network(change, small, tmp_path):
     save_file(state, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"other\.safetensors' does not fit the encoder"):
         get_encoder(SMALL, checkpoint=tmp_path / "other.safetensors")
+
+
+def test_building_a_network_leaves_the_global_random_state() -> None:
+    before = torch.get_rng_state()
+    get_encoder("efficientnet_lite0")
+    assert torch.equal(before, torch.get_rng_state())
+    timm.create_model(SMALL)
+    assert not torch.equal(before, torch.get_rng_state())

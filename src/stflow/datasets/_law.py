@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.stats import nbinom
 
 _LOG_MEAN_RANGE = (-4.0, 5.5)
 _N_NODES = 257
@@ -60,6 +58,9 @@ class Law:
 
         The probabilities are summed for some means, between which a spline interpolates.
         """
+        from scipy.interpolate import CubicSpline
+        from scipy.stats import nbinom
+
         nodes = np.linspace(*_LOG_MEAN_RANGE, _N_NODES)
         success = self.dispersion / (self.dispersion + np.exp(nodes))
         most = int(nbinom.isf(_TAIL, self.dispersion, success[-1]))

