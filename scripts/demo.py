@@ -11,11 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
-
-matplotlib.use("Agg")
-warnings.filterwarnings("ignore", category=SyntaxWarning)
-warnings.filterwarnings("ignore", message="zarr v3 autosharding")
-
 from spatialdata import SpatialData
 
 import stflow as stf
@@ -48,6 +43,9 @@ def load() -> tuple[dict[str, SpatialData], SpatialData]:
 
 def main() -> None:
     """Run every step of the main job and write its results under ``demo/``."""
+    matplotlib.use("Agg")
+    warnings.filterwarnings("ignore", category=SyntaxWarning, module="docrep")
+    warnings.filterwarnings("ignore", message="zarr v3 autosharding")
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
     with step("Loading sections"):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -93,3 +95,16 @@ def test_metadata_that_does_not_fit(saved, change: dict, message: str) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ValueError, match=message):
         stf.STFlow.load(saved)
+
+
+def test_prediction_needs_no_lightning() -> None:
+    """In a fresh process: what loads and applies a model does not load the training loop."""
+    code = (
+        "import sys, stflow, stflow.model._stflow\n"
+        "from stflow.tl._predict import predict\n"
+        "print('torch' in sys.modules, any(m.startswith('lightning') for m in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "False"]

@@ -178,7 +178,8 @@ def train(
         generator=torch.Generator().manual_seed(seed),
     )
     once: DataLoader[Tensor] = DataLoader(torch.zeros(1))  # type: ignore[arg-type]
-    patience = EarlyStopping("val_loss", patience=early_stopping, check_finite=True)
+    further = dict(trainer_kwargs)
+    callbacks = [EarlyStopping("val_loss", patience=early_stopping), *further.pop("callbacks", [])]
     with quiet_lightning():
         module = FlowTraining(denoiser, validation, config, lr, seed)
         trainer = pl.Trainer(
@@ -187,13 +188,13 @@ def train(
                 "devices": [device.index or 0] if device.type == "cuda" else 1,
                 "max_epochs": max_epochs,
                 "gradient_clip_val": 1.0,
-                "callbacks": [patience, *([EpochBar()] if show_progress_bar else [])],
+                "callbacks": callbacks + [EpochBar()] * show_progress_bar,
                 "logger": False,
                 "enable_checkpointing": False,
                 "enable_model_summary": False,
                 "enable_progress_bar": False,
                 "num_sanity_val_steps": 0,
-                **trainer_kwargs,
+                **further,
             }
         )
         trainer.fit(module, loader, once)
