@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,12 @@ def require_positive(value: float, *, name: str) -> None:
     """Raise ``ValueError`` unless ``value`` is a finite number above zero."""
     if not np.isfinite(value) or value <= 0:
         raise ValueError(f"`{name}` must be a positive number, not {value!r}.")
+
+
+def require_count(value: object, *, name: str) -> None:
+    """Raise ``ValueError`` unless ``value`` is a whole number of at least 1."""
+    if not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"`{name}` must be a whole number of at least 1, not {value!r}.")
 
 
 def require_finite(matrix: Any, *, what: str) -> None:

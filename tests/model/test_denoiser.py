@@ -157,7 +157,7 @@ def test_self_loops_are_no_neighbours() -> None:
     ("config", "message"),
     [
         ({"hidden": 30}, "multiple of 2 \\* n_heads = 8"),
-        ({"n_layers": 0}, "`n_layers` must be a positive"),
+        ({"n_layers": 0}, "`n_layers` must be a whole number"),
         ({"dropout": 1.0}, "`dropout` must lie in"),
         ({"prior": "nb"}, "available: 'zinb', 'zero', 'gaussian'"),
     ],

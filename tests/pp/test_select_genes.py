@@ -44,6 +44,16 @@ def test_rare_in_one_slide_is_enough_to_leave_out() -> None:
     assert stf.pp.select_genes({"x": often, "y": seldom}, 1) == ["B"]
 
 
+def test_stored_zeros_are_zeros() -> None:
+    table = make({"A": RARE, "B": [*WIDE, 0]})
+    dense = table.X.toarray()
+    stored = sp.csr_matrix(np.ones(dense.shape, dtype=dense.dtype))
+    stored.data[:] = dense.ravel()
+    table.X = stored
+    assert stf.pp.select_genes(table, 1) == ["B"]
+    assert table.X.nnz == dense.size
+
+
 def test_genes_that_a_slide_lacks_are_left_out() -> None:
     first, second = make({"A": WIDER, "B": WIDE}), make({"B": WIDE, "C": WIDER})
     assert stf.pp.select_genes({"x": first, "y": second}, 1) == ["B"]
@@ -64,7 +74,7 @@ def test_layer() -> None:
 
 @pytest.mark.parametrize("n_top_genes", [0, 1.5])
 def test_number_out_of_range(n_top_genes) -> None:
-    with pytest.raises(ValueError, match="`n_top_genes` must be a whole number above zero"):
+    with pytest.raises(ValueError, match="`n_top_genes` must be a whole number of at least 1"):
         stf.pp.select_genes(make({"A": WIDE}), n_top_genes)
 
 

@@ -211,8 +211,8 @@ def test_bad_slide(tissue, case: str) -> None:
         ({"prior_parameters": {"mu": -1}}, ValueError, "`mu` and `phi` must be positive"),
         ({"device": "tpu"}, ValueError, "`device` is 'tpu'; available: 'auto'"),
         ({"lr": 0}, ValueError, "`lr` must be a positive"),
-        ({"max_epochs": 0}, ValueError, "`max_epochs` must be a positive"),
-        ({"batch_size": -2}, ValueError, "`batch_size` must be a positive"),
+        ({"max_epochs": 0}, ValueError, "`max_epochs` must be a whole number"),
+        ({"batch_size": -2}, ValueError, "`batch_size` must be a whole number"),
     ],
 )
 def test_bad_argument(tissue, arguments: dict, error: type, message: str) -> None:

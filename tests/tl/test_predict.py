@@ -226,8 +226,8 @@ def test_bad_slide(tissue, model, case: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"n_samples": 0}, ValueError, "`n_samples` must be a positive"),
-        ({"n_steps": 0}, ValueError, "`n_steps` must be a positive"),
+        ({"n_samples": 0}, ValueError, "`n_samples` must be a whole number"),
+        ({"n_steps": 2.5}, ValueError, "`n_steps` must be a whole number"),
         ({"device": "cuda:99"}, ValueError, "`device` is 'cuda:99'; available"),
         ({"table_key": "t"}, KeyError, "No table 't'; available: 'table'"),
         ({"embedding_key": "X_uni"}, KeyError, "available: .*'X_embedding'"),

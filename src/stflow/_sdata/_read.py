@@ -62,10 +62,10 @@ def read_prediction(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
     return frame
 
 
-def read_log_counts(
+def read_counts(
     table: AnnData, genes: Sequence[str], *, layer: str | None, where: str
-) -> np.ndarray:
-    """Return log1p of the raw counts of ``genes``, dense, shape (N, G).
+) -> np.ndarray | sp.spmatrix | sp.sparray:
+    """Return the raw counts of ``genes``, shape (N, G), sparse where the table's are.
 
     Raises
     ------
@@ -83,9 +83,17 @@ def read_log_counts(
         require_key(layer, table.layers, what="layer", hint="Name it with `layer=`.")
     require_genes(genes, table.var_names, what=f"the measured genes of {where}")
     matrix = table.X if layer is None else table.layers[layer]
-    counts = _dense(matrix[:, table.var_names.get_indexer(list(genes))])
+    counts = matrix[:, table.var_names.get_indexer(list(genes))]
     name = "X" if layer is None else f"Layer {layer!r}"
     require_counts(counts, what=f"{name} of {where}")
+    return counts
+
+
+def read_log_counts(
+    table: AnnData, genes: Sequence[str], *, layer: str | None, where: str
+) -> np.ndarray:
+    """Return log1p of the raw counts of ``genes``, dense, shape (N, G); errors of `read_counts`."""
+    counts = _dense(read_counts(table, genes, layer=layer, where=where))
     return np.log1p(counts.astype(np.float64))
 
 

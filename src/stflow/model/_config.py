@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from stflow._validation import require_positive
+from stflow._validation import require_count
 from stflow.flow import make_prior
 
 
@@ -38,7 +38,7 @@ class Config:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must lie in [0, 1), not {self.dropout}.")
         for name in ("n_layers", "n_heads", "hidden", "n_components"):
-            require_positive(getattr(self, name), name=name)
+            require_count(getattr(self, name), name=name)
         if self.hidden % (2 * self.n_heads):
             raise ValueError(
                 f"`hidden` is {self.hidden}, but must be a multiple of 2 * n_heads = "

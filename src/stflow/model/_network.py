@@ -73,20 +73,20 @@ def draw(
     """
     prior = make_prior(config.prior, **config.prior_parameters)
     shape = (graph.n_spots, denoiser.n_genes)
-    latent: list[Tensor] = []
+    state = features
 
     def denoise(y: Tensor, t: float) -> Tensor:
-        y_hat, z = denoiser(y, features, features.new_full((graph.n_spots,), t), graph)
-        latent[-1] = z
+        nonlocal state
+        y_hat, state = denoiser(y, features, features.new_full((graph.n_spots,), t), graph)
         return y_hat
 
-    samples = []
+    samples, states = [], []
     for child in np.random.SeedSequence(seed).spawn(n_samples):
         generator = torch.Generator().manual_seed(int(child.generate_state(1, np.uint64)[0] >> 1))
-        latent.append(features)
         y0 = prior.sample(shape, generator).to(features.device)
         samples.append(sample(denoise, y0, n_steps))
-    return torch.stack(samples), torch.stack(latent).mean(0)
+        states.append(state)
+    return torch.stack(samples), torch.stack(states).mean(0)
 
 
 class Network(nn.Module):

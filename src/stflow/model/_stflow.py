@@ -10,7 +10,7 @@ import pandas as pd
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
-from stflow._validation import require_positive
+from stflow._validation import require_count
 from stflow.model import _files
 from stflow.model._config import Config
 from stflow.model._network import Network, Prediction
@@ -94,8 +94,8 @@ class STFlow:
         ValueError
             The embeddings have another width.
         """
-        require_positive(n_samples, name="n_samples")
-        require_positive(n_steps, name="n_steps")
+        require_count(n_samples, name="n_samples")
+        require_count(n_steps, name="n_steps")
         width = slide.embedding.shape[1]
         if width != self.n_inputs:
             raise ValueError(

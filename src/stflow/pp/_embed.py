@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,13 @@ from stflow import _keys
 from stflow._device import resolve_device
 from stflow._sdata._images import PlacedSpots, spots_on_image
 from stflow._sdata._tables import Region, get_regions, get_table
-from stflow._validation import listing, require_finite, require_free, require_positive
+from stflow._validation import (
+    listing,
+    require_count,
+    require_finite,
+    require_free,
+    require_positive,
+)
 from stflow.images import outside, read_tiles
 
 if TYPE_CHECKING:
@@ -186,8 +191,7 @@ def _checked_scales(mpp: float | Sequence[float], *, tile_px: int, batch_size: i
     for scale in scales:
         require_positive(scale, name="mpp")
     for name, count in (("tile_px", tile_px), ("batch_size", batch_size)):
-        if not isinstance(count, Integral) or count < 1:
-            raise ValueError(f"`{name}` must be a whole number of at least 1, not {count!r}.")
+        require_count(count, name=name)
     return scales
 
 

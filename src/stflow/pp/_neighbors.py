@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,6 +12,7 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata._images import spot_centres_um
 from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
+from stflow._validation import require_count
 
 TIE = 1e-3
 LARGEST_RING = 12
@@ -78,8 +78,7 @@ def neighbors(
     >>> sdata = stf.datasets.synthetic()["S1"]
     >>> stf.pp.neighbors(sdata)
     """
-    if not isinstance(n_neighs, Integral) or n_neighs < 1:
-        raise ValueError(f"`n_neighs` must be a whole number of at least 1, not {n_neighs!r}.")
+    require_count(n_neighs, name="n_neighs")
     table = get_table(data, table_key)
     in_um = isinstance(data, SpatialData) and len(data.images) > 0
     graphs = []

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 
 import numpy as np
+import scipy.sparse as sp
 from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._read import read_log_counts
+from stflow._sdata._read import read_counts
 from stflow._sdata._slides import as_mapping
 from stflow._sdata._tables import get_table
+from stflow._validation import require_count
 
 MIN_SHARE_OF_SPOTS = 0.1
 
@@ -43,7 +44,7 @@ def select_genes(
 
     Returns
     -------
-    Gene names, the most variable first; fewer than ``n_top_genes`` never.
+    ``n_top_genes`` gene names, the most variable first.
 
     Raises
     ------
@@ -57,22 +58,25 @@ def select_genes(
     >>> import stflow as stf
     >>> genes = stf.pp.select_genes(stf.datasets.synthetic(), n_top_genes=10)
     """
-    if not isinstance(n_top_genes, Integral) or n_top_genes < 1:
-        raise ValueError(f"`n_top_genes` must be a whole number above zero, not {n_top_genes!r}.")
+    require_count(n_top_genes, name="n_top_genes")
     tables = {name: get_table(each, table_key) for name, each in as_mapping(data).items()}
     shared = _shared_genes(tables)
+    n_spots = sum(table.n_obs for table in tables.values())
     expressed = np.ones(len(shared), dtype=bool)
-    spots = []
+    mean, mean_square = np.zeros((2, len(shared)))
     for name, table in tables.items():
-        values = read_log_counts(table, shared, layer=layer, where=f"slide {name!r}")
-        expressed &= (values > 0).mean(axis=0) >= MIN_SHARE_OF_SPOTS
-        spots.append(values)
+        counts = read_counts(table, shared, layer=layer, where=f"slide {name!r}")
+        values = sp.csr_matrix(counts, dtype=np.float64).log1p()
+        values.eliminate_zeros()
+        expressed &= values.getnnz(axis=0) >= MIN_SHARE_OF_SPOTS * table.n_obs
+        mean += np.ravel(values.sum(axis=0)) / n_spots
+        mean_square += np.ravel(values.power(2).sum(axis=0)) / n_spots
     if expressed.sum() < n_top_genes:
         raise ValueError(
             f"`n_top_genes` is {n_top_genes}, but only {expressed.sum()} of {len(shared)} genes "
             f"are seen in {MIN_SHARE_OF_SPOTS:.0%} of the spots of every slide."
         )
-    variance = np.where(expressed, np.concatenate(spots).var(axis=0), -1)
+    variance = np.where(expressed, mean_square - mean**2, -np.inf)
     order = np.argsort(-variance, kind="stable")[:n_top_genes]
     return [shared[i] for i in order]
 

@@ -15,7 +15,7 @@ from stflow._sdata._read import require_gene_list
 from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import as_mapping, read_recipe, read_slides
 from stflow._slide import Slide
-from stflow._validation import require_positive
+from stflow._validation import require_count, require_positive
 
 if TYPE_CHECKING:
     from stflow.model._stflow import STFlow
@@ -125,13 +125,10 @@ def fit(
     --------
     >>> model = stf.tl.fit(train, genes=stf.pp.select_genes(train))  # doctest: +SKIP
     """
-    for name, value in (
-        ("max_epochs", max_epochs),
-        ("early_stopping", early_stopping),
-        ("lr", lr),
-        ("batch_size", batch_size),
-    ):
-        require_positive(value, name=name)
+    require_positive(lr, name="lr")
+    require_count(max_epochs, name="max_epochs")
+    require_count(early_stopping, name="early_stopping")
+    require_count(batch_size, name="batch_size")
     panel = require_gene_list(genes)
     slides, recipe = _read(
         as_mapping(data),
