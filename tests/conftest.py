@@ -10,11 +10,15 @@ import anndata as ad
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from spatialdata import SpatialData
 from spatialdata.models import TableModel
 from support import SMALL, make_tissue
 
 import stflow as stf
+
+settings.register_profile("stflow", deadline=None, derandomize=True)
+settings.load_profile("stflow")
 
 
 @pytest.fixture(scope="session")
