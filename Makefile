@@ -42,7 +42,7 @@ docs: $(READY)
 	MPLBACKEND=Agg $(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
 
 notebooks: $(READY)
-	MPLBACKEND=Agg $(RUN) -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(RUN) -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 
 bench: $(READY)
 	@for script in $(wildcard benchmarks/*.py); do \
