@@ -63,6 +63,12 @@ def require_count(value: object, *, name: str) -> None:
         raise ValueError(f"`{name}` must be a whole number of at least 1, not {value!r}.")
 
 
+def require_seed(value: object) -> None:
+    """Raise ``ValueError`` unless ``value`` can seed a generator."""
+    if not isinstance(value, Integral) or value < 0:
+        raise ValueError(f"`seed` must be a whole number of at least 0, not {value!r}.")
+
+
 def require_finite(matrix: Any, *, what: str) -> None:
     """Raise ``ValueError`` when a dense array or sparse matrix holds NaN or infinity."""
     values = matrix.data if sp.issparse(matrix) else matrix

@@ -64,3 +64,10 @@ def test_parameters_out_of_range(parameters: dict, message: str) -> None:
 def test_unknown_prior_lists_the_known() -> None:
     with pytest.raises(ValueError, match="'poisson'; available: 'zinb', 'zero', 'gaussian'"):
         make_prior("poisson")
+
+
+def test_unknown_parameter_lists_the_known() -> None:
+    with pytest.raises(ValueError, match=r"\['mu', 'phi', 'pi'\], not \['mean'\]"):
+        make_prior("zinb", mean=1.0)
+    with pytest.raises(ValueError, match=r"'zero' has parameters \[\], not \['mu'\]"):
+        make_prior("zero", mu=1.0)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from spatialdata import SpatialData
 from support import SMALL, make_tissue, snapshot
 
@@ -93,6 +94,24 @@ def test_priors(tissue, prior: str) -> None:
     model = fit(tissue, prior=prior, max_epochs=1)
     assert np.isfinite(prediction(model, tissue["S1"])).all()
     assert f"{prior} prior" in repr(model)
+
+
+def test_low_precision_is_the_trainers_business(tissue) -> None:
+    model = fit(tissue, trainer_kwargs={"precision": "bf16-mixed"})
+    low, high = (prediction(m, tissue["S1"]) for m in (model, fit(tissue)))
+    assert not np.array_equal(low, high)
+    assert np.abs(low - high).mean() < 0.1 * high.std()
+
+
+def test_callbacks_of_the_user_join_ours(tissue) -> None:
+    seen = []
+
+    class Spy(Callback):
+        def on_train_epoch_end(self, trainer, pl_module) -> None:
+            seen.append(trainer.current_epoch)
+
+    fit(tissue, trainer_kwargs={"callbacks": [Spy()]})
+    assert seen == [0, 1, 2]
 
 
 def test_one_slide_holds_out_a_block_of_its_own(tissue) -> None:
@@ -210,6 +229,8 @@ def test_bad_slide(tissue, case: str) -> None:
         ({"prior": "beta"}, ValueError, "`prior` is 'beta'; available: 'zinb'"),
         ({"prior_parameters": {"mu": -1}}, ValueError, "`mu` and `phi` must be positive"),
         ({"device": "tpu"}, ValueError, "`device` is 'tpu'; available: 'auto'"),
+        ({"prior_parameters": {"mean": 1}}, ValueError, "'mu', 'phi', 'pi'"),
+        ({"seed": -1}, ValueError, "`seed` must be a whole number of at least 0"),
         ({"lr": 0}, ValueError, "`lr` must be a positive"),
         ({"max_epochs": 0}, ValueError, "`max_epochs` must be a whole number"),
         ({"batch_size": -2}, ValueError, "`batch_size` must be a whole number"),

@@ -228,6 +228,7 @@ def test_bad_slide(tissue, model, case: str) -> None:
     [
         ({"n_samples": 0}, ValueError, "`n_samples` must be a whole number"),
         ({"n_steps": 2.5}, ValueError, "`n_steps` must be a whole number"),
+        ({"seed": -3}, ValueError, "`seed` must be a whole number of at least 0"),
         ({"device": "cuda:99"}, ValueError, "`device` is 'cuda:99'; available"),
         ({"table_key": "t"}, KeyError, "No table 't'; available: 'table'"),
         ({"embedding_key": "X_uni"}, KeyError, "available: .*'X_embedding'"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import torch
@@ -81,8 +81,11 @@ def make_prior(name: str, **parameters: float) -> ZINB | Zero | Gaussian:
     Raises
     ------
     ValueError
-        No prior has that name, or a parameter is out of its range.
+        No prior has that name, or it has no such parameter, or one is out of its range.
     """
     if name not in PRIORS:
         raise ValueError(f"`prior` is {name!r}; available: {', '.join(map(repr, PRIORS))}.")
+    known = [field.name for field in fields(PRIORS[name])]
+    if odd := set(parameters) - set(known):
+        raise ValueError(f"Prior {name!r} has parameters {known}, not {sorted(odd)}.")
     return PRIORS[name](**parameters)

@@ -110,5 +110,5 @@ class SpatialAttention(nn.Module):
 
     def _gather(self, values: Tensor, weights: Tensor, graph: SpotGraph) -> Tensor:
         weighted = values.unflatten(1, (self.n_heads, -1)) * weights[..., None]
-        gathered = values.new_zeros(graph.n_spots, values.shape[1])
+        gathered = weighted.new_zeros(graph.n_spots, values.shape[1])
         return gathered.index_add(0, graph.target, weighted.flatten(1))

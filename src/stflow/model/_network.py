@@ -78,7 +78,7 @@ def draw(
     def denoise(y: Tensor, t: float) -> Tensor:
         nonlocal state
         y_hat, state = denoiser(y, features, features.new_full((graph.n_spots,), t), graph)
-        return y_hat
+        return y_hat.type_as(y)
 
     samples, states = [], []
     for child in np.random.SeedSequence(seed).spawn(n_samples):

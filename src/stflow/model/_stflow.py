@@ -10,7 +10,7 @@ import pandas as pd
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
-from stflow._validation import require_count
+from stflow._validation import require_count, require_seed
 from stflow.model import _files
 from stflow.model._config import Config
 from stflow.model._network import Network, Prediction
@@ -96,6 +96,7 @@ class STFlow:
         """
         require_count(n_samples, name="n_samples")
         require_count(n_steps, name="n_steps")
+        require_seed(seed)
         width = slide.embedding.shape[1]
         if width != self.n_inputs:
             raise ValueError(

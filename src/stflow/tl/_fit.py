@@ -15,7 +15,7 @@ from stflow._sdata._read import require_gene_list
 from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import as_mapping, read_recipe, read_slides
 from stflow._slide import Slide
-from stflow._validation import require_count, require_positive
+from stflow._validation import require_count, require_positive, require_seed
 
 if TYPE_CHECKING:
     from stflow.model._stflow import STFlow
@@ -129,6 +129,7 @@ def fit(
     require_count(max_epochs, name="max_epochs")
     require_count(early_stopping, name="early_stopping")
     require_count(batch_size, name="batch_size")
+    require_seed(seed)
     panel = require_gene_list(genes)
     slides, recipe = _read(
         as_mapping(data),
