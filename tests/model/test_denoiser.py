@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
-from stflow.model._graph import join, neighbour_distance, spot_graph
+from stflow.model._graph import join, spot_graph
 from stflow.pp._neighbors import knn_graph
 
 N_FEATURES = 10
@@ -49,7 +49,7 @@ def inputs(n_spots: int, n_genes: int, seed: int = 0) -> tuple[torch.Tensor, tor
 
 @torch.no_grad()
 def evaluate(denoiser, y, features, coords, graph, t: float = 0.4) -> torch.Tensor:
-    edges = spot_graph(coords, graph, neighbour_distance(coords, graph))
+    edges = spot_graph(coords, graph)
     return denoiser(y, features, torch.full((len(y),), t), edges)[0]
 
 
@@ -125,7 +125,7 @@ def test_other_slides_in_the_batch_change_nothing() -> None:
         graph, _ = knn_graph(coords, 8)
         y, x = inputs(len(coords), 5, seed)
         alone.append(evaluate(denoiser, y, x, coords, graph))
-        graphs.append(spot_graph(coords, graph, neighbour_distance(coords, graph)))
+        graphs.append(spot_graph(coords, graph))
         ys.append(y)
         features.append(x)
     joined = join(graphs)

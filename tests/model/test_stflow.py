@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import stflow as stf
 
@@ -31,6 +32,12 @@ def test_a_loaded_model_predicts_bit_identically(model, saved, tissue) -> None:
     )
     pd.testing.assert_frame_equal(loaded.history, model.history)
     assert repr(loaded) == repr(model)
+
+
+def test_loading_leaves_the_global_random_state(saved) -> None:
+    before = torch.get_rng_state()
+    stf.STFlow.load(saved)
+    assert torch.equal(before, torch.get_rng_state())
 
 
 def test_on_disk_are_safetensors_and_json(saved) -> None:

@@ -16,6 +16,7 @@ from stflow.model._blend import blend_weight, residual_variance
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
 from stflow.model._features import Features
+from stflow.model._graph import spot_graph
 from stflow.model._kernel_ridge import KernelRidge
 from stflow.model._network import Network, draw
 from stflow.model._regions import TensorSlide
@@ -82,7 +83,7 @@ def _blend(
     flow, _ = draw(
         network.denoiser,
         held_out.features,
-        held_out.graph(),
+        spot_graph(held_out.coords, held_out.adjacency),
         config,
         n_samples=CALIBRATION_SAMPLES,
         n_steps=N_STEPS,

@@ -47,7 +47,7 @@ def neighbour_distance(coords: np.ndarray, graph: sp.csr_matrix) -> float:
     return float(np.median(nearest)) if nearest.size else 1.0
 
 
-def spot_graph(coords: np.ndarray, graph: sp.csr_matrix, unit: float) -> SpotGraph:
+def spot_graph(coords: np.ndarray, graph: sp.csr_matrix, unit: float | None = None) -> SpotGraph:
     """Edges of one slide with the geometry that the denoiser reads.
 
     Parameters
@@ -57,8 +57,9 @@ def spot_graph(coords: np.ndarray, graph: sp.csr_matrix, unit: float) -> SpotGra
     graph
         Stored entries (i, j) make j a neighbour of i, shape (N, N).
     unit
-        Neighbour distance in the units of ``coords``.
+        Neighbour distance in the units of ``coords``; None is that of these spots.
     """
+    unit = neighbour_distance(coords, graph) if unit is None else unit
     target, source = _edges(graph)
     directions = (coords[source] - coords[target]) / unit
     along = on_principal_axes(directions, target, coords.shape[0])

@@ -14,7 +14,7 @@ from stflow.flow import make_prior, sample
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
 from stflow.model._features import Features
-from stflow.model._graph import SpotGraph, neighbour_distance, spot_graph
+from stflow.model._graph import SpotGraph, spot_graph
 from stflow.model._kernel_ridge import KernelRidge
 
 
@@ -35,12 +35,6 @@ class Prediction:
     mean: np.ndarray
     sd: np.ndarray | None
     latent: np.ndarray
-
-
-def slide_graph(slide: Slide) -> SpotGraph:
-    """Edges and frames of a whole slide, in units of its neighbour distance."""
-    unit = neighbour_distance(slide.coords, slide.graph)
-    return spot_graph(slide.coords, slide.graph, unit)
 
 
 @torch.inference_mode()
@@ -116,7 +110,8 @@ class Network(nn.Module):
         features = Features(sizes["n_inputs"], sizes["n_components"])
         width, n_genes = features.width, sizes["n_genes"]
         regression = KernelRidge(sizes["n_landmarks"], width, n_genes)
-        return cls(features, regression, Denoiser(width, n_genes, config))
+        with torch.random.fork_rng(devices=[]):
+            return cls(features, regression, Denoiser(width, n_genes, config))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -146,7 +141,7 @@ class Network(nn.Module):
         flow, latent = draw(
             self.denoiser.to(device),
             features.to(device),
-            slide_graph(slide).to(device),
+            spot_graph(slide.coords, slide.graph).to(device),
             config,
             n_samples=n_samples,
             n_steps=n_steps,

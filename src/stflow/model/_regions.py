@@ -48,12 +48,6 @@ class TensorSlide:
             self.expression[at],
         )
 
-    def graph(self, unit: float | None = None) -> SpotGraph:
-        """Edges and frames, in units of the neighbour distance."""
-        if unit is None:
-            unit = neighbour_distance(self.coords, self.adjacency)
-        return spot_graph(self.coords, self.adjacency, unit)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
@@ -129,7 +123,7 @@ class Regions(Dataset[Batch]):
             region.expression,
             region.features,
             torch.full((region.n_spots,), t),
-            region.graph(self.units[which]),
+            spot_graph(region.coords, region.adjacency, self.units[which]),
         )
 
 

@@ -24,6 +24,7 @@ from stflow.flow import make_prior
 from stflow.metrics import pearson
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
+from stflow.model._graph import spot_graph
 from stflow.model._network import draw
 from stflow.model._regions import Batch, Draws, Regions, TensorSlide
 
@@ -52,7 +53,8 @@ class FlowTraining(pl.LightningModule):
         super().__init__()
         self.denoiser, self.config, self.lr, self.seed = denoiser, config, lr, seed
         self.average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
-        self.validation, self.validation_graph = validation, validation.graph()
+        self.validation = validation
+        self.validation_graph = spot_graph(validation.coords, validation.adjacency)
         self.best_loss, self.best = float("inf"), copy.deepcopy(denoiser.state_dict())
         self.rows: list[dict[str, float]] = []
 
@@ -83,7 +85,7 @@ class FlowTraining(pl.LightningModule):
         scores = pearson(measured.numpy(), mean.numpy())
         defined = scores[np.isfinite(scores)]
         self.log("val_loss", F.mse_loss(mean, measured), batch_size=1)
-        self.log("val_pearson", float(defined.mean()) if defined.size else 0.0, batch_size=1)
+        self.log("val_pearson", float(defined.mean()) if defined.size else np.nan, batch_size=1)
 
     def on_train_epoch_end(self) -> None:
         """Note the epoch's figures and keep the weights when they are the best so far."""
