@@ -44,7 +44,11 @@ def read_all(sdata: SpatialData) -> list[np.ndarray]:
         tiles
         for mpp in MPP
         for _, tiles in read_tiles(
-            place.levels, place.centres_px, size=TILE_PX * mpp / place.mpp, tile_px=TILE_PX
+            place.levels,
+            place.centres_px,
+            size=TILE_PX * mpp / place.mpp,
+            tile_px=TILE_PX,
+            batch_size=8,
         )
     ]
 
