@@ -440,7 +440,7 @@ def test_an_encoder_that_gives_no_numbers(sdata, bad, run):
 
     before = state(sdata)
     with pytest.raises(ValueError, match=r"embedding by encoder .*encode' holds 1 values that are"):
-        run(sdata, encoder=encode)
+        run(sdata, encoder=encode, batch_size=64)
     assert_same(before, state(sdata))
 
 
