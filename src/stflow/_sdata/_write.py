@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from spatialdata import SpatialData
+from spatialdata.models import TableModel
 
 from stflow import _keys
 from stflow._validation import require_free
@@ -95,6 +96,7 @@ def _write_layer(table: AnnData, name: str, values: np.ndarray, columns: np.ndar
 
 
 def replace_table(sdata: SpatialData, table_key: str, table: AnnData) -> None:
-    """Put another table under a name that is taken."""
+    """Put another table under a name that is taken, once it is known to be a valid one."""
+    TableModel().validate(table)
     del sdata.tables[table_key]
     sdata.tables[table_key] = table
