@@ -103,8 +103,8 @@ def as_markdown(frame: pd.DataFrame, seeds: int) -> str:
             f"Embedding `efficientnet_lite0`, pooled stages, mpp {MPP}; seeds: {seeds}"
             + (f" (sd of stflow over seeds {spread:.4f})" if seeds > 1 else "")
             + f"; `python benchmarks/accuracy.py --seeds {seeds}`.",
-            "All sections are of one patient. The network's settings and the blend were chosen on C2, "
-            "C3 and C4;",
+            "All sections are of one patient. The network's settings and the blend were chosen "
+            "on C2, C3 and C4;",
             "the kernel's and the pooling come from earlier experiments that had seen all four, so "
             "every row is a little kind.",
             "",
