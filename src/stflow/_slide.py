@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+
+BLOCK = 8192
+
+
+def row_blocks(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
+    """Rows of a matrix, in memory or not, as float32 blocks with their place."""
+    for first in range(0, matrix.shape[0], BLOCK):
+        rows = slice(first, min(first + BLOCK, matrix.shape[0]))
+        yield rows, np.asarray(matrix[rows], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +33,8 @@ class Slide:
     graph
         Neighbours of each spot, shape (N, N); a stored entry (i, j) makes j a neighbour of i.
     embedding
-        Image embedding of each spot's tile, shape (N, F).
+        Image embedding of each spot's tile, shape (N, F); any array that gives its rows when
+        sliced, such as a memory map or a zarr array, and is read block by block.
     expression
         Measured expression in log1p counts, shape (N, G), or None when unknown.
     genes
@@ -34,10 +46,24 @@ class Slide:
     name: str
     coords: np.ndarray
     graph: sp.csr_matrix
-    embedding: np.ndarray
+    embedding: Any
     rows: np.ndarray
     expression: np.ndarray | None = None
     genes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        n_spots = len(self.coords)
+        shapes = {
+            "coords": (self.coords.shape, (n_spots, 2)),
+            "graph": (self.graph.shape, (n_spots, n_spots)),
+            "embedding": (tuple(self.embedding.shape), (n_spots, *self.embedding.shape[1:2])),
+            "rows": (self.rows.shape, (n_spots,)),
+        }
+        if self.expression is not None:
+            shapes["expression"] = (self.expression.shape, (n_spots, len(self.genes)))
+        for what, (shape, expected) in shapes.items():
+            if shape != expected:
+                raise ValueError(f"`{what}` of {self.name} has shape {shape}, not {expected}.")
 
     @property
     def n_spots(self) -> int:

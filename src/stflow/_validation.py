@@ -77,6 +77,17 @@ def require_finite(matrix: Any, *, what: str) -> None:
         raise ValueError(f"{what} holds {bad} values that are NaN or infinite.")
 
 
+def require_places(coords: np.ndarray, *, what: str) -> None:
+    """Raise ``ValueError`` unless spot centres (N, 2) are finite and no two are the same."""
+    require_finite(coords, what=f"The coordinates of {what}")
+    n_places = len(np.unique(coords[:, 0] + 1j * coords[:, 1]))
+    if n_places < len(coords):
+        raise ValueError(
+            f"{len(coords) - n_places} {what} lie where another one lies; every spot needs a place "
+            "of its own."
+        )
+
+
 def require_counts(matrix: Any, *, what: str) -> None:
     """Raise ``ValueError`` unless a dense array or sparse matrix holds raw counts."""
     require_finite(matrix, what=what)

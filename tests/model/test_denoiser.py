@@ -159,7 +159,7 @@ def test_self_loops_are_no_neighbours() -> None:
         ({"hidden": 30}, "multiple of 2 \\* n_heads = 8"),
         ({"n_layers": 0}, "`n_layers` must be a whole number"),
         ({"dropout": 1.0}, "`dropout` must lie in"),
-        ({"prior": "nb"}, "available: 'zinb', 'zero', 'gaussian'"),
+        ({"prior": "beta"}, "available: 'zinb', 'nb', 'zero', 'gaussian', 'empirical'"),
     ],
 )
 def test_configuration_out_of_range(config: dict, message: str) -> None:

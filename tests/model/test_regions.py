@@ -17,7 +17,7 @@ def make_slide(side: int, value: float, n_genes: int = 3) -> TensorSlide:
 
 
 def make_regions(seed: int = 0) -> Regions:
-    return Regions([make_slide(8, 5.0), make_slide(6, 7.0)], make_prior("zero"), seed)
+    return Regions([make_slide(8, 5.0), make_slide(6, 7.0)], make_prior("zero", n_genes=3), seed)
 
 
 def test_regions_are_contiguous_and_of_any_size() -> None:
@@ -67,7 +67,11 @@ def test_number_of_workers_changes_nothing() -> None:
             collate_fn=Batch.collate,
             num_workers=num_workers,
         )
-        return [batch.noisy for _ in range(2) for batch in loader]
+        batches = []
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            batches += [batch.noisy for batch in loader]
+        return batches
 
     alone, shared = draw(0), draw(2)
     assert len(alone) == 6
@@ -75,8 +79,11 @@ def test_number_of_workers_changes_nothing() -> None:
 
 
 def test_draws_never_repeat() -> None:
-    draws = Draws(3)
-    assert [*draws, *draws] == [0, 1, 2, 3, 4, 5]
+    draws, drawn = Draws(3), []
+    for epoch in (0, 1, 5):
+        draws.set_epoch(epoch)
+        drawn += draws
+    assert drawn == [0, 1, 2, 3, 4, 5, 15, 16, 17]
     assert len(draws) == 3
 
 

@@ -227,7 +227,7 @@ def test_bad_slide(tissue, case: str) -> None:
         ({"coordinate_system": "aligned"}, KeyError, "'aligned'; available: 'global'"),
         ({"validation": "S9"}, KeyError, "'S9'; available: 'S1', 'S2', 'S3'"),
         ({"prior": "beta"}, ValueError, "`prior` is 'beta'; available: 'zinb'"),
-        ({"prior_parameters": {"mu": -1}}, ValueError, "`mu` and `phi` must be positive"),
+        ({"prior_parameters": {"mu": -1}}, ValueError, "`mu` must be positive"),
         ({"device": "tpu"}, ValueError, "`device` is 'tpu'; available: 'auto'"),
         ({"prior_parameters": {"mean": 1}}, ValueError, "'mu', 'phi', 'pi'"),
         ({"seed": -1}, ValueError, "`seed` must be a whole number of at least 0"),

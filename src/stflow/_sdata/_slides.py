@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from spatialdata import SpatialData
@@ -14,8 +15,8 @@ from spatialdata.transformations import get_transformation
 from stflow import _keys
 from stflow._sdata._read import read_log_counts
 from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
-from stflow._slide import Slide
-from stflow._validation import listing, require_finite, require_key
+from stflow._slide import Slide, row_blocks
+from stflow._validation import listing, require_finite, require_key, require_places
 
 Data: TypeAlias = SpatialData | AnnData
 NEEDS_EMBEDDING = "Run `stf.pp.embed(sdata)` first, or name another with `embedding_key=`."
@@ -57,7 +58,8 @@ def read_slides(
     KeyError
         The table, embedding, graph, layer, some genes or some spots are missing.
     ValueError
-        The embedding holds NaN, or the counts are not raw counts.
+        The embedding or a coordinate is not finite, two spots share a place, the graph has no
+        edges, or the counts are not raw counts.
     """
     table = get_table(data, table_key)
     where = f"table {table_key!r} of {name}"
@@ -67,24 +69,30 @@ def read_slides(
     require_key(
         _keys.CONNECTIVITIES, table.obsp, what=f"graph in obsp of {where}:", hint=NEEDS_GRAPH
     )
-    embedding = _dense_embedding(table.obsm[embedding_key], f"{embedding_key!r} of {where}")
+    embedding = _embedding(table.obsm[embedding_key], f"{embedding_key!r} of {where}")
     graph = sp.csr_matrix(table.obsp[_keys.CONNECTIVITIES])
     expression = None
     if genes is not None:
         expression = read_log_counts(table, genes, layer=layer, where=where).astype(np.float32)
     regions = get_regions(table, shapes_key=shapes_key)
-    return [
-        Slide(
+    slides = []
+    for region in regions:
+        every = len(region.rows) == table.n_obs and bool((np.diff(region.rows) == 1).all())
+        rows = slice(None) if every else region.rows
+        slide = Slide(
             name=name if len(regions) == 1 else f"{name}/{region.name}",
             coords=_coords(data, table, region, coordinate_system),
-            graph=graph[region.rows][:, region.rows],
-            embedding=embedding[region.rows],
+            graph=graph if every else graph[rows][:, rows],
+            embedding=embedding if every else embedding[rows],
             rows=region.rows,
-            expression=None if expression is None else expression[region.rows],
+            expression=None if expression is None else expression[rows],
             genes=tuple(genes or ()),
         )
-        for region in regions
-    ]
+        require_places(slide.coords, what=f"spots of {slide.name}")
+        if slide.n_spots > 1 and slide.graph.nnz == 0:
+            raise ValueError(f"The graph of {slide.name} has no edges. {NEEDS_GRAPH}")
+        slides.append(slide)
+    return slides
 
 
 def read_recipe(data: Data, table_key: str, embedding_key: str) -> dict[str, Any]:
@@ -101,12 +109,14 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _dense_embedding(values: Any, what: str) -> np.ndarray:
-    dense = values.toarray() if sp.issparse(values) else np.asarray(values)
-    embedding = np.asarray(dense, dtype=np.float32)
-    if embedding.ndim != 2 or embedding.shape[1] == 0:
+def _embedding(values: Any, what: str) -> Any:
+    """Check an embedding block by block, and leave it where it is: in memory or on disk."""
+    embedding = values.to_numpy() if isinstance(values, pd.DataFrame) else values
+    embedding = embedding.toarray() if sp.issparse(embedding) else embedding
+    if len(embedding.shape) != 2 or embedding.shape[1] == 0:
         raise ValueError(f"Embedding {what} has shape {embedding.shape}, not (spots, width).")
-    require_finite(embedding, what=f"Embedding {what}")
+    for _, block in row_blocks(embedding):
+        require_finite(block, what=f"Embedding {what}")
     return embedding
 
 

@@ -1,6 +1,30 @@
 """Flow matching as pure functions of tensors: the path, the sampler, the priors."""
 
 from stflow.flow._path import interpolate, sample
-from stflow.flow._priors import PRIORS, ZINB, Gaussian, Prior, Zero, make_prior
+from stflow.flow._priors import (
+    NB,
+    PRIORS,
+    ZINB,
+    Empirical,
+    Gaussian,
+    Prior,
+    Zero,
+    fit_prior,
+    make_prior,
+    require_prior,
+)
 
-__all__ = ["PRIORS", "ZINB", "Gaussian", "Prior", "Zero", "interpolate", "make_prior", "sample"]
+__all__ = [
+    "NB",
+    "PRIORS",
+    "ZINB",
+    "Empirical",
+    "Gaussian",
+    "Prior",
+    "Zero",
+    "fit_prior",
+    "interpolate",
+    "make_prior",
+    "require_prior",
+    "sample",
+]

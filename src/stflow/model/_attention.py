@@ -5,6 +5,8 @@ Rows are picked with ``index_select``: the gradient of plain indexing adds up in
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,35 +19,76 @@ SIGNS = ((1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0))
 class FrameEncoder(nn.Module):
     """Edge embedding ``e_ij``: an MLP averaged over the four frames (equations 5 to 7).
 
+    Its second map is linear, so it is applied after whatever is linear in ``e_ij``: the
+    average over frames, the score's first map, and the sum over neighbours.
+
     Parameters
     ----------
     hidden
         Width d of the embedding.
+    width
+        Hidden units of the MLP.
     """
 
     frames: Tensor
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, width: int) -> None:
         super().__init__()
-        self.inner = nn.Linear(3, hidden)
-        self.outer = nn.Linear(hidden, hidden)
+        self.inner = nn.Linear(3, width)
+        self.outer = nn.Linear(width, hidden, bias=False)
         frames = torch.tensor([[*signs, 1.0] for signs in SIGNS])
         self.register_buffer("frames", frames, persistent=False)
 
     def forward(self, geometry: Tensor) -> Tensor:
-        """Map the geometry of the edges, shape (E, 3), to shape (E, d)."""
-        per_frame = F.silu(self.inner(geometry[:, None] * self.frames))
-        return self.outer(per_frame.mean(1))
+        """Hidden units averaged over the frames, from the edges' geometry: (E, 3) to (E, width)."""
+        signed = geometry.to(self.frames.dtype)[:, None] * self.frames
+        return F.silu(self.inner(signed)).mean(1)
 
 
-def segment_softmax(scores: Tensor, target: Tensor, n_spots: int) -> Tensor:
+class Messages(NamedTuple):
+    """What the spots ask of their neighbours and offer them, each of shape (N, d)."""
+
+    listening: Tensor
+    speaking: Tensor
+    values: Tensor
+
+
+def segment_softmax(scores: Tensor, graph: SpotGraph) -> Tensor:
     """Softmax of the scores (E, H) over the edges that share a target."""
-    index = target[:, None].expand_as(scores)
-    empty = scores.new_full((n_spots, scores.shape[1]), -torch.inf)
-    peak = empty.scatter_reduce(0, index, scores.detach(), "amax")
-    weights = torch.exp(scores - peak.index_select(0, target))
-    total = torch.zeros_like(empty).index_add(0, target, weights)
-    return weights / total.index_select(0, target)
+
+    def reduce(values: Tensor, how: str) -> Tensor:
+        reduced = torch.segment_reduce(values, how, offsets=graph.offsets, unsafe=True)
+        return reduced.index_select(0, graph.target)
+
+    weights = torch.exp(scores - reduce(scores.detach(), "max"))
+    return weights / reduce(weights, "sum")
+
+
+def weighted_sum(rows: Tensor, table: Tensor, weights: Tensor, graph: SpotGraph) -> Tensor:
+    """Add up rows of a table over the edges of each target, head by head.
+
+    Parameters
+    ----------
+    rows, weights
+        Row of the table that each head takes for each edge, and its weight; shape (H, E).
+    table
+        Shape (rows, width).
+
+    Returns
+    -------
+    Shape (H, N, width).
+    """
+    n_heads, n_edges = weights.shape
+    heads = torch.arange(n_heads, device=rows.device)[:, None]
+    starts = graph.offsets[:-1] + n_edges * heads
+    added = F.embedding_bag(
+        rows.reshape(-1),
+        table,
+        starts.reshape(-1),
+        mode="sum",
+        per_sample_weights=weights.reshape(-1).to(table.dtype),
+    )
+    return added.unflatten(0, (n_heads, graph.n_spots))
 
 
 class SpatialAttention(nn.Module):
@@ -53,7 +96,8 @@ class SpatialAttention(nn.Module):
 
     The first linear map of the score's MLP splits into one product for the query, one for the
     key, one for the edge and one for the difference in expression, so the number of genes never
-    meets the number of edges (equations 8 to 10).
+    meets the number of edges (equations 8 to 10). The work falls into what each spot does
+    alone (`messages`), and what it does with what its neighbours say (`forward`).
 
     Parameters
     ----------
@@ -69,16 +113,16 @@ class SpatialAttention(nn.Module):
 
     def __init__(self, n_genes: int, hidden: int, n_heads: int, dropout: float) -> None:
         super().__init__()
-        self.n_heads = n_heads
+        self.n_heads, width = n_heads, hidden // n_heads
         self.norm = nn.LayerNorm(hidden)
-        self.edges = FrameEncoder(hidden)
+        self.edges = FrameEncoder(hidden, width)
         self.query = nn.Linear(hidden, hidden)
         self.key = nn.Linear(hidden, hidden, bias=False)
         self.value = nn.Linear(hidden, hidden)
         self.edge = nn.Linear(hidden, hidden, bias=False)
         self.difference = nn.Linear(n_genes, hidden, bias=False)
-        self.score = nn.Parameter(torch.empty(n_heads, hidden // n_heads))
-        nn.init.normal_(self.score, std=(hidden // n_heads) ** -0.5)
+        self.score = nn.Parameter(torch.empty(n_heads, width))
+        nn.init.normal_(self.score, std=width**-0.5)
         self.update = nn.Sequential(
             nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Dropout(dropout), nn.Linear(hidden, hidden)
         )
@@ -90,25 +134,42 @@ class SpatialAttention(nn.Module):
             nn.Linear(2 * hidden, hidden),
         )
 
-    def forward(self, z: Tensor, y: Tensor, graph: SpotGraph) -> Tensor:
-        """Update the spots' states z, shape (N, d), given expression y, shape (N, G)."""
-        normed, edges = self.norm(z), self.edges(graph.geometry)
-        weights = self._weights(normed, y, edges, graph)
-        values = self.value(normed).index_select(0, graph.source)
-        values = self._gather(values, weights, graph)
-        context = self._gather(edges, weights, graph)
-        z = z + self.update(torch.cat([values, context], dim=1))
-        return z + self.feed_forward(z)
+    def messages(self, z: Tensor, y: Tensor) -> Messages:
+        """What spots with states z (N, d) and expression y (N, G) say."""
+        dtype = self.query.weight.dtype
+        normed, shift = self.norm(z.to(dtype)), self.difference(y.to(dtype))
+        return Messages(self.query(normed) - shift, self.key(normed) + shift, self.value(normed))
 
-    def _weights(self, z: Tensor, y: Tensor, edges: Tensor, graph: SpotGraph) -> Tensor:
-        shift = self.difference(y)
-        listening, speaking = self.query(z) - shift, self.key(z) + shift
-        mixed = listening.index_select(0, graph.target) + self.edge(edges)
-        mixed = mixed + speaking.index_select(0, graph.source)
-        per_head = F.silu(mixed).unflatten(1, (self.n_heads, -1))
-        return segment_softmax((per_head * self.score).sum(-1), graph.target, graph.n_spots)
+    def forward(self, z: Tensor, messages: Messages, edges: Tensor, graph: SpotGraph) -> Tensor:
+        """Update the states of the spots that listen.
 
-    def _gather(self, values: Tensor, weights: Tensor, graph: SpotGraph) -> Tensor:
-        weighted = values.unflatten(1, (self.n_heads, -1)) * weights[..., None]
-        gathered = weighted.new_zeros(graph.n_spots, values.shape[1])
-        return gathered.index_add(0, graph.target, weighted.flatten(1))
+        Parameters
+        ----------
+        z
+            States of the N listening spots, shape (N, d).
+        messages
+            ``listening`` of these spots; the rest of all spots that ``graph.source`` points to.
+        edges
+            What `edges` made of the graph's geometry, shape (E, d / H).
+        graph
+            Edges of the N spots.
+        """
+        weights = self._weights(messages, edges, graph).T
+        heads = torch.arange(self.n_heads, device=z.device)[:, None]
+        table = messages.values.reshape(-1, edges.shape[1])
+        values = weighted_sum(graph.source * self.n_heads + heads, table, weights, graph)
+        every = torch.arange(edges.shape[0], device=z.device).expand_as(weights)
+        context = weighted_sum(every, edges, weights, graph)
+        outer = self.edges.outer.weight.unflatten(0, (self.n_heads, -1))
+        context = torch.bmm(context, outer.transpose(1, 2))
+        gathered = torch.cat([values, context]).transpose(0, 1).flatten(1)
+        z = z + self.update(gathered)
+        return z + self.feed_forward(z.to(gathered.dtype))
+
+    def _weights(self, messages: Messages, edges: Tensor, graph: SpotGraph) -> Tensor:
+        """Attention of each edge and head, shape (E, H)."""
+        mixed = messages.speaking.index_select(0, graph.source)
+        mixed += messages.listening.index_select(0, graph.target)
+        mixed = torch.addmm(mixed, edges, (self.edge.weight @ self.edges.outer.weight).T)
+        scores = F.linear(F.silu(mixed, inplace=True), torch.block_diag(*self.score.split(1)))
+        return segment_softmax(scores.float(), graph)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from stflow._validation import require_count
-from stflow.flow import make_prior
+from stflow.flow import require_prior
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Config:
     n_components
         Principal components kept of a spot's embedding, and of its neighbours' mean.
     prior, prior_parameters
-        Name of the prior and its parameters.
+        Name of the prior, and those of its parameters that are held instead of estimated.
     """
 
     n_layers: int = 4
@@ -34,7 +34,7 @@ class Config:
     prior_parameters: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        make_prior(self.prior, **self.prior_parameters)
+        require_prior(self.prior, self.prior_parameters)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must lie in [0, 1), not {self.dropout}.")
         for name in ("n_layers", "n_heads", "hidden", "n_components"):

@@ -52,7 +52,7 @@ class Head(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map states (N, d) to expression (N, G)."""
-        return self.outer(F.silu(self.inner(z)))
+        return self.outer(F.silu(self.inner(z.to(self.inner.weight.dtype))))
 
     @torch.no_grad()
     def start_from(self, expression: Tensor) -> None:
@@ -79,7 +79,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, n_features: int, n_genes: int, config: Config) -> None:
         super().__init__()
-        self.n_genes, hidden = n_genes, config.hidden
+        self.n_genes, self.hidden = n_genes, (hidden := config.hidden)
         self.project = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_features, hidden))
         self.time = TimeEncoder(hidden)
         self.layers = nn.ModuleList(
@@ -90,8 +90,14 @@ class Denoiser(nn.Module):
 
     def start_from(self, expression: Tensor) -> None:
         """Make every guess of an untrained network the given expression, shape (G,)."""
-        for head in cast("list[Head]", self.heads):
+        for _, head in self.blocks():
             head.start_from(expression)
+
+    def blocks(self) -> list[tuple[SpatialAttention, Head]]:
+        """The layers, each with the head that follows it."""
+        return cast(
+            "list[tuple[SpatialAttention, Head]]", list(zip(self.layers, self.heads, strict=True))
+        )
 
     def forward(
         self, y: Tensor, features: Tensor, t: Tensor, graph: SpotGraph
@@ -115,8 +121,8 @@ class Denoiser(nn.Module):
         """
         z = self.project(features) + self.time(t)
         guesses = []
-        for layer, head in zip(self.layers, self.heads, strict=True):
-            z = layer(z, y, graph)
+        for layer, head in self.blocks():
+            z = layer(z, layer.messages(z, y), layer.edges(graph.geometry), graph)
             y = head(z)
             guesses.append(y)
         return torch.stack(guesses).mean(0), z

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,17 +10,37 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from stflow._slide import Slide
+from stflow._slide import Slide, row_blocks
+
+MAX_SPOTS = 20_000
 
 
-def neighbour_mean(values: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
-    """Mean of each spot's neighbours, shape (N, F); its own values where it has none."""
+def neighbour_weights(graph: sp.csr_matrix) -> sp.csr_matrix:
+    """Matrix (N, N) whose product is the mean of the neighbours, or a lonely spot's own values."""
     weights = sp.csr_matrix(graph, dtype=np.float32, copy=True)
     weights.data[:] = 1
     weights.setdiag(0)
     weights.eliminate_zeros()
-    degree = np.asarray(weights.sum(1))
-    return np.where(degree > 0, weights @ values / np.maximum(degree, 1), values)
+    weights = sp.csr_matrix(weights + sp.diags((weights.getnnz(1) == 0).astype(np.float32)))
+    weights.data /= np.repeat(weights.getnnz(1), weights.getnnz(1))
+    return weights
+
+
+def neighbour_mean(values: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
+    """Mean of each spot's neighbours, shape (N, F); its own values where it has none."""
+    return neighbour_weights(graph) @ values
+
+
+def read_spots(slide: Slide, spots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of some spots and of their neighbours' mean, each (n, F), read in one pass."""
+    own = np.zeros((len(spots), slide.embedding.shape[1]), dtype=np.float32)
+    context = np.zeros_like(own)
+    weights = sp.csc_matrix(neighbour_weights(slide.graph)[spots])
+    for rows, block in row_blocks(slide.embedding):
+        here = (spots >= rows.start) & (spots < rows.stop)
+        own[here] = block[spots[here] - rows.start]
+        context += weights[:, rows] @ block
+    return own, context
 
 
 class Features(nn.Module):
@@ -49,12 +69,12 @@ class Features(nn.Module):
 
     @classmethod
     def fit(cls, slides: list[Slide], n_components: int, seed: int) -> Self:
-        """Learn the reduction from training slides.
+        """Learn the reduction from training slides, from at most ``MAX_SPOTS`` of their spots.
 
         The features are scaled together to a total variance of ``width``.
         """
-        own = np.concatenate([slide.embedding for slide in slides])
-        context = np.concatenate([neighbour_mean(s.embedding, s.graph) for s in slides])
+        parts = [read_spots(slide, spots) for slide, spots in draw_spots(slides, seed)]
+        own, context = (np.concatenate(part) for part in zip(*parts, strict=True))
         scale = own.std(0)
         scale[scale < 1e-6 * max(scale.max(), 1e-12)] = np.inf
         kept = min(n_components, *own.shape)
@@ -67,11 +87,26 @@ class Features(nn.Module):
         return features
 
     @torch.inference_mode()
-    def forward(self, embedding: np.ndarray, graph: sp.csr_matrix) -> Tensor:
-        """Features of one slide's spots, shape (N, width)."""
-        parts = (embedding, neighbour_mean(embedding, graph))
-        reduced = [
-            (torch.from_numpy(np.asarray(part, dtype=np.float32)) - mean) @ components.T
-            for part, mean, components in zip(parts, self.mean, self.components, strict=True)
-        ]
-        return torch.cat(reduced, dim=1)
+    def forward(self, embedding: Any, graph: sp.csr_matrix) -> Tensor:
+        """Features of one slide's spots, shape (N, width).
+
+        The neighbours' mean is taken after the reduction, which is linear.
+        """
+        n_spots, (_, kept, _) = embedding.shape[0], self.components.shape
+        reduced = torch.empty(2, n_spots, kept)
+        for rows, block in row_blocks(embedding):
+            centred = torch.from_numpy(block) - self.mean[:, None]
+            reduced[:, rows] = centred @ self.components.transpose(1, 2)
+        context = neighbour_mean(reduced[1].numpy(), graph)
+        return torch.cat([reduced[0], torch.from_numpy(context)], dim=1)
+
+
+def draw_spots(slides: list[Slide], seed: int) -> list[tuple[Slide, np.ndarray]]:
+    """All spots of the slides, or ``MAX_SPOTS`` of them at random, in order."""
+    ends = np.cumsum([slide.n_spots for slide in slides])
+    spots = np.arange(ends[-1])
+    if len(spots) > MAX_SPOTS:
+        spots = np.sort(np.random.default_rng(seed).choice(spots, MAX_SPOTS, replace=False))
+    each = np.split(spots, np.searchsorted(spots, ends[:-1]))
+    first = [0, *ends[:-1]]
+    return [(slide, own - start) for slide, own, start in zip(slides, each, first, strict=True)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,15 +10,18 @@ import torch
 from torch import Tensor
 
 from stflow._slide import Slide
+from stflow.flow import fit_prior
 from stflow.model._blend import blend_weight, residual_variance
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
+from stflow.model._evaluation import Evaluation, draws
 from stflow.model._features import Features
-from stflow.model._graph import spot_graph
+from stflow.model._flow_training import N_STEPS
 from stflow.model._kernel_ridge import KernelRidge
-from stflow.model._network import Network, draw
+from stflow.model._network import Network
+from stflow.model._random import isolated_rng
 from stflow.model._regions import TensorSlide
-from stflow.model._training import N_STEPS, train
+from stflow.model._training import train
 
 CALIBRATION_SAMPLES = 8
 
@@ -54,14 +55,21 @@ def fit_network(
     features = Features.fit(kept, config.n_components, seed)
     ready = [_to_tensors(slide, features) for slide in kept]
     target = _to_tensors(held_out, features)
+    counts = torch.cat([slide.expression for slide in ready]).expm1().round()
+    prior = fit_prior(
+        config.prior,
+        counts,
+        config.prior_parameters,
+        generator=torch.Generator().manual_seed(seed),
+    )
     with isolated_rng(seed, device):
         denoiser = Denoiser(features.width, target.expression.shape[1], config)
         denoiser.start_from(torch.cat([slide.expression for slide in ready]).mean(0))
-        history = train(denoiser, ready, target, config, seed=seed, device=device, **training)
+        history = train(denoiser, ready, target, prior, seed=seed, device=device, **training)
     denoiser.cpu().eval()
     regression = _fit_regression(ready, seed)
-    network = Network(features, _fit_regression([*ready, target], seed), denoiser)
-    _blend(network, regression, target, config, seed)
+    network = Network(features, _fit_regression([*ready, target], seed), denoiser, prior)
+    _blend(network, regression, target, seed, device)
     return network, history
 
 
@@ -77,32 +85,18 @@ def _fit_regression(slides: list[TensorSlide], seed: int) -> KernelRidge:
 
 
 def _blend(
-    network: Network, regression: KernelRidge, held_out: TensorSlide, config: Config, seed: int
+    network: Network,
+    regression: KernelRidge,
+    held_out: TensorSlide,
+    seed: int,
+    device: torch.device,
 ) -> None:
     """Learn on held-out spots, with a regression that has not seen them, how the parts add up."""
-    flow, _ = draw(
-        network.denoiser,
-        held_out.features,
-        spot_graph(held_out.coords, held_out.adjacency),
-        config,
-        n_samples=CALIBRATION_SAMPLES,
-        n_steps=N_STEPS,
-        seed=seed,
-    )
+    evaluation = Evaluation(network.denoiser, *held_out.inputs, device=device)
+    how = {"n_samples": CALIBRATION_SAMPLES, "n_steps": N_STEPS, "seed": seed}
+    flow = torch.stack(list(draws(evaluation, network.prior, **how)))
     regressed, measured = regression(held_out.features), held_out.expression
     weight: float = blend_weight(flow.mean(0), regressed, measured)
     samples: Tensor = torch.lerp(regressed, flow, weight)
     network.blend.fill_(weight)
     network.residual_variance.copy_(residual_variance(samples, measured))
-
-
-@contextmanager
-def isolated_rng(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed what torch draws inside (weights, dropout) and leave its global state as it was."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.random.default_generator.manual_seed(seed)
-        for each in devices:
-            with torch.cuda.device(each):
-                torch.cuda.manual_seed(seed)
-        yield

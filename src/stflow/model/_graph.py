@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,31 +10,33 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SpotGraph:
-    """Directed edges of one or several slides, sorted by the spot that listens.
+class SpotGraph(NamedTuple):
+    """Directed edges of one or several slides, sorted by the spot that listens; no padding.
 
     Parameters
     ----------
     target, source
         Spot i that attends and its neighbour j, each of shape (E,).
+    offsets
+        The edges of spot i are ``offsets[i]`` to ``offsets[i + 1]``, shape (N + 1,).
     geometry
         ``c_ij`` on the two principal axes of i's neighbourhood, and its length, in units of the
         neighbour distance; shape (E, 3).
-    n_spots
-        Number of spots N.
     """
 
     target: Tensor
     source: Tensor
+    offsets: Tensor
     geometry: Tensor
-    n_spots: int
+
+    @property
+    def n_spots(self) -> int:
+        """Number of spots N that listen."""
+        return self.offsets.shape[0] - 1
 
     def to(self, device: torch.device) -> SpotGraph:
         """Return the same graph on another device."""
-        return SpotGraph(
-            self.target.to(device), self.source.to(device), self.geometry.to(device), self.n_spots
-        )
+        return SpotGraph(*(tensor.to(device) for tensor in self))
 
 
 def neighbour_distance(coords: np.ndarray, graph: sp.csr_matrix) -> float:
@@ -47,7 +49,12 @@ def neighbour_distance(coords: np.ndarray, graph: sp.csr_matrix) -> float:
     return float(np.median(nearest)) if nearest.size else 1.0
 
 
-def spot_graph(coords: np.ndarray, graph: sp.csr_matrix, unit: float | None = None) -> SpotGraph:
+def spot_graph(
+    coords: np.ndarray,
+    graph: sp.csr_matrix,
+    unit: float | None = None,
+    rows: slice = slice(None),
+) -> SpotGraph:
     """Edges of one slide with the geometry that the denoiser reads.
 
     Parameters
@@ -58,24 +65,31 @@ def spot_graph(coords: np.ndarray, graph: sp.csr_matrix, unit: float | None = No
         Stored entries (i, j) make j a neighbour of i, shape (N, N).
     unit
         Neighbour distance in the units of ``coords``; None is that of these spots.
+    rows
+        The spots that listen; their neighbours may be any.
     """
     unit = neighbour_distance(coords, graph) if unit is None else unit
-    target, source = _edges(graph)
-    directions = (coords[source] - coords[target]) / unit
-    along = on_principal_axes(directions, target, coords.shape[0])
+    first, last, _ = rows.indices(coords.shape[0])
+    target, source = _edges(graph[rows], first)
+    directions = (coords[source] - coords[rows][target]) / unit
+    along = on_principal_axes(directions, target, last - first)
     geometry = np.column_stack([along, np.linalg.norm(directions, axis=1)])
+    offsets = np.searchsorted(target, np.arange(last - first + 1))
     return SpotGraph(
         torch.from_numpy(target.astype(np.int64)),
         torch.from_numpy(source.astype(np.int64)),
+        torch.from_numpy(offsets.astype(np.int64)),
         torch.from_numpy(geometry.astype(np.float32)),
-        coords.shape[0],
     )
 
 
-def _edges(graph: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Each spot and its neighbours, sorted by the spot, without a spot as its own neighbour."""
+def _edges(graph: sp.csr_matrix, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Each spot and its neighbours, sorted by the spot, without a spot as its own neighbour.
+
+    Row 0 of the matrix is spot ``first``.
+    """
     edges = sp.csr_matrix(graph).tocoo()
-    others = edges.row != edges.col
+    others = edges.row + first != edges.col
     return edges.row[others], edges.col[others]
 
 
@@ -105,10 +119,12 @@ def on_principal_axes(directions: np.ndarray, target: np.ndarray, n_spots: int) 
 
 def join(graphs: list[SpotGraph]) -> SpotGraph:
     """Put several graphs side by side, without an edge between them."""
-    offsets = np.cumsum([0, *(graph.n_spots for graph in graphs)])
+    spots = np.cumsum([0, *(graph.n_spots for graph in graphs)]).tolist()
+    edges = np.cumsum([0, *(graph.source.shape[0] for graph in graphs)]).tolist()
+    pairs = list(zip(graphs, spots[:-1], edges[:-1], strict=True))
     return SpotGraph(
-        torch.cat([g.target + int(o) for g, o in zip(graphs, offsets[:-1], strict=True)]),
-        torch.cat([g.source + int(o) for g, o in zip(graphs, offsets[:-1], strict=True)]),
-        torch.cat([g.geometry for g in graphs]),
-        int(offsets[-1]),
+        torch.cat([graph.target + spot for graph, spot, _ in pairs]),
+        torch.cat([graph.source + spot for graph, spot, _ in pairs]),
+        torch.cat([torch.tensor([0]), *(graph.offsets[1:] + edge for graph, _, edge in pairs)]),
+        torch.cat([graph.geometry for graph in graphs]),
     )

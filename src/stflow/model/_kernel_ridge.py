@@ -10,13 +10,14 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
-MAX_LANDMARKS = 2000
+MAX_LANDMARKS, MAX_SPOTS, CHUNK = 2000, 20_000, 4096
 
 
 class KernelRidge(nn.Module):
     """Ridge regression in the space of a Gaussian kernel.
 
-    Exact up to ``MAX_LANDMARKS`` training spots, with as many random landmarks above.
+    Exact up to ``MAX_LANDMARKS`` training spots, with as many random landmarks above, and fitted
+    to at most ``MAX_SPOTS`` random spots.
 
     Parameters
     ----------
@@ -39,7 +40,10 @@ class KernelRidge(nn.Module):
     @classmethod
     def fit(cls, features: Tensor, expression: Tensor, seed: int, alpha: float = 1.0) -> Self:
         """Fit to training spots: features (N, F), expression (N, G)."""
-        x, y = features.double().numpy(), expression.double().numpy()
+        spots = np.arange(len(features))
+        if len(spots) > MAX_SPOTS:
+            spots = np.random.default_rng(seed).choice(spots, MAX_SPOTS, replace=False)
+        x, y = features[spots].double().numpy(), expression[spots].double().numpy()
         gamma = 0.3 / max(float(x.var(0).sum()), 1e-12)
         n_landmarks = min(len(x), MAX_LANDMARKS)
         lift = Nystroem(gamma=gamma, n_components=n_landmarks, random_state=seed).fit(x)
@@ -54,6 +58,11 @@ class KernelRidge(nn.Module):
 
     @torch.inference_mode()
     def forward(self, features: Tensor) -> Tensor:
-        """Predict the expression of spots, shape (N, G)."""
-        distance = torch.cdist(features, self.landmarks).square()
-        return torch.exp(-self.gamma * distance) @ self.weights + self.intercept
+        """Predict the expression of spots, shape (N, G), on the CPU."""
+        device = self.landmarks.device
+        out = torch.empty(len(features), self.weights.shape[1])
+        parts = zip(out.split(CHUNK), features.split(CHUNK), strict=True)
+        for row, some in parts:
+            distance = torch.cdist(some.to(device), self.landmarks).square()
+            row.copy_(torch.exp(-self.gamma * distance) @ self.weights + self.intercept)
+        return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from stflow._slide import Slide
-from stflow.flow import make_prior, sample
+from stflow.flow import Empirical, Prior, make_prior
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
+from stflow.model._evaluation import Evaluation, draws
 from stflow.model._features import Features
-from stflow.model._graph import SpotGraph, spot_graph
 from stflow.model._kernel_ridge import KernelRidge
 
 
@@ -37,52 +39,6 @@ class Prediction:
     latent: np.ndarray
 
 
-@torch.inference_mode()
-def draw(
-    denoiser: Denoiser,
-    features: Tensor,
-    graph: SpotGraph,
-    config: Config,
-    *,
-    n_samples: int,
-    n_steps: int,
-    seed: int,
-) -> tuple[Tensor, Tensor]:
-    """Sample the flow for the spots of one slide.
-
-    Parameters
-    ----------
-    denoiser, features, graph
-        Network, image features (N, F) and edges, on one device.
-    config
-        Names the prior.
-    n_samples, n_steps
-        Samples, and evaluations of the denoiser for each.
-    seed
-        Sample i is the same however many are drawn.
-
-    Returns
-    -------
-    Samples, shape (n_samples, N, G), and the mean latent state, shape (N, d).
-    """
-    prior = make_prior(config.prior, **config.prior_parameters)
-    shape = (graph.n_spots, denoiser.n_genes)
-    state = features
-
-    def denoise(y: Tensor, t: float) -> Tensor:
-        nonlocal state
-        y_hat, state = denoiser(y, features, features.new_full((graph.n_spots,), t), graph)
-        return y_hat.type_as(y)
-
-    samples, states = [], []
-    for child in np.random.SeedSequence(seed).spawn(n_samples):
-        generator = torch.Generator().manual_seed(int(child.generate_state(1, np.uint64)[0] >> 1))
-        y0 = prior.sample(shape, generator).to(features.device)
-        samples.append(sample(denoise, y0, n_steps))
-        states.append(state)
-    return torch.stack(samples), torch.stack(states).mean(0)
-
-
 class Network(nn.Module):
     """Image features, a regression on them, a flow on them, and how the two are blended.
 
@@ -90,16 +46,19 @@ class Network(nn.Module):
 
     Parameters
     ----------
-    features, regression, denoiser
-        The three parts.
+    features, regression, denoiser, prior
+        The parts; the flow goes from the prior to what the denoiser makes of it.
     """
 
     blend: Tensor
     residual_variance: Tensor
 
-    def __init__(self, features: Features, regression: KernelRidge, denoiser: Denoiser) -> None:
+    def __init__(
+        self, features: Features, regression: KernelRidge, denoiser: Denoiser, prior: Prior
+    ) -> None:
         super().__init__()
         self.features, self.regression, self.denoiser = features, regression, denoiser
+        self.prior = prior
         self.register_buffer("blend", torch.tensor(1.0))
         self.register_buffer("residual_variance", torch.zeros(denoiser.n_genes))
         self.eval()
@@ -110,8 +69,9 @@ class Network(nn.Module):
         features = Features(sizes["n_inputs"], sizes["n_components"])
         width, n_genes = features.width, sizes["n_genes"]
         regression = KernelRidge(sizes["n_landmarks"], width, n_genes)
+        prior = make_prior(config.prior, n_genes=n_genes, n_rows=sizes["n_prior_rows"])
         with torch.random.fork_rng(devices=[]):
-            return cls(features, regression, Denoiser(width, n_genes, config))
+            return cls(features, regression, Denoiser(width, n_genes, config), prior)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -123,32 +83,66 @@ class Network(nn.Module):
             "n_components": n_components,
             "n_landmarks": n_landmarks,
             "n_genes": n_genes,
+            "n_prior_rows": len(self.prior.counts) if isinstance(self.prior, Empirical) else 1,
         }
 
     @torch.inference_mode()
     def predict(
         self,
         slide: Slide,
-        config: Config,
         *,
         n_samples: int,
         n_steps: int,
         seed: int,
         device: torch.device,
+        chunk_size: int | None,
+        precision: str,
+        on_layer: Callable[[], object],
     ) -> Prediction:
-        """Predict one slide; arguments are those of `draw`."""
+        """Predict one slide; arguments are those of `Evaluation` and `draws`."""
         features = self.features(slide.embedding, slide.graph)
-        flow, latent = draw(
-            self.denoiser.to(device),
-            features.to(device),
-            spot_graph(slide.coords, slide.graph).to(device),
-            config,
-            n_samples=n_samples,
-            n_steps=n_steps,
-            seed=seed,
+        evaluation = Evaluation(
+            self.denoiser,
+            features,
+            slide.coords,
+            slide.graph,
+            device=device,
+            chunk_size=chunk_size,
+            precision=precision,
+            on_layer=on_layer,
         )
-        samples = torch.lerp(self.regression(features), flow.cpu(), self.blend)
+        regressed = copy.deepcopy(self.regression).to(device)(features)
+        samples = draws(evaluation, self.prior, n_samples=n_samples, n_steps=n_steps, seed=seed)
+        flow, latent = Moments(), torch.zeros(slide.n_spots, self.denoiser.hidden)
+        for sample in samples:
+            flow.add(sample)
+            latent += evaluation.latent / n_samples
         sd = None
         if n_samples > 1:
-            sd = (samples.var(0) + self.residual_variance).sqrt().numpy()
-        return Prediction(samples.mean(0).numpy(), sd, latent.cpu().numpy())
+            variance = flow.variance.mul_(self.blend.square()).add_(self.residual_variance)
+            sd = variance.sqrt_().numpy()
+        mean = torch.lerp(regressed, flow.mean, self.blend)
+        return Prediction(mean.numpy(), sd, latent.numpy())
+
+
+class Moments:
+    """Mean and variance of tensors that come one after another (Welford's recurrence)."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def add(self, values: Tensor) -> None:
+        """Take one more tensor into account."""
+        self.n += 1
+        if self.n == 1:
+            self.mean, self._squares = values.clone(), None
+            return
+        delta = values - self.mean
+        self.mean.add_(delta, alpha=1 / self.n)
+        squares = delta.mul_(values.sub(self.mean))
+        self._squares = squares if self._squares is None else self._squares.add_(squares)
+
+    @property
+    def variance(self) -> Tensor:
+        """Unbiased, of two tensors or more."""
+        return self._squares / (self.n - 1)

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from scipy.spatial import KDTree
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from stflow.flow import Prior, interpolate
 from stflow.model._graph import SpotGraph, join, neighbour_distance, spot_graph
+
+MAX_REGION = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +35,11 @@ class TensorSlide:
     adjacency: sp.csr_matrix
     features: Tensor
     expression: Tensor
+
+    @property
+    def inputs(self) -> tuple[Tensor, np.ndarray, sp.csr_matrix]:
+        """What an evaluation of the denoiser reads."""
+        return self.features, self.coords, self.adjacency
 
     @property
     def n_spots(self) -> int:
@@ -90,7 +98,8 @@ class Batch:
 class Regions(Dataset[Batch]):
     """Draw number i is a random spot of slide ``i % n_slides`` with its m nearest, m/N ~ U(0, 1).
 
-    Each draw has a generator of its own, so it does not depend on who draws it, nor when.
+    N counts for ``MAX_REGION`` at most, so a step's cost does not grow with the slide. Each draw
+    has a generator of its own, so it does not depend on who draws it, nor when.
 
     Parameters
     ----------
@@ -105,6 +114,7 @@ class Regions(Dataset[Batch]):
     def __init__(self, slides: list[TensorSlide], prior: Prior, seed: int) -> None:
         self.slides, self.prior, self.seed = slides, prior, seed
         self.units = [neighbour_distance(slide.coords, slide.adjacency) for slide in slides]
+        self.trees = [KDTree(slide.coords) for slide in slides]
 
     def __getitem__(self, draw: int) -> Batch:
         """Return the region of one draw."""
@@ -112,9 +122,9 @@ class Regions(Dataset[Batch]):
         which = draw % len(self.slides)
         slide = self.slides[which]
         centre = slide.coords[rng.integers(slide.n_spots)]
-        size = int(np.ceil(rng.uniform() * slide.n_spots)) or 1
-        distance = np.linalg.norm(slide.coords - centre, axis=1)
-        region = slide.subset(np.sort(np.argsort(distance, kind="stable")[:size]))
+        size = int(np.ceil(rng.uniform() * min(slide.n_spots, MAX_REGION))) or 1
+        nearest = np.atleast_1d(self.trees[which].query(centre, size)[1])
+        region = slide.subset(np.sort(nearest))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         y0 = self.prior.sample(tuple(region.expression.shape), generator)
         t = float(rng.uniform())
@@ -128,7 +138,7 @@ class Regions(Dataset[Batch]):
 
 
 class Draws(Sampler[int]):
-    """Numbers of the draws of one epoch after another, none twice.
+    """Numbers of the draws of an epoch; no two epochs share one.
 
     Parameters
     ----------
@@ -139,12 +149,15 @@ class Draws(Sampler[int]):
     def __init__(self, per_epoch: int) -> None:
         self.per_epoch, self.epoch = per_epoch, 0
 
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; lightning does so before each."""
+        self.epoch = epoch
+
     def __len__(self) -> int:
         """Draws in an epoch."""
         return self.per_epoch
 
     def __iter__(self) -> Iterator[int]:
-        """Yield the next epoch's draws."""
+        """Yield the draws of the epoch."""
         first = self.epoch * self.per_epoch
-        self.epoch += 1
         return iter(range(first, first + self.per_epoch))

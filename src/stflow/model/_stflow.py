@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
+from tqdm.auto import tqdm
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
-from stflow._validation import require_count, require_seed
+from stflow._validation import require_choice, require_count, require_seed
 from stflow.model import _files
 from stflow.model._config import Config
+from stflow.model._evaluation import PRECISIONS
 from stflow.model._network import Network, Prediction
 
 
@@ -67,8 +69,11 @@ class STFlow:
         *,
         n_samples: int = 8,
         n_steps: int = 5,
+        chunk_size: int | None = None,
+        precision: str = "float32",
         device: str = "auto",
         seed: int = 0,
+        show_progress_bar: bool = False,
     ) -> Prediction:
         """Predict the spots of one slide, given as arrays.
 
@@ -80,10 +85,16 @@ class STFlow:
             Draws of the flow; their mean is the prediction.
         n_steps
             Evaluations S of the denoiser for each draw.
+        chunk_size
+            Spots computed at a time; None is what suits the device.
+        precision
+            ``"float32"``, or ``"bfloat16"`` for the products inside the layers.
         device
             Where to compute.
         seed
             Seed of the draws.
+        show_progress_bar
+            Whether to show progress, in layers.
 
         Returns
         -------
@@ -92,7 +103,7 @@ class STFlow:
         Raises
         ------
         ValueError
-            The embeddings have another width.
+            The embeddings have another width, or an argument is out of its range.
         """
         require_count(n_samples, name="n_samples")
         require_count(n_steps, name="n_steps")
@@ -103,14 +114,21 @@ class STFlow:
                 f"Embeddings of {slide.name} are {width} wide, but the model was trained on "
                 f"{self.n_inputs}: {self.encoder or 'precomputed embeddings'}."
             )
-        return self.network.predict(
-            slide,
-            self.config,
-            n_samples=n_samples,
-            n_steps=n_steps,
-            seed=seed,
-            device=resolve_device(device),
-        )
+        require_choice(precision, PRECISIONS, name="precision")
+        if chunk_size is not None:
+            require_count(chunk_size, name="chunk_size")
+        total = n_samples * n_steps * self.config.n_layers
+        with tqdm(total=total, desc="predict", unit="layer", disable=not show_progress_bar) as bar:
+            return self.network.predict(
+                slide,
+                n_samples=n_samples,
+                n_steps=n_steps,
+                seed=seed,
+                device=resolve_device(device),
+                chunk_size=chunk_size,
+                precision=precision,
+                on_layer=bar.update,
+            )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model to a folder: ``model.safetensors`` and ``model.json``.

@@ -2,144 +2,38 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor
-from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from stflow.flow import make_prior
-from stflow.metrics import pearson
-from stflow.model._config import Config
+from stflow.flow import Prior
+from stflow.model._checkpoint import Checkpoint
 from stflow.model._denoiser import Denoiser
-from stflow.model._graph import spot_graph
-from stflow.model._network import draw
+from stflow.model._flow_training import FlowTraining
+from stflow.model._lightning import (
+    EpochBar,
+    KeepInterrupts,
+    fit_or_interrupt,
+    quiet_lightning,
+    start_at,
+)
 from stflow.model._regions import Batch, Draws, Regions, TensorSlide
 
 REGIONS_PER_EPOCH = 32
-EMA_DECAY = 0.98
-VALIDATION_SAMPLES = 4
-N_STEPS = 5
-
-
-class FlowTraining(pl.LightningModule):
-    """Trains a denoiser on regions; judges the moving average of its weights on a held-out slide.
-
-    Parameters
-    ----------
-    denoiser
-        The network, trained in place.
-    validation
-        Held-out spots.
-    config, lr, seed
-        Hyper-parameters, learning rate of Adam, seed of the validation samples.
-    """
-
-    def __init__(
-        self, denoiser: Denoiser, validation: TensorSlide, config: Config, lr: float, seed: int
-    ) -> None:
-        super().__init__()
-        self.denoiser, self.config, self.lr, self.seed = denoiser, config, lr, seed
-        self.average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
-        self.validation = validation
-        self.validation_graph = spot_graph(validation.coords, validation.adjacency)
-        self.best_loss, self.best = float("inf"), copy.deepcopy(denoiser.state_dict())
-        self.rows: list[dict[str, float]] = []
-
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Mean squared error of the predicted end point (equation 2)."""
-        y_hat, _ = self.denoiser(batch.noisy, batch.features, batch.t, batch.graph)
-        loss = F.mse_loss(y_hat, batch.expression)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(y_hat))
-        return loss
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Follow each step of the optimiser with the moving average."""
-        self.average.update_parameters(self.denoiser)
-
-    def validation_step(self, batch: Tensor, index: int) -> None:
-        """Score the mean of a few samples of the held-out spots."""
-        network: Any = self.average.module
-        samples, _ = draw(
-            network.eval(),
-            self.validation.features.to(self.device),
-            self.validation_graph.to(self.device),
-            self.config,
-            n_samples=VALIDATION_SAMPLES,
-            n_steps=N_STEPS,
-            seed=self.seed,
-        )
-        mean, measured = samples.mean(0).float().cpu(), self.validation.expression
-        scores = pearson(measured.numpy(), mean.numpy())
-        defined = scores[np.isfinite(scores)]
-        self.log("val_loss", F.mse_loss(mean, measured), batch_size=1)
-        self.log("val_pearson", float(defined.mean()) if defined.size else np.nan, batch_size=1)
-
-    def on_train_epoch_end(self) -> None:
-        """Note the epoch's figures and keep the weights when they are the best so far."""
-        names = ("train_loss", "val_loss", "val_pearson")
-        figures = {name: float(self.trainer.callback_metrics[name]) for name in names}
-        self.rows.append({"epoch": self.current_epoch, **figures})
-        if figures["val_loss"] < self.best_loss:
-            self.best_loss = figures["val_loss"]
-            self.best = copy.deepcopy(self.average.module.state_dict())
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
-        return torch.optim.Adam(self.denoiser.parameters(), lr=self.lr)
-
-
-class EpochBar(Callback):
-    """One progress bar over the epochs."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar."""
-        self.bar = tqdm(total=trainer.max_epochs, desc="fit", unit="epoch")
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Advance by one epoch."""
-        metrics = trainer.callback_metrics
-        self.bar.set_postfix({k: f"{metrics[k]:.3f}" for k in ("train_loss", "val_loss")})
-        self.bar.update()
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the bar."""
-        self.bar.close()
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Silence what lightning says of devices, loggers and workers."""
-    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def train(
     denoiser: Denoiser,
     slides: list[TensorSlide],
     validation: TensorSlide,
-    config: Config,
+    prior: Prior,
     *,
     max_epochs: int,
     early_stopping: int,
@@ -150,6 +44,7 @@ def train(
     device: torch.device,
     show_progress_bar: bool,
     trainer_kwargs: Mapping[str, Any],
+    checkpoint: Checkpoint | None = None,
 ) -> pd.DataFrame:
     """Train a denoiser in place, leave it with its best weights, return the history.
 
@@ -159,8 +54,8 @@ def train(
         The network to train.
     slides, validation
         Training slides, and the held-out spots that decide when to stop.
-    config
-        Hyper-parameters.
+    prior
+        Where the flow starts.
     max_epochs, early_stopping
         Epochs at most, and epochs without gain after which to stop.
     lr, batch_size, num_workers, seed, device
@@ -169,8 +64,19 @@ def train(
         Show a bar over the epochs.
     trainer_kwargs
         Further arguments of ``lightning.Trainer``.
+    checkpoint
+        Where to leave the state after each epoch, and to take it from; None: nowhere.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C before an epoch was finished.
+
+    Warns
+    -----
+    UserWarning
+        Ctrl-C later; the history ends there.
     """
-    prior = make_prior(config.prior, **config.prior_parameters)
     loader = DataLoader(
         Regions(slides, prior, seed),
         batch_size=batch_size,
@@ -180,25 +86,64 @@ def train(
         generator=torch.Generator().manual_seed(seed),
     )
     once: DataLoader[Tensor] = DataLoader(torch.zeros(1))  # type: ignore[arg-type]
-    further = dict(trainer_kwargs)
-    callbacks = [EarlyStopping("val_loss", patience=early_stopping), *further.pop("callbacks", [])]
-    with quiet_lightning():
-        module = FlowTraining(denoiser, validation, config, lr, seed)
-        trainer = pl.Trainer(
-            **{
-                "accelerator": "gpu" if device.type == "cuda" else device.type,
-                "devices": [device.index or 0] if device.type == "cuda" else 1,
-                "max_epochs": max_epochs,
-                "gradient_clip_val": 1.0,
-                "callbacks": callbacks + [EpochBar()] * show_progress_bar,
-                "logger": False,
-                "enable_checkpointing": False,
-                "enable_model_summary": False,
-                "enable_progress_bar": False,
-                "num_sanity_val_steps": 0,
-                **further,
-            }
-        )
-        trainer.fit(module, loader, once)
+    module = FlowTraining(
+        denoiser,
+        validation,
+        prior,
+        lr=lr,
+        seed=seed,
+        early_stopping=early_stopping,
+        checkpoint=checkpoint,
+    )
+    done = len(module.rows)
+    with (
+        quiet_lightning(),
+        tqdm(
+            total=max_epochs, initial=done, desc="fit", unit="epoch", disable=not show_progress_bar
+        ) as bar,
+    ):
+        trainer = make_trainer(device, max_epochs, EpochBar(bar), trainer_kwargs)
+        start_at(trainer, done)
+        interrupted = fit_or_interrupt(trainer, module, loader, once)
+    history = pd.DataFrame(module.rows)
+    if interrupted:
+        if not module.rows:
+            raise KeyboardInterrupt
+        _warn_of_interrupt(history, checkpoint)
     denoiser.load_state_dict(module.best)
-    return pd.DataFrame(module.rows)
+    return history
+
+
+def _warn_of_interrupt(history: pd.DataFrame, checkpoint: Checkpoint | None) -> None:
+    """Say, where the user called `fit`, what the model is and how to go on."""
+    best = history["epoch"][history["val_loss"].argmin()]
+    resume = "Pass `checkpoint=` to be able to resume such a run."
+    if checkpoint is not None:
+        resume = f"The same call with `checkpoint={str(checkpoint.path)!r}` resumes it."
+    warnings.warn(
+        f"Training was interrupted after {len(history)} whole epochs; the model is the best so "
+        f"far, that of epoch {best}. {resume}",
+        stacklevel=5,
+    )
+
+
+def make_trainer(
+    device: torch.device, max_epochs: int, bar: EpochBar, trainer_kwargs: Mapping[str, Any]
+) -> pl.Trainer:
+    """Set up lightning, quiet; ``trainer_kwargs`` have the last word."""
+    further = dict(trainer_kwargs)
+    return pl.Trainer(
+        **{
+            "accelerator": "gpu" if device.type == "cuda" else device.type,
+            "devices": [device.index or 0] if device.type == "cuda" else 1,
+            "max_epochs": max_epochs,
+            "gradient_clip_val": 1.0,
+            "callbacks": [KeepInterrupts(), bar, *further.pop("callbacks", [])],
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_model_summary": False,
+            "enable_progress_bar": False,
+            "num_sanity_val_steps": 0,
+            **further,
+        }
+    )

@@ -12,7 +12,7 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata._images import spot_centres_um
 from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
-from stflow._validation import require_count
+from stflow._validation import require_count, require_places
 
 TIE = 1e-3
 LARGEST_RING = 12
@@ -70,7 +70,8 @@ def neighbors(
     KeyError
         The table, the shapes, or the shape of some spots is missing.
     ValueError
-        ``n_neighs`` is no whole number above zero, or nothing tells the scale of the image.
+        ``n_neighs`` is no whole number above zero, nothing tells the scale of the image, a
+        coordinate is not finite, or two spots share a place.
 
     Examples
     --------
@@ -87,6 +88,7 @@ def neighbors(
             coords = spot_centres_um(data, table, region, image_key=image_key, image_mpp=image_mpp)
         else:
             coords = spot_centres(data, table, region)
+        require_places(coords, what=f"spots of {region.name}" if region.name else "spots")
         graphs.append((region, *knn_graph(coords, int(n_neighs))))
     connectivities, distances = (
         _scatter([(graph[0], graph[i]) for graph in graphs], table.n_obs) for i in (1, 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anndata import AnnData
@@ -41,6 +42,7 @@ def fit(
     num_workers: int = 0,
     device: str = "auto",
     seed: int = 0,
+    checkpoint: str | Path | None = None,
     table_key: str = _keys.TABLE,
     embedding_key: str = _keys.EMBEDDING,
     coordinate_system: str = _keys.COORDINATE_SYSTEM,
@@ -55,6 +57,10 @@ def fit(
     stop, which weights to keep, and how much of the flow is blended with a kernel ridge
     regression on the same features. Nothing is written to ``data``.
 
+    Ctrl-C while training ends it with the best model so far and a warning. With a
+    ``checkpoint``, the same call takes up an unfinished run where its last whole epoch ended; on
+    the CPU the result is that of a run that was never cut off.
+
     Parameters
     ----------
     data
@@ -67,10 +73,12 @@ def fit(
     validation
         Name of the slide to hold out. None: the last, or part of the only one.
     prior
-        What the flow starts from: ``"zinb"``, ``"zero"`` or ``"gaussian"``.
+        What the flow starts from: ``"zinb"`` or ``"nb"``, (zero-inflated) negative binomial counts
+        fitted to each gene by maximum likelihood; ``"empirical"``, the training counts
+        themselves; ``"zero"`` or ``"gaussian"``.
     prior_parameters
-        For ``"zinb"``: ``mu``, ``phi`` and ``pi``, mean, inverse dispersion and share of extra
-        zeros of the counts. None: 0.2, 1 and 0.5.
+        Values that are held instead of fitted, the same for all genes: ``mu``, ``phi`` and
+        ``pi``, mean, inverse dispersion and share of extra zeros. The paper holds all three.
     n_layers, n_heads, hidden
         Layers, attention heads and width of the denoiser.
     dropout
@@ -92,6 +100,10 @@ def fit(
         Where to train: ``"auto"`` (CUDA, else MPS, else CPU) or a torch device.
     seed
         Seed of everything that is drawn; the global random state is left as it was.
+    checkpoint
+        Directory for the state of training, written after each epoch and read when it is there.
+        A finished run is not trained again; a larger ``max_epochs`` continues it. Callbacks and
+        loggers in ``trainer_kwargs`` start anew. None: nothing is written.
     table_key
         Name of the table in each slide.
     embedding_key
@@ -114,7 +126,18 @@ def fit(
         ``validation``.
     ValueError
         Too few spots, counts that are not raw counts, an embedding that is not finite, slides
-        with different embeddings, or an argument out of its range.
+        with different embeddings, or an argument out of its range. Or the ``checkpoint`` is
+        damaged, holds more than ``max_epochs``, or is of a fit to other data or with other
+        arguments.
+    FileExistsError, NotADirectoryError, PermissionError
+        ``checkpoint`` is a file, holds other files, or cannot be made.
+    KeyboardInterrupt
+        Ctrl-C before the first epoch was finished, or again after training was interrupted.
+
+    Warns
+    -----
+    UserWarning
+        Ctrl-C while training: the model is the best so far.
 
     References
     ----------
@@ -131,6 +154,15 @@ def fit(
     require_count(batch_size, name="batch_size")
     require_seed(seed)
     panel = require_gene_list(genes)
+
+    from stflow.model._checkpoint import Checkpoint
+    from stflow.model._config import Config
+    from stflow.model._fitting import fit_network
+    from stflow.model._run import describe_run
+    from stflow.model._stflow import STFlow
+    from stflow.model._validation_split import split
+
+    saved = None if checkpoint is None else Checkpoint.open(checkpoint)
     slides, recipe = _read(
         as_mapping(data),
         genes=panel,
@@ -140,12 +172,6 @@ def fit(
         coordinate_system=coordinate_system,
     )
     where = resolve_device(device)
-
-    from stflow.model._config import Config
-    from stflow.model._fitting import fit_network
-    from stflow.model._stflow import STFlow
-    from stflow.model._validation_split import split
-
     config = Config(
         n_layers=n_layers,
         n_heads=n_heads,
@@ -156,27 +182,36 @@ def fit(
         prior_parameters=dict(prior_parameters or {}),
     )
     kept, held_out = split(slides, validation)
+    learning: dict[str, Any] = {
+        "early_stopping": early_stopping,
+        "lr": lr,
+        "batch_size": batch_size,
+        "seed": seed,
+        "trainer_kwargs": dict(trainer_kwargs or {}),
+    }
+    if saved is not None:
+        run = describe_run(kept, held_out, config, **learning)
+        saved = saved.claim(run, max_epochs=max_epochs)
     network, history = fit_network(
         kept,
         held_out,
         config,
+        **learning,
         max_epochs=max_epochs,
-        early_stopping=early_stopping,
-        lr=lr,
-        batch_size=batch_size,
         num_workers=num_workers,
-        seed=seed,
         device=where,
         show_progress_bar=show_progress_bar,
-        trainer_kwargs=dict(trainer_kwargs or {}),
+        checkpoint=saved,
     )
-    info = {
-        "seed": seed,
-        "training": [slide.name for slide in kept],
-        "validation": held_out.name if len(slides) > 1 else f"a block of {held_out.name}",
-        "versions": {name: version(name) for name in ("stflow-spatial", "torch", "lightning")},
-    }
+    held_out_name = held_out.name if len(slides) > 1 else f"a block of {held_out.name}"
+    info = _info(seed, [slide.name for slide in kept], held_out_name)
     return STFlow(tuple(panel), recipe, config, history, network, info)
+
+
+def _info(seed: int, training: list[str], validation: str) -> dict[str, Any]:
+    """Where a model comes from."""
+    versions = {name: version(name) for name in ("stflow-spatial", "torch", "lightning")}
+    return {"seed": seed, "training": training, "validation": validation, "versions": versions}
 
 
 def _read(

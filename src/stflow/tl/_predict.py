@@ -25,6 +25,8 @@ def predict(
     *,
     n_samples: int = 8,
     n_steps: int = 5,
+    chunk_size: int | None = None,
+    precision: str = "float32",
     device: str = "auto",
     seed: int = 0,
     table_key: str = _keys.TABLE,
@@ -32,6 +34,7 @@ def predict(
     coordinate_system: str = _keys.COORDINATE_SYSTEM,
     key_added: str = _keys.PREDICTION,
     overwrite: bool = False,
+    show_progress_bar: bool = True,
     inplace: bool = True,
 ) -> AnnData | None:
     """Predict the expression of a model's panel for each spot.
@@ -49,6 +52,13 @@ def predict(
         deviation.
     n_steps
         Evaluations of the denoiser for each draw.
+    chunk_size
+        Spots computed at a time; the result does not depend on it. None: 1,024 on the CPU,
+        65,536 on a GPU.
+    precision
+        ``"float32"``, or ``"bfloat16"`` for the products inside the network: about twice as fast
+        where the processor has instructions for it, and within about a hundredth of a standard
+        deviation.
     device
         Where to compute: ``"auto"`` (CUDA, else MPS, else CPU) or a torch device.
     seed
@@ -63,6 +73,8 @@ def predict(
         Name of the prediction.
     overwrite
         Whether to replace a prediction of that name.
+    show_progress_bar
+        Whether to show progress, in layers of the network.
     inplace
         Whether to write to the table or return a copy of it with the prediction.
 
@@ -92,8 +104,9 @@ def predict(
     KeyError
         The table, embedding, graph or some spots are missing.
     ValueError
-        The embedding is not finite or not made as the model's, something is there by that name,
-        or an argument is out of its range.
+        The embedding or a coordinate is not finite, two spots share a place, the graph has no
+        edges, the embedding is not made as the model's, something is there by that name, or an
+        argument is out of its range.
 
     Examples
     --------
@@ -113,7 +126,16 @@ def predict(
     recipe = read_recipe(data, table_key, embedding_key)
     require_same_recipe(recipe, model.encoder, what="this slide", other="the model")
     found = [
-        model.predict(slide, n_samples=n_samples, n_steps=n_steps, device=device, seed=seed)
+        model.predict(
+            slide,
+            n_samples=n_samples,
+            n_steps=n_steps,
+            chunk_size=chunk_size,
+            precision=precision,
+            device=device,
+            seed=seed,
+            show_progress_bar=show_progress_bar,
+        )
         for slide in slides
     ]
     rows = np.concatenate([slide.rows for slide in slides])

@@ -1,0 +1,232 @@
+"""Evaluate the denoiser on a whole slide, chunk by chunk. Pure tensors.
+
+A layer is two passes over chunks of spots: what each spot says, written to tables, then what each
+makes of its neighbours' rows of those tables. So memory is a few numbers a spot, whatever the
+number of edges, and the result is that of all spots at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scipy.sparse.csgraph import reverse_cuthill_mckee
+from torch import Tensor
+
+from stflow.flow import Prior, sample
+from stflow.model._attention import Messages, SpatialAttention
+from stflow.model._denoiser import Denoiser, Head
+from stflow.model._graph import SpotGraph, neighbour_distance, spot_graph
+from stflow.model._staging import staged
+
+CHUNK_SIZE = {"cpu": 1024, "cuda": 65_536}
+EDGE_BYTES = 2**30
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """Some consecutive spots, and the stretch of spots that holds all their neighbours.
+
+    Parameters
+    ----------
+    rows, reach
+        The two stretches.
+    graph
+        Edges of ``rows``; sources count from the start of ``reach``.
+    """
+
+    rows: slice
+    reach: slice
+    graph: SpotGraph
+
+
+def cut(coords: np.ndarray, adjacency: sp.csr_matrix, size: int) -> list[Chunk]:
+    """Cut a slide, whose spots are ordered so that neighbours are near, into chunks."""
+    unit = neighbour_distance(coords, adjacency)
+    chunks = []
+    for first in range(0, coords.shape[0], size):
+        rows = slice(first, min(first + size, coords.shape[0]))
+        graph = spot_graph(coords, adjacency, unit, rows)
+        heard = graph.source if len(graph.source) else torch.tensor([first])
+        low, high = int(heard.min()), int(heard.max())
+        graph = graph._replace(source=graph.source - low)
+        chunks.append(Chunk(rows, slice(low, high + 1), graph))
+    return chunks
+
+
+class Evaluation:
+    """A slide made ready for a denoiser: all that depends on neither Y nor t, computed once.
+
+    Parameters
+    ----------
+    denoiser
+        The network; it is copied.
+    features, coords, adjacency
+        Image features (N, F), spot centres (N, 2) and neighbours (N, N).
+    device
+        Where to compute.
+    chunk_size
+        Spots computed at a time; None is what suits the device.
+    precision
+        Type of the layers' products; states and expression are float32 throughout.
+    on_layer
+        Called after each layer of each evaluation.
+    """
+
+    @torch.inference_mode()
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        features: Tensor,
+        coords: np.ndarray,
+        adjacency: sp.csr_matrix,
+        *,
+        device: torch.device,
+        chunk_size: int | None = None,
+        precision: str = "float32",
+        on_layer: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.n_spots, self.device, self.on_layer = coords.shape[0], device, on_layer
+        self.denoiser, dtype = copy.deepcopy(denoiser).eval().to(device), PRECISIONS[precision]
+        for module in (self.denoiser.layers, self.denoiser.heads):
+            module.to(dtype)
+        size = chunk_size or CHUNK_SIZE.get(device.type, CHUNK_SIZE["cpu"])
+        self.order = spatial_order(adjacency, size)
+        rows = self.order.numpy()
+        coords, adjacency = coords[rows], adjacency[rows][:, rows]
+        hidden, n_genes = denoiser.hidden, denoiser.n_genes
+        self.home = tables_home(self.n_spots * 4 * (5 * hidden + 6 * n_genes), device)
+        self.chunks = [
+            replace(chunk, graph=SpotGraph(*map(self._place, chunk.graph)))
+            for chunk in cut(coords, adjacency, size)
+        ]
+        self.start, self.z = self._table(hidden), self._table(hidden)
+        self.said = Messages(*(self._table(hidden, dtype) for _ in range(3)))
+        self.guess, self.total = self._table(n_genes), self._table(n_genes)
+        self._encoded: dict[tuple[int, int], Tensor] = {}
+        self._project(features)
+
+    @torch.inference_mode()
+    def sample(self, y0: Tensor, n_steps: int) -> Tensor:
+        """Integrate the flow from a prior draw (N, G) on the CPU; the result is there as well."""
+        y = sample(self, self._place(y0[self.order]), n_steps)
+        return self._in_order(y)
+
+    @property
+    def latent(self) -> Tensor:
+        """Last states of the spots, shape (N, d), on the CPU."""
+        return self._in_order(self.z)
+
+    def __call__(self, y: Tensor, t: float) -> Tensor:
+        """Predict the end point from expression y (N, G) at time t, both in the slide's order."""
+        time = self.denoiser.time(torch.full((1,), t, device=self.device))
+        torch.add(self.start, time.to(self.home), out=self.z)
+        self.total.zero_()
+        for i, (layer, head) in enumerate(self.denoiser.blocks()):
+            self._speak(layer, y)
+            self._listen(i, layer, head)
+            y = self.guess
+            self.on_layer()
+        return self.total / len(self.denoiser.layers)
+
+    def _speak(self, layer: SpatialAttention, y: Tensor) -> None:
+        """Fill the tables of messages."""
+        inputs = ([self.z[chunk.rows], y[chunk.rows]] for chunk in self.chunks)
+        for chunk, (z, expression) in zip(self.chunks, staged(inputs, self.device), strict=True):
+            for table, said in zip(self.said, layer.messages(z, expression), strict=True):
+                table[chunk.rows].copy_(said, non_blocking=True)
+
+    def _listen(self, i: int, layer: SpatialAttention, head: Head) -> None:
+        """Move all states on by layer number i, and guess the expression."""
+        inputs = (self._heard(chunk) for chunk in self.chunks)
+        for k, (z, total, *rest) in enumerate(staged(inputs, self.device)):
+            rows, graph = self.chunks[k].rows, SpotGraph(*rest[3:])
+            z = layer(z, Messages(*rest[:3]), self._edges(i, k, layer, graph), graph)
+            guess = head(z).float()
+            self.z[rows].copy_(z, non_blocking=True)
+            self.guess[rows].copy_(guess, non_blocking=True)
+            self.total[rows].copy_(total + guess, non_blocking=True)
+
+    def _heard(self, chunk: Chunk) -> list[Tensor]:
+        """All that the spots of a chunk need in order to move on by a layer."""
+        rows, reach = chunk.rows, chunk.reach
+        said = (self.said.listening[rows], self.said.speaking[reach], self.said.values[reach])
+        return [self.z[rows], self.total[rows], *said, *chunk.graph]
+
+    def _edges(self, i: int, k: int, layer: SpatialAttention, graph: SpotGraph) -> Tensor:
+        """Edges of chunk k encoded by layer i, kept while there is room."""
+        if (i, k) in self._encoded:
+            return self._encoded[i, k]
+        encoded = layer.edges(graph.geometry)
+        size = encoded.nbytes * (1 + len(self._encoded))
+        if self.home == self.device and size <= EDGE_BYTES:
+            self._encoded[i, k] = encoded
+        return encoded
+
+    def _project(self, features: Tensor) -> None:
+        """Fill the states that all evaluations start from, but for the time."""
+        inputs = ([features[self.order[chunk.rows]]] for chunk in self.chunks)
+        for chunk, (some,) in zip(self.chunks, staged(inputs, self.device), strict=True):
+            self.start[chunk.rows].copy_(self.denoiser.project(some), non_blocking=True)
+
+    def _table(self, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return self._place(torch.empty(self.n_spots, width, dtype=dtype))
+
+    def _place(self, tensor: Tensor) -> Tensor:
+        """Bring a tensor where the tables are, pinned when that is not where they are used."""
+        if self.home == self.device:
+            return tensor.to(self.home)
+        return tensor.pin_memory()
+
+    def _in_order(self, table: Tensor) -> Tensor:
+        """Rows in the order of the user, on the CPU."""
+        out = torch.empty(table.shape, dtype=table.dtype)
+        out[self.order] = table.cpu()
+        return out
+
+
+def draws(
+    evaluation: Evaluation, prior: Prior, *, n_samples: int, n_steps: int, seed: int
+) -> Iterator[Tensor]:
+    """Sample the flow for the spots of one slide.
+
+    Parameters
+    ----------
+    evaluation
+        The slide and the network.
+    prior
+        Where the flow starts.
+    n_samples, n_steps
+        Samples, and evaluations of the denoiser for each.
+    seed
+        Sample i is the same however many are drawn.
+
+    Yields
+    ------
+    One sample after another, shape (N, G), on the CPU.
+    """
+    shape = (evaluation.n_spots, evaluation.denoiser.n_genes)
+    for child in np.random.SeedSequence(seed).spawn(n_samples):
+        generator = torch.Generator().manual_seed(int(child.generate_state(1, np.uint64)[0] >> 1))
+        yield evaluation.sample(prior.sample(shape, generator), n_steps)
+
+
+def spatial_order(adjacency: sp.csr_matrix, chunk_size: int) -> Tensor:
+    """Order in which the neighbours of consecutive spots are few and near, shape (N,)."""
+    n_spots = adjacency.shape[0]
+    if n_spots <= chunk_size:
+        return torch.arange(n_spots)
+    order = reverse_cuthill_mckee(sp.csr_matrix(adjacency))
+    return torch.from_numpy(order.astype(np.int64))
+
+
+def tables_home(n_bytes: int, device: torch.device) -> torch.device:
+    """The device itself when tables of that size fit into half of what it has free, or the CPU."""
+    if device.type == "cuda" and n_bytes > torch.cuda.mem_get_info(device)[0] / 2:
+        return torch.device("cpu")
+    return device

@@ -1,0 +1,154 @@
+"""What lightning trains: loss, validation, best weights, when to stop, and the state of it all."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from stflow.flow import Prior
+from stflow.metrics import pearson
+from stflow.model._checkpoint import ANEW, Checkpoint
+from stflow.model._denoiser import Denoiser
+from stflow.model._evaluation import Evaluation, draws
+from stflow.model._random import seed_torch
+from stflow.model._regions import Batch, TensorSlide
+
+EMA_DECAY = 0.98
+VALIDATION_SAMPLES = 4
+N_STEPS = 5
+
+
+class FlowTraining(pl.LightningModule):
+    """Trains a denoiser on regions; judges the moving average of its weights on a held-out slide.
+
+    Parameters
+    ----------
+    denoiser
+        The network, trained in place.
+    validation
+        Held-out spots.
+    prior
+        Where the flow starts.
+    lr, seed
+        Learning rate of Adam, seed of dropout and of the validation samples.
+    early_stopping
+        Epochs without gain after which to stop.
+    checkpoint
+        Where to leave the state after each epoch, and to take it from; None: nowhere.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        validation: TensorSlide,
+        prior: Prior,
+        *,
+        lr: float,
+        seed: int,
+        early_stopping: int,
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        super().__init__()
+        self.denoiser, self.lr, self.seed = denoiser, lr, seed
+        self.prior = copy.deepcopy(prior)
+        self.average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
+        self.validation = validation
+        self.early_stopping, self.checkpoint = early_stopping, checkpoint
+        self.best = copy.deepcopy(denoiser.state_dict())
+        self.rows: list[dict[str, float]] = []
+        self.adam = torch.optim.Adam(denoiser.parameters(), lr=lr)
+        if checkpoint is not None and checkpoint.rows:
+            self.restore(checkpoint)
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that decide how training goes on; there is no random state among them."""
+        adam = self.adam.state_dict()["state"]
+        parts = {"module": self.state_dict(), "best": self.best}
+        parts |= {f"adam.{index}": of_parameter for index, of_parameter in adam.items()}
+        return {
+            f"{part}/{name}": tensors[name] for part, tensors in parts.items() for name in tensors
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take up the state of a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            It holds the tensors of another network.
+        """
+        parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
+        for key, tensor in checkpoint.tensors.items():
+            part, _, name = key.partition("/")
+            parts[part][name] = tensor
+        try:
+            self.load_state_dict(parts.pop("module"))
+            self.best, self.rows = parts.pop("best"), list(checkpoint.rows)
+            adam = {int(part.removeprefix("adam.")): state for part, state in parts.items()}
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"The checkpoint {checkpoint.path} holds another network, perhaps that of another "
+                f"version of stflow. {ANEW}"
+            ) from error
+        self.adam.load_state_dict({**self.adam.state_dict(), "state": adam})
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Mean squared error of the predicted end point (equation 2)."""
+        y_hat, _ = self.denoiser(batch.noisy, batch.features, batch.t, batch.graph)
+        loss = F.mse_loss(y_hat, batch.expression)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(y_hat))
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Follow each step of the optimiser with the moving average."""
+        self.average.update_parameters(self.denoiser)
+
+    def validation_step(self, batch: Tensor, index: int) -> None:
+        """Score the mean of a few samples of the held-out spots."""
+        network: Any = self.average.module
+        evaluation = Evaluation(network, *self.validation.inputs, device=self.device)
+        how = {"n_samples": VALIDATION_SAMPLES, "n_steps": N_STEPS, "seed": self.seed}
+        mean = torch.stack(list(draws(evaluation, self.prior, **how))).mean(0)
+        measured = self.validation.expression
+        scores = pearson(measured.numpy(), mean.numpy())
+        defined = scores[np.isfinite(scores)]
+        self.log("val_loss", F.mse_loss(mean, measured), batch_size=1)
+        self.log("val_pearson", float(defined.mean()) if defined.size else np.nan, batch_size=1)
+
+    def on_train_start(self) -> None:
+        """Train no more when the checkpoint had come to its end."""
+        self.trainer.should_stop |= self._without_gain()
+
+    def on_train_epoch_start(self) -> None:
+        """Give each epoch a seed of its own, so that what was drawn before need not be known."""
+        words = np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1, np.uint64)
+        seed_torch(int(words[0] >> 1), self.device)
+
+    def on_train_epoch_end(self) -> None:
+        """Note the epoch's figures, keep the weights when they are the best so far, and save."""
+        names = ("train_loss", "val_loss", "val_pearson")
+        figures = {name: float(self.trainer.callback_metrics[name]) for name in names}
+        if figures["val_loss"] < min((row["val_loss"] for row in self.rows), default=np.inf):
+            self.best = copy.deepcopy(self.average.module.state_dict())
+        self.rows.append({"epoch": self.current_epoch, **figures})
+        self.trainer.should_stop |= self._without_gain()
+        if self.checkpoint is not None:
+            self.checkpoint.write(self.state(), self.rows)
+
+    def _without_gain(self) -> bool:
+        """Whether the last epochs brought nothing: known from the history alone."""
+        losses = [row["val_loss"] for row in self.rows]
+        waited = len(losses) - 1 - int(np.argmin(losses)) if losses else 0
+        return waited >= self.early_stopping or not bool(np.isfinite(losses[-1:]).all())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam."""
+        return self.adam

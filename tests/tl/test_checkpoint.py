@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from support import SMALL, snapshot
+
+import stflow as stf
+from stflow.model import _flow_training, _training
+from stflow.model._checkpoint import FILE
+
+PANEL = ["GENE001", "GENE002", "GENE003"]
+EPOCHS = 5
+
+
+def fit(data, *callbacks: Callback, **kwargs) -> stf.STFlow:
+    trainer = {"callbacks": list(callbacks), **kwargs.pop("trainer_kwargs", {})}
+    arguments = {"genes": PANEL, **SMALL, "max_epochs": EPOCHS, **kwargs}
+    return stf.tl.fit(data, trainer_kwargs=trainer, **arguments)
+
+
+class Stop(Callback):
+    """Interrupt in the middle of an epoch, by a real Ctrl-C or by an exception."""
+
+    def __init__(self, epoch: int, error: type[BaseException] | None = None) -> None:
+        self.epoch, self.error = epoch, error
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if (trainer.current_epoch, batch_idx) == (self.epoch, 3):
+            if self.error is None:
+                os.kill(os.getpid(), signal.SIGINT)
+            else:
+                raise self.error
+
+
+class Spy(Callback):
+    """Note the epochs that are trained."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def on_train_epoch_start(self, trainer, pl_module) -> None:
+        self.seen.append(trainer.current_epoch)
+
+
+def equal(one: stf.STFlow, two: stf.STFlow) -> bool:
+    """Bit by bit: all weights, blend and regression, and the history."""
+    states = [model.network.state_dict() for model in (one, two)]
+    assert states[0].keys() == states[1].keys()
+    same = all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    return same and one.history.equals(two.history)
+
+
+@pytest.fixture(scope="module")
+def whole(_tissue) -> stf.STFlow:
+    """A run that nothing cut off, without checkpoint."""
+    return fit(_tissue)
+
+
+def cut_off(tissue, path: Path, epoch: int = 2, **kwargs) -> stf.STFlow:
+    with pytest.warns(UserWarning, match=f"interrupted after {epoch} whole epochs"):
+        return fit(tissue, Stop(epoch, KeyboardInterrupt), checkpoint=path, **kwargs)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_resumed_is_as_if_never_cut_off(tissue, whole, tmp_path, num_workers: int) -> None:
+    before = {name: snapshot(sdata) for name, sdata in tissue.items()}
+    part, spy = cut_off(tissue, tmp_path / "run", num_workers=num_workers), Spy()
+    assert list(part.history["epoch"]) == [0, 1]
+    assert not equal(part, whole)
+    resumed = fit(tissue, spy, checkpoint=tmp_path / "run", num_workers=num_workers)
+    assert spy.seen == [2, 3, 4]
+    assert equal(resumed, whole)
+    out = [stf.tl.predict(tissue["S1"], m, inplace=False).obsm["stflow"] for m in (resumed, whole)]
+    pd.testing.assert_frame_equal(*out, check_exact=True)
+    assert before == {name: snapshot(sdata) for name, sdata in tissue.items()}
+
+
+def test_cut_off_twice_and_by_an_error(tissue, whole, tmp_path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        fit(tissue, Stop(1, ZeroDivisionError), checkpoint=tmp_path)
+    cut_off(tissue, tmp_path, 4)
+    assert equal(fit(tissue, checkpoint=tmp_path), whole)
+
+
+@pytest.mark.parametrize("lost", ["adam.", "module/average.", "best/"])
+def test_each_part_of_the_state_matters(tissue, whole, tmp_path, monkeypatch, lost: str) -> None:
+    """Control: a run that resumes without a part of its state ends elsewhere."""
+    cut_off(tissue, tmp_path)
+    write = _training.Checkpoint.write
+    kept = _training.Checkpoint.open(tmp_path)
+    zero = {
+        name: torch.zeros_like(tensor) if name.startswith(lost) else tensor
+        for name, tensor in kept.tensors.items()
+    }
+    write(kept, zero, kept.rows)
+    resumed = fit(tissue, checkpoint=tmp_path, max_epochs=2 if lost == "best/" else EPOCHS)
+    uncut = whole if lost != "best/" else fit(tissue, max_epochs=2)
+    assert not equal(resumed, uncut)
+
+
+def test_each_epoch_needs_a_seed_of_its_own(tissue, tmp_path, monkeypatch) -> None:
+    """Control: with dropout drawn from one long stream, a resumed run would end elsewhere."""
+    monkeypatch.setattr(_flow_training, "seed_torch", lambda *_: None)
+    uncut = fit(tissue)
+    cut_off(tissue, tmp_path)
+    assert not equal(fit(tissue, checkpoint=tmp_path), uncut)
+
+
+KILLED = """
+import os, signal, sys
+from support import make_tissue
+import test_checkpoint
+
+class Kill(test_checkpoint.Stop):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == (2, 3):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+test_checkpoint.fit(make_tissue(n_spots=64), Kill(2), checkpoint=sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_resumed_by_another(tissue, whole, tmp_path) -> None:
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parent), *sys.path])
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    run = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True)
+    assert run.returncode == -signal.SIGKILL, run.stderr.decode()
+    spy = Spy()
+    assert equal(fit(tissue, spy, checkpoint=tmp_path), whole)
+    assert spy.seen == [2, 3, 4]
+
+
+def test_a_finished_run_is_found_again_and_goes_on(tissue, whole, tmp_path) -> None:
+    short, spy = fit(tissue, checkpoint=tmp_path, max_epochs=2), Spy()
+    written = (tmp_path / FILE).read_bytes()
+    found = fit(tissue, spy, checkpoint=tmp_path, max_epochs=2)
+    assert spy.seen == []
+    assert equal(found, short)
+    assert found.info == short.info
+    assert (tmp_path / FILE).read_bytes() == written
+    assert equal(fit(tissue, checkpoint=tmp_path), whole)
+    with pytest.raises(ValueError, match="holds 5 epochs, more than `max_epochs` = 3"):
+        fit(tissue, checkpoint=tmp_path, max_epochs=3)
+
+
+def test_early_stopping_goes_on_counting(tissue, tmp_path) -> None:
+    patient = {"early_stopping": 2, "lr": 0.05, "max_epochs": 40}
+    uncut = fit(tissue, **patient)
+    n, best = len(uncut.history), int(uncut.history["val_loss"].argmin())
+    assert n == best + 3 < 40
+    cut_off(tissue, tmp_path, n - 1, **patient)
+    resumed, spy = fit(tissue, checkpoint=tmp_path, **patient), Spy()
+    assert equal(resumed, uncut)
+    again = fit(tissue, spy, checkpoint=tmp_path, **{**patient, "max_epochs": 50})
+    assert spy.seen == []
+    assert equal(again, uncut)
+
+
+def test_with_low_precision(tissue, tmp_path) -> None:
+    low = {"trainer_kwargs": {"precision": "bf16-mixed"}, "max_epochs": 3}
+    cut_off(tissue, tmp_path, 1, **low)
+    with pytest.raises(
+        ValueError, match=r"another fit: trainer_kwargs is \{\}, there .'precision'"
+    ):
+        fit(tissue, checkpoint=tmp_path)
+    assert equal(fit(tissue, checkpoint=tmp_path, **low), fit(tissue, **low))
+
+
+OTHER = {
+    "seed": ({"seed": 1}, "seed is 1, there 0"),
+    "lr": ({"lr": 0.01}, "lr is 0.01, there 0.0005"),
+    "batch": ({"batch_size": 2}, "batch_size is 2, there 4"),
+    "patience": ({"early_stopping": 3}, "early_stopping is 3, there 20"),
+    "config": ({"dropout": 0.1}, "dropout is 0.1, there 0.2"),
+    "prior": ({"prior": "zero"}, "prior is 'zero', there 'zinb'"),
+    "genes": ({"genes": PANEL[::-1]}, r"genes is .*; expression of the slides differs"),
+    "validation": ({"validation": "S1"}, "validation slide is 'S1', there 'S3'"),
+}
+
+
+@pytest.fixture(scope="module")
+def one_epoch(_tissue, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("checkpoint")
+    fit(_tissue, checkpoint=path, max_epochs=1)
+    return path
+
+
+@pytest.mark.parametrize("case", OTHER)
+def test_another_configuration_is_refused(tissue, one_epoch, case: str) -> None:
+    arguments, message = OTHER[case]
+    before, spy = (one_epoch / FILE).read_bytes(), Spy()
+    with pytest.raises(ValueError, match=f"of another fit: .*{message}.*Pass another directory"):
+        fit(tissue, spy, checkpoint=one_epoch, **arguments)
+    assert spy.seen == []
+    assert (one_epoch / FILE).read_bytes() == before
+
+
+def other_counts(sdata) -> None:
+    sdata["table"].X = sdata["table"].X[::-1].copy()
+
+
+def other_embedding(sdata) -> None:
+    sdata["table"].obsm["X_embedding"] = sdata["table"].obsm["X_embedding"] + np.float32(1e-3)
+
+
+def other_graph(sdata) -> None:
+    stf.pp.neighbors(sdata, n_neighs=5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (other_counts, "expression of the slides differs"),
+        (other_embedding, "embedding of the slides differs"),
+        (other_graph, "graph of the spots differs"),
+    ],
+)
+def test_other_data_is_refused(tissue, one_epoch, change, message: str) -> None:
+    change(tissue["S1"])
+    with pytest.raises(ValueError, match=f"of another fit: {message}. Pass another directory"):
+        fit(tissue, checkpoint=one_epoch)
+
+
+def test_paths_are_checked_before_the_slides(tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / FILE).write_bytes(b"damaged")
+    no_slides = object()
+    with pytest.raises(FileExistsError, match=r"holds no checkpoint, but 'notes.txt'"):
+        fit(no_slides, checkpoint=tmp_path)
+    with pytest.raises(FileExistsError, match="is a file"):
+        fit(no_slides, checkpoint=str(tmp_path / "notes.txt"))
+    with pytest.raises(ValueError, match="is damaged"):
+        fit(no_slides, checkpoint=tmp_path / "run")
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_checkpoint_of_another_network_is_refused(tissue, tmp_path) -> None:
+    fit(tissue, checkpoint=tmp_path, max_epochs=1)
+    found = _training.Checkpoint.open(tmp_path)
+    found.write({name: t for name, t in found.tensors.items() if "mlp" not in name}, found.rows)
+    with pytest.raises(ValueError, match="holds another network, perhaps that of another version"):
+        fit(tissue, checkpoint=tmp_path)
+
+
+def test_ctrl_c_returns_the_best_so_far(tissue) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    random_state = torch.get_rng_state()
+    with pytest.warns(UserWarning, match="after 2 whole .* Pass `checkpoint=` to") as caught:
+        model = fit(tissue, Stop(2))
+    assert [warning.filename for warning in caught] == [__file__]
+    assert equal(model, fit(tissue, max_epochs=2))
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def test_the_warning_says_how_to_resume(tissue, tmp_path) -> None:
+    message = rf"best so far, that of epoch \d\. The same call with `checkpoint='{tmp_path}'` res"
+    with pytest.warns(UserWarning, match=message):
+        fit(tissue, Stop(1), checkpoint=tmp_path)
+
+
+def test_ctrl_c_before_there_is_a_model(tissue, tmp_path) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tissue, Stop(0), checkpoint=tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_right_after_resuming_returns_the_best_of_before(tissue, tmp_path) -> None:
+    part = cut_off(tissue, tmp_path)
+    assert equal(cut_off(tissue, tmp_path), part)
+
+
+class Impatient(Stop):
+    """A second Ctrl-C while the first is dealt with."""
+
+    def on_exception(self, trainer, pl_module, exception) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_ctrl_c_is_heard(tissue) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tissue, Impatient(2))
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError, SystemExit, None])
+def test_the_bar_is_closed_whatever_happens(tissue, monkeypatch, capsys, error) -> None:
+    bars = []
+
+    class Bar(_training.tqdm):
+        def __init__(self, *args, **kwargs) -> None:
+            super().__init__(*args, **kwargs)
+            self.closed = False
+            bars.append(self)
+
+        def close(self) -> None:
+            super().close()
+            self.closed = True
+
+    monkeypatch.setattr(_training, "tqdm", Bar)
+    stop = [Stop(1, error)] if error else []
+    kwargs = {"max_epochs": 2, "show_progress_bar": True}
+    if error in (ZeroDivisionError, SystemExit):
+        with pytest.raises(error):
+            fit(tissue, *stop, **kwargs)
+    elif error:
+        with pytest.warns(UserWarning, match="interrupted after 1 whole"):
+            fit(tissue, *stop, **kwargs)
+    else:
+        fit(tissue, **kwargs)
+    assert [bar.closed for bar in bars] == [True]
+    assert bars[0].n == (1 if error else 2)
+    assert "fit" in capsys.readouterr().err
