@@ -1,4 +1,4 @@
-"""The denoiser's equations as they stand, all pairs of spots at once: what speed is measured against.
+"""The denoiser's equations as they stand, all pairs of spots at once, to measure speed against.
 
 Every evaluation computes all distances, finds the neighbours, their frames (by a numerical
 eigendecomposition) and the edges anew; the score's MLP reads one wide row for each edge, with both

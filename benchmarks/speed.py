@@ -20,7 +20,6 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -63,7 +62,7 @@ def tissue(n_spots: int) -> np.ndarray:
 
 
 def untrained(n_genes: int) -> Denoiser:
-    """A network of the default size."""
+    """Build a network of the default size."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return Denoiser(N_FEATURES, n_genes, Config()).eval()
@@ -179,7 +178,7 @@ def million(n_spots: int, n_genes: int, precision: str) -> dict[str, float]:
 
 
 def labelled(embedding: np.ndarray, n_genes: int) -> AnnData:
-    """A small slide to fit on."""
+    """Make a small slide to fit on."""
     counts = np.random.default_rng(1).poisson(1.0, (len(embedding), n_genes))
     table = AnnData(
         sp.csr_matrix(counts.astype(np.int32)),
@@ -203,8 +202,8 @@ def run(case: str, n_spots: int, n_genes: int, precision: str = "float32") -> di
 
 
 def as_rows(frame: pd.DataFrame, columns: dict[str, tuple[str, str]]) -> list[str]:
-    """A Markdown table: column of the frame -> heading and format."""
-    lines = [list(heading for heading, _ in columns.values()), ["---"] * len(columns)]
+    """Write a Markdown table: column of the frame -> heading and format."""
+    lines = [[heading for heading, _ in columns.values()], ["---"] * len(columns)]
     for record in frame.to_dict("records"):
         lines.append([format(record[name], how) for name, (_, how) in columns.items()])
     return ["| " + " | ".join(line) + " |" for line in lines]

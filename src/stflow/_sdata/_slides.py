@@ -111,7 +111,7 @@ def _plain(value: Any) -> Any:
 
 def _embedding(values: Any, what: str) -> Any:
     """Check an embedding block by block, and leave it where it is: in memory or on disk."""
-    embedding = values.to_numpy() if isinstance(values, pd.DataFrame) else values
+    embedding: Any = values.to_numpy() if isinstance(values, pd.DataFrame) else values
     embedding = embedding.toarray() if sp.issparse(embedding) else embedding
     if len(embedding.shape) != 2 or embedding.shape[1] == 0:
         raise ValueError(f"Embedding {what} has shape {embedding.shape}, not (spots, width).")

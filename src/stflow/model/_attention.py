@@ -135,7 +135,7 @@ class SpatialAttention(nn.Module):
         )
 
     def messages(self, z: Tensor, y: Tensor) -> Messages:
-        """What spots with states z (N, d) and expression y (N, G) say."""
+        """Tell what spots with states z (N, d) and expression y (N, G) say."""
         dtype = self.query.weight.dtype
         normed, shift = self.norm(z.to(dtype)), self.difference(y.to(dtype))
         return Messages(self.query(normed) - shift, self.key(normed) + shift, self.value(normed))

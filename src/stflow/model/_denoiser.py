@@ -94,7 +94,7 @@ class Denoiser(nn.Module):
             head.start_from(expression)
 
     def blocks(self) -> list[tuple[SpatialAttention, Head]]:
-        """The layers, each with the head that follows it."""
+        """Pair the layers with the heads that follow them."""
         return cast(
             "list[tuple[SpatialAttention, Head]]", list(zip(self.layers, self.heads, strict=True))
         )

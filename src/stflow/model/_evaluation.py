@@ -9,54 +9,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 from torch import Tensor
 
 from stflow.flow import Prior, sample
 from stflow.model._attention import Messages, SpatialAttention
+from stflow.model._chunks import Chunk, cut, spatial_order
 from stflow.model._denoiser import Denoiser, Head
-from stflow.model._graph import SpotGraph, neighbour_distance, spot_graph
+from stflow.model._graph import SpotGraph
 from stflow.model._staging import staged
 
 CHUNK_SIZE = {"cpu": 1024, "cuda": 65_536}
 EDGE_BYTES = 2**30
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Chunk:
-    """Some consecutive spots, and the stretch of spots that holds all their neighbours.
-
-    Parameters
-    ----------
-    rows, reach
-        The two stretches.
-    graph
-        Edges of ``rows``; sources count from the start of ``reach``.
-    """
-
-    rows: slice
-    reach: slice
-    graph: SpotGraph
-
-
-def cut(coords: np.ndarray, adjacency: sp.csr_matrix, size: int) -> list[Chunk]:
-    """Cut a slide, whose spots are ordered so that neighbours are near, into chunks."""
-    unit = neighbour_distance(coords, adjacency)
-    chunks = []
-    for first in range(0, coords.shape[0], size):
-        rows = slice(first, min(first + size, coords.shape[0]))
-        graph = spot_graph(coords, adjacency, unit, rows)
-        heard = graph.source if len(graph.source) else torch.tensor([first])
-        low, high = int(heard.min()), int(heard.max())
-        graph = graph._replace(source=graph.source - low)
-        chunks.append(Chunk(rows, slice(low, high + 1), graph))
-    return chunks
 
 
 class Evaluation:
@@ -102,7 +70,7 @@ class Evaluation:
         hidden, n_genes = denoiser.hidden, denoiser.n_genes
         self.home = tables_home(self.n_spots * 4 * (5 * hidden + 6 * n_genes), device)
         self.chunks = [
-            replace(chunk, graph=SpotGraph(*map(self._place, chunk.graph)))
+            Chunk(chunk.rows, chunk.reach, SpotGraph(*map(self._place, chunk.graph)))
             for chunk in cut(coords, adjacency, size)
         ]
         self.start, self.z = self._table(hidden), self._table(hidden)
@@ -132,6 +100,7 @@ class Evaluation:
             self._listen(i, layer, head)
             y = self.guess
             self.on_layer()
+        self._settle()
         return self.total / len(self.denoiser.layers)
 
     def _speak(self, layer: SpatialAttention, y: Tensor) -> None:
@@ -173,6 +142,12 @@ class Evaluation:
         inputs = ([features[self.order[chunk.rows]]] for chunk in self.chunks)
         for chunk, (some,) in zip(self.chunks, staged(inputs, self.device), strict=True):
             self.start[chunk.rows].copy_(self.denoiser.project(some), non_blocking=True)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Wait until all is written, before the CPU reads tables that are in its memory."""
+        if self.home != self.device:
+            torch.cuda.synchronize(self.device)
 
     def _table(self, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return self._place(torch.empty(self.n_spots, width, dtype=dtype))
@@ -216,17 +191,8 @@ def draws(
         yield evaluation.sample(prior.sample(shape, generator), n_steps)
 
 
-def spatial_order(adjacency: sp.csr_matrix, chunk_size: int) -> Tensor:
-    """Order in which the neighbours of consecutive spots are few and near, shape (N,)."""
-    n_spots = adjacency.shape[0]
-    if n_spots <= chunk_size:
-        return torch.arange(n_spots)
-    order = reverse_cuthill_mckee(sp.csr_matrix(adjacency))
-    return torch.from_numpy(order.astype(np.int64))
-
-
 def tables_home(n_bytes: int, device: torch.device) -> torch.device:
-    """The device itself when tables of that size fit into half of what it has free, or the CPU."""
+    """Choose the device itself when tables of that size fit into half of it, or else the CPU."""
     if device.type == "cuda" and n_bytes > torch.cuda.mem_get_info(device)[0] / 2:
         return torch.device("cpu")
     return device

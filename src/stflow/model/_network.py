@@ -113,7 +113,8 @@ class Network(nn.Module):
         )
         regressed = copy.deepcopy(self.regression).to(device)(features)
         samples = draws(evaluation, self.prior, n_samples=n_samples, n_steps=n_steps, seed=seed)
-        flow, latent = Moments(), torch.zeros(slide.n_spots, self.denoiser.hidden)
+        flow = Moments((slide.n_spots, self.denoiser.n_genes))
+        latent = torch.zeros(slide.n_spots, self.denoiser.hidden)
         for sample in samples:
             flow.add(sample)
             latent += evaluation.latent / n_samples
@@ -128,19 +129,15 @@ class Network(nn.Module):
 class Moments:
     """Mean and variance of tensors that come one after another (Welford's recurrence)."""
 
-    def __init__(self) -> None:
-        self.n = 0
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.n, self.mean, self._squares = 0, torch.zeros(shape), torch.zeros(shape)
 
     def add(self, values: Tensor) -> None:
         """Take one more tensor into account."""
         self.n += 1
-        if self.n == 1:
-            self.mean, self._squares = values.clone(), None
-            return
         delta = values - self.mean
         self.mean.add_(delta, alpha=1 / self.n)
-        squares = delta.mul_(values.sub(self.mean))
-        self._squares = squares if self._squares is None else self._squares.add_(squares)
+        self._squares.addcmul_(delta, values - self.mean)
 
     @property
     def variance(self) -> Tensor:
