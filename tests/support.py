@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import joblib
+import numpy as np
 import torch
 from spatialdata import SpatialData
 
@@ -24,6 +25,19 @@ def make_tissue(n_slides: int = 3, **kwargs) -> dict[str, SpatialData]:
         stf.pp.embed(sdata, encoder=colours, mpp=8.0, tile_px=28, show_progress_bar=False)
         stf.pp.neighbors(sdata)
     return slides
+
+
+def square(side: int) -> np.ndarray:
+    """Centres of a square lattice with a pitch of 200."""
+    return np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2) * 200.0
+
+
+def hexagonal(side: int) -> np.ndarray:
+    """Centres of a hexagonal lattice with a pitch of 100."""
+    grid = square(side) / 2
+    grid[:, 0] += 50 * (np.arange(len(grid)) // side % 2)
+    grid[:, 1] *= np.sqrt(3) / 2
+    return grid
 
 
 SMALL = {

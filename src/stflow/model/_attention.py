@@ -172,4 +172,5 @@ class SpatialAttention(nn.Module):
         mixed += messages.listening.index_select(0, graph.target)
         mixed = torch.addmm(mixed, edges, (self.edge.weight @ self.edges.outer.weight).T)
         scores = F.linear(F.silu(mixed, inplace=True), torch.block_diag(*self.score.split(1)))
-        return segment_softmax(scores.float(), graph)
+        wide = torch.promote_types(scores.dtype, torch.float32)
+        return segment_softmax(scores.to(wide), graph)
