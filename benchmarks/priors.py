@@ -9,7 +9,6 @@ extrapolated. Writes ``results/priors.md`` and ``results/priors.png``.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from scipy.special import gammaln
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from stflow.flow import NB, Prior, fit_prior
@@ -123,6 +123,8 @@ def main() -> None:
     parser.add_argument("--spots", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
+    torch.set_num_threads(1)
+    threadpool_limits(1)
     rows = [
         measure(name, options.spots, n_genes, options.repeats)
         for name in KNOWN
@@ -132,8 +134,8 @@ def main() -> None:
     lines = [
         "# Fitting the count priors",
         "",
-        f"{options.spots:,} spots, laws drawn with {ranges}; {torch.get_num_threads()} threads on "
-        f"{os.cpu_count()} cores, fastest of {options.repeats}; `python benchmarks/priors.py`. "
+        f"{options.spots:,} spots, laws drawn with {ranges}; one thread, "
+        f"fastest of {options.repeats}; `python benchmarks/priors.py`. "
         "Error in standard errors (root mean square, 1 expected) and as a share of the true value "
         f"(median), over at most {N_COMPARED} genes. The loop is `scipy.optimize.minimize` gene by "
         f"gene, timed on {N_LOOPED} genes and extrapolated.",
@@ -170,7 +172,7 @@ def draw(rows: list[Row]) -> None:
         loop = [row.loop_seconds for row in mine]
         left.plot(genes, loop, ":", color=colour, label=f"{label}, scipy loop")
         for place, key in enumerate(KNOWN[name]):
-            shift = 1.12 ** (place - 1 + (3 if name == "nb" else -1))
+            shift = 1.17 ** (place + (1 if name == "nb" else -2))
             spread = 1 / np.sqrt(2 * np.minimum(genes, N_COMPARED))
             right.errorbar(
                 genes * shift,

@@ -170,7 +170,7 @@ class SpatialAttention(nn.Module):
         """Attention of each edge and head, shape (E, H)."""
         mixed = messages.speaking.index_select(0, graph.source)
         mixed += messages.listening.index_select(0, graph.target)
-        mixed = torch.addmm(mixed, edges, (self.edge.weight @ self.edges.outer.weight).T)
+        mixed.addmm_(edges, (self.edge.weight @ self.edges.outer.weight).T)
         scores = F.linear(F.silu(mixed, inplace=True), torch.block_diag(*self.score.split(1)))
         wide = torch.promote_types(scores.dtype, torch.float32)
         return segment_softmax(scores.to(wide), graph)

@@ -77,13 +77,14 @@ class Evaluation:
         self.said = Messages(*(self._table(hidden, dtype) for _ in range(3)))
         self.guess, self.total = self._table(n_genes), self._table(n_genes)
         self._encoded: dict[tuple[int, int], Tensor] = {}
+        _raise_trim_threshold()
         self._project(features)
 
     @torch.inference_mode()
     def sample(self, y0: Tensor, n_steps: int) -> Tensor:
         """Integrate the flow from a prior draw (N, G) on the CPU; the result is there as well."""
-        y = sample(self, self._place(y0[self.order]), n_steps)
-        return self._in_order(y)
+        with torch.autocast(self.device.type, enabled=False):
+            return self._in_order(sample(self, self._place(y0[self.order]), n_steps))
 
     @property
     def latent(self) -> Tensor:
@@ -196,3 +197,12 @@ def tables_home(n_bytes: int, device: torch.device) -> torch.device:
     if device.type == "cuda" and n_bytes > torch.cuda.mem_get_info(device)[0] / 2:
         return torch.device("cpu")
     return device
+
+
+def _raise_trim_threshold() -> None:
+    """Let the C library keep what is freed below 32 MiB, as long as a chunk's tensors come and go.
+
+    Freeing a block that was mapped on its own makes glibc map and return only larger ones from
+    then on; otherwise the first touch of each fresh page costs more than the arithmetic on it.
+    """
+    torch.empty(31 * 2**20, dtype=torch.uint8)
