@@ -78,8 +78,7 @@ def require_finite(matrix: Any, *, what: str) -> None:
 
 
 def require_places(coords: np.ndarray, *, what: str) -> None:
-    """Raise ``ValueError`` unless spot centres (N, 2) are finite and no two are the same."""
-    require_finite(coords, what=f"The coordinates of {what}")
+    """Raise ``ValueError`` when two spot centres, of shape (N, 2), are the same."""
     n_places = len(np.unique(coords[:, 0] + 1j * coords[:, 1]))
     if n_places < len(coords):
         raise ValueError(

@@ -215,8 +215,10 @@ def test_no_pairs_of_spots() -> None:
     coords = scattered(40)
     graph, _ = knn_graph(coords, 8)
     denoiser, (y, features) = make(3), inputs(len(coords), 3)
+    how = {"device": torch.device("cpu"), "chunk_size": 64}
+    evaluation = Evaluation(denoiser, features, coords, graph, **how)
     with LargestTensor() as largest:
-        evaluate_in_chunks(denoiser, y, features, coords, graph, 64)
+        evaluation.sample(y, 2)
     assert largest.numbers < len(coords) ** 2 / 20
     with LargestTensor() as control:
         torch.cdist(features, features)

@@ -5,7 +5,9 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from stflow import _slide
 from stflow._slide import Slide
+from stflow.model import _features
 from stflow.model._features import Features, neighbour_mean
 
 
@@ -38,6 +40,31 @@ def test_features_are_centred_and_scaled_together(rng: np.random.Generator) -> N
     assert own.sum().item() == pytest.approx(6, rel=1e-3)
     assert context.sum().item() == pytest.approx(6, rel=1e-3)
     assert (own.diff() <= 1e-4).all()
+
+
+def test_read_in_blocks_and_from_some_spots(rng, monkeypatch) -> None:
+    """The same features however the embedding is read; a part of the spots is enough to learn."""
+    slides = [make_slide(rng.normal(size=(n, 6)) @ np.diag([5, 4, 3, 1, 1, 1])) for n in (300, 200)]
+    whole = Features.fit(slides, 3, 0)
+    monkeypatch.setattr(_slide, "BLOCK", 37)
+    blocks = Features.fit(slides, 3, 0)
+    assert torch.allclose(whole.components.abs(), blocks.components.abs(), atol=1e-5)
+    first, second = (f(slides[0].embedding, slides[0].graph) for f in (whole, blocks))
+    assert torch.allclose(first.abs(), second.abs(), atol=1e-4)
+    monkeypatch.setattr(_features, "MAX_SPOTS", 250)
+    picked = _features.draw_spots(slides, 0)
+    assert sum(len(spots) for _, spots in picked) == 250
+    assert all((np.diff(spots) > 0).all() and spots[-1] < s.n_spots for s, spots in picked)
+    some = Features.fit(slides, 3, 0)
+    assert torch.allclose(whole.mean, some.mean, atol=1.0)
+    assert not torch.equal(whole.mean, some.mean)
+
+
+def test_spots_and_their_neighbours_by_hand() -> None:
+    slide = make_slide(np.arange(10.0).reshape(5, 2))
+    own, context = _features.read_spots(slide, np.array([1, 4]))
+    assert own.tolist() == [[2, 3], [8, 9]]
+    assert context.tolist() == [[4, 5], [0, 1]]
 
 
 def test_unit_of_a_column_does_not_matter(rng: np.random.Generator) -> None:

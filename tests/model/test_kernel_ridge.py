@@ -44,3 +44,22 @@ def test_constant_features_predict_the_mean(rng: np.random.Generator) -> None:
     _, y = data(rng, 30)
     x = torch.ones(30, 4)
     assert torch.allclose(KernelRidge.fit(x, y, seed=0)(x), y.mean(0).expand(30, -1), atol=1e-4)
+
+
+def test_many_spots_are_sampled(rng: np.random.Generator, monkeypatch) -> None:
+    x, y = data(rng, 600)
+    whole = KernelRidge.fit(x, y, seed=0)
+    monkeypatch.setattr(_kernel_ridge, "MAX_SPOTS", 300)
+    some = KernelRidge.fit(x, y, seed=0)
+    assert len(whole.landmarks) == 600
+    assert len(some.landmarks) == 300
+    errors = [(model(x) - y).square().mean() for model in (whole, some)]
+    assert errors[0] < errors[1] < 0.7 * y.var(0).mean()
+
+
+def test_predicted_in_chunks(rng: np.random.Generator, monkeypatch) -> None:
+    x, y = data(rng, 50)
+    model = KernelRidge.fit(x, y, seed=0)
+    whole = model(x)
+    monkeypatch.setattr(_kernel_ridge, "CHUNK", 7)
+    assert torch.allclose(whole, model(x), atol=1e-5)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support import SMALL
 
 import stflow as stf
 
@@ -32,6 +33,18 @@ def test_a_loaded_model_predicts_bit_identically(model, saved, tissue) -> None:
     )
     pd.testing.assert_frame_equal(loaded.history, model.history)
     assert repr(loaded) == repr(model)
+
+
+@pytest.mark.parametrize("prior", ["zinb", "nb", "zero", "gaussian", "empirical"])
+def test_priors_are_saved(tissue, tmp_path, prior: str) -> None:
+    fitted = stf.tl.fit(tissue, ["GENE001", "GENE002"], prior=prior, **{**SMALL, "max_epochs": 1})
+    fitted.save(tmp_path / "m")
+    loaded = stf.STFlow.load(tmp_path / "m")
+    kept, found = (m.network.prior.state_dict() for m in (fitted, loaded))
+    assert list(kept) == list(found)
+    assert all(torch.equal(kept[name], found[name]) for name in kept)
+    first, second = (stf.tl.predict(tissue["S1"], m, inplace=False) for m in (fitted, loaded))
+    assert np.array_equal(first.obsm["stflow"], second.obsm["stflow"])
 
 
 def test_loading_leaves_the_global_random_state(saved) -> None:

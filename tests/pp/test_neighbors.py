@@ -126,6 +126,13 @@ def test_missing_table_and_positions(tissue) -> None:
         stf.pp.neighbors(tissue)
 
 
+def test_two_spots_at_one_place(tissue) -> None:
+    table = tissue["S1"]["table"].copy()
+    table.obsm["spatial"][3] = table.obsm["spatial"][9]
+    with pytest.raises(ValueError, match="1 spots .*lie where another one lies"):
+        stf.pp.neighbors(table)
+
+
 def test_positions_that_are_not_finite() -> None:
     with pytest.raises(ValueError, match="not finite"):
         stf.pp.neighbors(as_table(np.array([[0.0, np.nan], [1.0, 1.0]])))

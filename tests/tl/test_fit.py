@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import zarr
 from lightning.pytorch.callbacks import Callback
 from spatialdata import SpatialData
 from support import SMALL, make_tissue, snapshot
@@ -89,11 +90,33 @@ def test_stops_early_and_keeps_the_best_weights(tissue) -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@pytest.mark.parametrize("prior", ["zero", "gaussian", "zinb"])
+@pytest.mark.parametrize("prior", ["zinb", "nb", "zero", "gaussian", "empirical"])
 def test_priors(tissue, prior: str) -> None:
     model = fit(tissue, prior=prior, max_epochs=1)
     assert np.isfinite(prediction(model, tissue["S1"])).all()
     assert f"{prior} prior" in repr(model)
+
+
+def test_the_prior_is_fitted_to_training_counts_alone(tissue) -> None:
+    """Its mean is that of the training slides, whatever the held-out slide holds."""
+    table = tissue["S3"]["table"]
+    table.X = table.X * 100
+    prior = fit(tissue, prior="nb", max_epochs=1).network.prior
+    counts = np.concatenate([tissue[s]["table"][:, PANEL].X.toarray() for s in ("S1", "S2")])
+    assert prior.mu.numpy() == pytest.approx(counts.mean(0), rel=1e-4)
+    held = fit(tissue, prior="nb", max_epochs=1, prior_parameters={"mu": 0.2}).network.prior
+    assert held.mu.tolist() == pytest.approx([0.2] * 3)
+    assert held.phi.unique().numel() == 3
+
+
+def test_embeddings_on_disk(tissue, tmp_path) -> None:
+    expected = prediction(fit(tissue), tissue["S1"])
+    for name, sdata in tissue.items():
+        obsm = sdata["table"].obsm
+        obsm["X_embedding"] = zarr.create_array(tmp_path / name, data=obsm["X_embedding"])
+    model = fit(tissue)
+    stf.tl.predict(tissue["S1"], model)
+    assert np.allclose(tissue["S1"]["table"].obsm["stflow"], expected, atol=1e-5)
 
 
 def test_low_precision_is_the_trainers_business(tissue) -> None:

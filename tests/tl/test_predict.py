@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 import spatialdata as sd
+import zarr
 from anndata import AnnData
 from support import snapshot
 
 import stflow as stf
+from stflow import _slide
 from stflow._sdata import _write
 
 
@@ -142,6 +146,61 @@ def test_regions_are_predicted_one_by_one(two_regions, tissue, model) -> None:
     assert not np.isnan(both.obsm["stflow"]).any(axis=None)
 
 
+def on_disk(kind: str, embedding: np.ndarray, path: Path):
+    if kind == "memory map":
+        mapped = np.memmap(path / "e", np.float32, "w+", shape=embedding.shape)
+        mapped[:] = embedding
+        return mapped
+    stored = zarr.create_array(path / "e.zarr", data=embedding, chunks=(10, 12))
+    return stored if kind == "zarr" else da.from_zarr(stored)
+
+
+@pytest.mark.parametrize("kind", ["memory map", "zarr", "dask"])
+def test_an_embedding_on_disk(tissue, model, tmp_path, monkeypatch, kind: str) -> None:
+    monkeypatch.setattr(_slide, "BLOCK", 10)
+    table = tissue["S1"]["table"]
+    expected = stf.tl.predict(tissue["S1"], model, inplace=False).obsm["stflow"]
+    table.obsm["X_embedding"] = on_disk(kind, table.obsm["X_embedding"], tmp_path)
+    stf.tl.predict(tissue["S1"], model)
+    pd.testing.assert_frame_equal(table.obsm["stflow"], expected, atol=1e-5, rtol=0)
+    bad = np.asarray(table.obsm["X_embedding"]).copy()
+    bad[40, 3] = np.inf
+    (tmp_path / "bad").mkdir()
+    table.obsm["X_embedding"] = on_disk(kind, bad, tmp_path / "bad")
+    with pytest.raises(ValueError, match="holds 1 values that are NaN or infinite"):
+        stf.tl.predict(tissue["S1"], model, key_added="again")
+
+
+@pytest.mark.parametrize("chunk_size", [1, 20, 64, 10_000])
+def test_chunk_size_changes_nothing(tissue, model, chunk_size: int) -> None:
+    whole = stf.tl.predict(tissue["S1"], model, inplace=False)
+    cut = stf.tl.predict(tissue["S1"], model, inplace=False, chunk_size=chunk_size)
+    for key in ("stflow", "stflow_sd", "X_stflow"):
+        assert np.allclose(whole.obsm[key], cut.obsm[key], atol=1e-5)
+
+
+def test_low_precision_changes_little(tissue, model) -> None:
+    high, low = (
+        stf.tl.predict(tissue["S1"], model, inplace=False, precision=precision).obsm["stflow"]
+        for precision in ("float32", "bfloat16")
+    )
+    error = np.abs(high - low).to_numpy() / high.std(0).to_numpy()
+    assert 0 < error.max() < 1e-2
+
+
+@pytest.mark.parametrize("mirror", [1, -1])
+@pytest.mark.parametrize("angle", [0.3, 2.0])
+def test_turning_and_scaling_a_slide_changes_nothing(tissue, model, angle, mirror) -> None:
+    table = tissue["S1"]["table"].copy()
+    stf.pp.neighbors(table)
+    before = stf.tl.predict(table, model, inplace=False).obsm["stflow"].to_numpy()
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    table.obsm["spatial"] = table.obsm["spatial"] * [mirror, 1] @ turn * 0.37 + [1e3, -5e2]
+    stf.pp.neighbors(table)
+    after = stf.tl.predict(table, model, inplace=False).obsm["stflow"].to_numpy()
+    assert np.abs(after - before).max() < 1e-4 * np.abs(before).max()
+
+
 @pytest.mark.parametrize("n_spots", [1, 2])
 def test_a_few_spots(tissue, model, n_spots: int) -> None:
     few = tissue["S1"]["table"][:n_spots].copy()
@@ -203,6 +262,15 @@ def nan_embedding(table) -> None:
     table.obsm["X_embedding"][0, 0] = np.nan
 
 
+def no_edges(table) -> None:
+    table.obsp["spatial_connectivities"] = sp.csr_matrix(table.obsp["spatial_connectivities"] * 0)
+    table.obsp["spatial_connectivities"].eliminate_zeros()
+
+
+def flat_embedding(table) -> None:
+    table.obsm["X_embedding"] = table.obsm["X_embedding"][:, :, None]
+
+
 BROKEN = {
     "embedding": (drop_embedding, KeyError, r"Run `stf.pp.embed\(sdata\)` first"),
     "graph": (drop_graph, KeyError, r"Run `stf.pp.neighbors\(sdata\)` first"),
@@ -210,6 +278,8 @@ BROKEN = {
     "no recipe": (no_recipe, ValueError, r"this slide \(no recipe\) is not that of the model"),
     "width": (narrow, ValueError, "7 wide, but the model was trained on 12"),
     "nan": (nan_embedding, ValueError, "holds 1 values that are NaN"),
+    "edges": (no_edges, ValueError, r"has no edges. Run `stf.pp.neighbors\(sdata\)` first"),
+    "shape": (flat_embedding, ValueError, r"has shape \(64, 12, 1\), not \(spots, width\)"),
 }
 
 
@@ -227,6 +297,8 @@ def test_bad_slide(tissue, model, case: str) -> None:
     ("arguments", "error", "message"),
     [
         ({"n_samples": 0}, ValueError, "`n_samples` must be a whole number"),
+        ({"chunk_size": 0}, ValueError, "`chunk_size` must be a whole number"),
+        ({"precision": "float16"}, ValueError, "'float16'; available: 'float32', 'bfloat16'"),
         ({"n_steps": 2.5}, ValueError, "`n_steps` must be a whole number"),
         ({"seed": -3}, ValueError, "`seed` must be a whole number of at least 0"),
         ({"device": "cuda:99"}, ValueError, "`device` is 'cuda:99'; available"),
@@ -239,6 +311,29 @@ def test_bad_argument(tissue, model, arguments: dict, error: type, message: str)
     with pytest.raises(error, match=message):
         stf.tl.predict(tissue["S1"], model, **arguments)
     assert snapshot(tissue["S1"]) == before
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ([np.nan, 0.0], "not finite"),
+        ([np.inf, 0.0], "not finite"),
+        (None, "1 spots of the slide lie where another one lies"),
+    ],
+)
+def test_bad_places(tissue, model, where: list | None, message: str) -> None:
+    table = tissue["S1"]["table"].copy()
+    table.obsm["spatial"][5] = table.obsm["spatial"][6] if where is None else where
+    with pytest.raises(ValueError, match=message):
+        stf.tl.predict(table, model)
+    assert "stflow" not in table.obsm
+
+
+def test_progress_is_shown_when_asked(tissue, model, capsys) -> None:
+    stf.tl.predict(tissue["S1"], model, n_samples=1, show_progress_bar=True)
+    assert "10/10" in capsys.readouterr().err
+    stf.tl.predict(tissue["S1"], model, overwrite=True, show_progress_bar=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_no_slide(tissue, model) -> None:

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from stflow import _slide
+from stflow._slide import Slide, row_blocks
+
+GOOD = {
+    "coords": np.zeros((3, 2)),
+    "graph": sp.csr_matrix((3, 3)),
+    "embedding": np.zeros((3, 5)),
+    "rows": np.arange(3),
+    "expression": np.zeros((3, 1)),
+    "genes": ("A",),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("graph", sp.csr_matrix((4, 4)), r"`graph` of x has shape \(4, 4\), not \(3, 3\)"),
+        ("coords", np.zeros((3, 3)), r"`coords` of x has shape \(3, 3\), not \(3, 2\)"),
+        ("embedding", np.zeros((2, 5)), r"`embedding` of x has shape \(2, 5\), not \(3, 5\)"),
+        ("rows", np.arange(2), r"`rows` of x has shape \(2,\), not \(3,\)"),
+        ("genes", ("A", "B"), r"`expression` of x has shape \(3, 1\), not \(3, 2\)"),
+    ],
+)
+def test_shapes_that_do_not_match(name: str, value, message: str) -> None:
+    assert Slide("x", **GOOD).n_spots == 3
+    with pytest.raises(ValueError, match=message):
+        Slide("x", **{**GOOD, name: value})
+
+
+def test_blocks_hold_every_row_once(monkeypatch) -> None:
+    monkeypatch.setattr(_slide, "BLOCK", 4)
+    matrix = np.arange(20.0).reshape(10, 2)
+    blocks = list(row_blocks(matrix))
+    assert [rows for rows, _ in blocks] == [slice(0, 4), slice(4, 8), slice(8, 10)]
+    assert np.array_equal(np.concatenate([block for _, block in blocks]), matrix)
+    assert blocks[0][1].dtype == np.float32
