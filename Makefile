@@ -45,7 +45,7 @@ notebooks: $(READY)
 	$(RUN) -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 
 bench: $(READY)
-	@for script in $(wildcard benchmarks/*.py); do \
+	@for script in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(RUN) $$script || exit 1; \
 	done
 

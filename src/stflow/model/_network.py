@@ -112,12 +112,13 @@ class Network(nn.Module):
             on_layer=on_layer,
         )
         regressed = copy.deepcopy(self.regression).to(device)(features)
+        del features
         samples = draws(evaluation, self.prior, n_samples=n_samples, n_steps=n_steps, seed=seed)
         flow = Moments((slide.n_spots, self.denoiser.n_genes))
         latent = torch.zeros(slide.n_spots, self.denoiser.hidden)
         for sample in samples:
             flow.add(sample)
-            latent += evaluation.latent / n_samples
+            latent.add_(evaluation.latent, alpha=1 / n_samples)
         sd = None
         if n_samples > 1:
             variance = flow.variance.mul_(self.blend.square()).add_(self.residual_variance)

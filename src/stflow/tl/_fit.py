@@ -162,16 +162,6 @@ def fit(
     from stflow.model._stflow import STFlow
     from stflow.model._validation_split import split
 
-    saved = None if checkpoint is None else Checkpoint.open(checkpoint)
-    slides, recipe = _read(
-        as_mapping(data),
-        genes=panel,
-        layer=layer,
-        table_key=table_key,
-        embedding_key=embedding_key,
-        coordinate_system=coordinate_system,
-    )
-    where = resolve_device(device)
     config = Config(
         n_layers=n_layers,
         n_heads=n_heads,
@@ -180,6 +170,16 @@ def fit(
         n_components=n_components,
         prior=prior,
         prior_parameters=dict(prior_parameters or {}),
+    )
+    where = resolve_device(device)
+    saved = None if checkpoint is None else Checkpoint.open(checkpoint)
+    slides, recipe = _read(
+        as_mapping(data),
+        genes=panel,
+        layer=layer,
+        table_key=table_key,
+        embedding_key=embedding_key,
+        coordinate_system=coordinate_system,
     )
     kept, held_out = split(slides, validation)
     learning: dict[str, Any] = {
