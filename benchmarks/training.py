@@ -170,7 +170,8 @@ def draw(measured: pd.DataFrame) -> None:
     rates = 1 / measured["all"].unstack("form")
     for form, label in FORMS.items():
         left.plot(rates.index, rates[form], marker="o", label=label)
-    left.set(xscale="log", yscale="log", xlabel="spots a slide", ylabel="spots a second")
+    left.set(xscale="log", ylim=(0, 1.05 * rates[[*FORMS]].max().max()))
+    left.set(xlabel="spots a slide", ylabel="spots a second")
     left.set_xticks(rates.index, [f"{n_spots:,}" for n_spots in rates.index])
     left.minorticks_off()
     left.legend(frameon=False, fontsize=8)

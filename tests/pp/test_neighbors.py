@@ -129,7 +129,7 @@ def test_missing_table_and_positions(tissue) -> None:
 def test_two_spots_at_one_place(tissue) -> None:
     table = tissue["S1"]["table"].copy()
     table.obsm["spatial"][3] = table.obsm["spatial"][9]
-    with pytest.raises(ValueError, match="1 spots .*lie where another one lies"):
+    with pytest.raises(ValueError, match=r"1 spots .*lie where another one lies"):
         stf.pp.neighbors(table)
 
 

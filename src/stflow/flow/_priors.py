@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import isfinite
-from numbers import Real
 from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
 
-from stflow.flow._counts import log_zinb, require_counts, tally
-from stflow.flow._maximum_likelihood import fit_zinb
-
-MAX_ROWS = 10_000
+from stflow.flow._counts import log_zinb
 
 
 class Prior(nn.Module):
@@ -135,108 +129,3 @@ class Empirical(Prior):
         n_rows, n_genes = counts.shape
         rows = torch.randint(n_rows, shape, generator=generator, device=generator.device)
         return counts.gather(0, rows.view(-1, n_genes)).view(shape).log1p()
-
-
-PRIORS: dict[str, type[Prior]] = {
-    "zinb": ZINB,
-    "nb": NB,
-    "zero": Zero,
-    "gaussian": Gaussian,
-    "empirical": Empirical,
-}
-
-
-def require_prior(name: str, parameters: Mapping[str, float]) -> None:
-    """Check the name of a prior and the parameters that are to be held fixed.
-
-    Raises
-    ------
-    TypeError
-        A parameter is not a number.
-    ValueError
-        No prior has that name, or it has no such parameter, or one is out of its range.
-    """
-    if name not in PRIORS:
-        raise ValueError(f"`prior` is {name!r}; available: {', '.join(map(repr, PRIORS))}.")
-    known = PRIORS[name].known
-    if odd := set(parameters) - set(known):
-        raise ValueError(f"Prior {name!r} has parameters {list(known)}, not {sorted(odd)}.")
-    for key, value in parameters.items():
-        if not isinstance(value, Real):
-            raise TypeError(f"`{key}` must be a number, not {value!r}.")
-        if key == "pi" and not 0 <= value < 1:
-            raise ValueError(f"`pi` must lie in [0, 1), not {value}.")
-        if key != "pi" and not (value > 0 and isfinite(value)):
-            raise ValueError(f"`{key}` must be positive and finite, not {value}.")
-
-
-def fit_prior(
-    name: str, counts: Tensor, parameters: Mapping[str, float], *, generator: Generator
-) -> Prior:
-    """Build a prior from the counts of the training spots.
-
-    Parameters
-    ----------
-    name
-        Name of the prior, of `PRIORS`.
-    counts
-        Raw counts of the training spots, shape (N, G).
-    parameters
-        Values of `mu`, `phi` or `pi` to hold, the same for all genes. The others are estimated
-        for each gene by maximum likelihood, see `fit_zinb`.
-    generator
-        Chooses the 10,000 spots that ``"empirical"`` keeps where there are more, nothing else.
-
-    Returns
-    -------
-    The prior, on the CPU, the same for the same counts and generator.
-
-    Raises
-    ------
-    TypeError
-        A parameter is not a number.
-    ValueError
-        The name or a parameter is unknown or out of range, or ``"zinb"``, ``"nb"`` or
-        ``"empirical"`` is given something else than raw counts.
-
-    Notes
-    -----
-    The paper holds ``pi=0.5`` and searches a grid of `mu` and `phi`, the same for all genes; it
-    names estimating them from the training set as future work.
-
-    References
-    ----------
-    Huang et al., "Scalable Generation of Spatial Transcriptomics from Histology Images via
-    Whole-Slide Flow Matching", ICML 2025.
-    """
-    require_prior(name, parameters)
-    if PRIORS[name] in (Zero, Gaussian):
-        return PRIORS[name]()
-    require_counts(counts, prior=name)
-    if PRIORS[name] is Empirical:
-        if len(counts) > MAX_ROWS:
-            kept = torch.randperm(len(counts), generator=generator, device=generator.device)
-            counts = counts[kept[:MAX_ROWS].sort().values.to(counts.device)]
-        return Empirical(counts.cpu())
-    fixed = dict(parameters) if name == "zinb" else {**parameters, "pi": 0.0}
-    fitted = fit_zinb(tally(counts), fixed)
-    return PRIORS[name](*(fitted[key] for key in PRIORS[name].known))
-
-
-def make_prior(name: str, *, n_genes: int, n_rows: int = 1) -> Prior:
-    """Build a prior of the right size, whose buffers are then loaded.
-
-    Parameters
-    ----------
-    name
-        Name of the prior, of `PRIORS`.
-    n_genes
-        Number of genes G.
-    n_rows
-        Number of training spots that an ``"empirical"`` prior holds, ``len(prior.counts)``.
-    """
-    require_prior(name, {})
-    if PRIORS[name] is Empirical:
-        return Empirical(torch.zeros(n_rows, n_genes))
-    neutral = {"mu": torch.ones(n_genes), "phi": torch.ones(n_genes), "pi": torch.zeros(n_genes)}
-    return PRIORS[name](*(neutral[key] for key in PRIORS[name].known))

@@ -22,7 +22,7 @@ from stflow.model._denoiser import Denoiser, Head
 from stflow.model._graph import SpotGraph
 from stflow.model._staging import staged
 
-CHUNK_SIZE = {"cpu": 1024, "cuda": 65_536}
+CHUNK_SIZE = {"cpu": 2048, "cuda": 65_536}
 EDGE_BYTES = 2**29
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -53,7 +53,7 @@ def predict(
     n_steps
         Evaluations of the denoiser for each draw.
     chunk_size
-        Spots computed at a time; the result does not depend on it. None: 1,024 on the CPU,
+        Spots computed at a time; the result does not depend on it. None: 2,048 on the CPU,
         65,536 on a GPU.
     precision
         ``"float32"``, or ``"bfloat16"`` for the products inside the network: about twice as fast
