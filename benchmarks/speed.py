@@ -308,10 +308,14 @@ def main() -> None:
     if args.case:
         print(json.dumps(CASES[args.case](int(args.spots), int(args.genes), args.precision)))
         return
-    sizes = [1_000, 10_000, 100_000] + [1_000_000] * args.full
+    sizes = [("float32", n) for n in [1_000, 10_000, 100_000] + [1_000_000] * args.full]
+    sizes += [("bfloat16", n) for n in (1_000, 10_000, 100_000)]
     panels, dense = [50, 500, 5_000], [500, 1_000, 2_000, 4_000]
     frames = {
-        "spots": [run("measure", n, 50, p) for p in PRECISIONS for n in sizes],
+        "spots": [
+            run("measure", n, 50, p)
+            for p, n in sorted(sizes, key=lambda size: size[0] != "float32")
+        ],
         "genes": [run("measure", 4_096, g, p) for p in PRECISIONS for g in panels],
         "dense": [run("compare", n, 50) for n in dense],
     }
