@@ -284,14 +284,18 @@ def draw(frames: dict[str, pd.DataFrame]) -> None:
             ax.plot(rows[x], rows["again"], marker="o", label=precision)
         ax.set(xscale="log", xlabel=x, ylabel="microseconds a spot and sample")
     axes[0].set_ylim(bottom=0)
-    axes[1].set_yscale("log")
+    axes[1].set(yscale="log", yticks=(50, 100, 200, 400, 800))
+    axes[1].yaxis.set_major_formatter("{x:.0f}")
     axes[0].legend(frameon=False)
     both = frames["dense"]
     for column, label in (("ours_s", "stflow"), ("dense_s", "as the equations stand")):
         axes[2].plot(both["spots"], both[column], marker="o", label=label)
     axes[2].set(xscale="log", yscale="log", xlabel="spots", ylabel="seconds a sample")
     axes[2].legend(frameon=False)
-    for ax in axes:
+    for ax, name in zip(axes, ("spots", "genes", "dense"), strict=True):
+        x = sorted(set(frames[name]["genes" if name == "genes" else "spots"]))
+        ax.set_xticks(x, [f"{value:,}" for value in x])
+        ax.minorticks_off()
         ax.spines[["top", "right"]].set_visible(False)
     figure.savefig(RESULTS / "speed.png", dpi=120)
 
