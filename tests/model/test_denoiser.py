@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import literal
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from support import hexagonal, square
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import stflow as stf
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
 from stflow.model._evaluation import Evaluation
@@ -94,6 +97,19 @@ def test_invariant_to_rigid_motion_and_units(layout, jitter, angle, mirror, shif
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     moved = (coords * [1 - 2 * mirror, 1]) @ rotation.T * unit + np.multiply(shift, unit)
     denoiser, (y, features) = make(5), inputs(len(coords), 5)
+    before = evaluate(denoiser, y, features, coords, knn_graph(coords, 8)[0])
+    after = evaluate(denoiser, y, features, moved, knn_graph(moved, 8)[0])
+    assert (before - after).abs().max() <= 1e-4 * before.abs().max()
+
+
+@pytest.mark.parametrize("angle", [0.1, 1.0, 4.0])
+def test_invariant_on_real_tissue(data_dir: Path, angle: float) -> None:
+    """Square array with the jitter of its detection, gaps and borders as they are."""
+    sdata = stf.datasets.her2st("C2", root=data_dir / "her2st")
+    coords = np.array([(p.x, p.y) for p in sdata["spots"].geometry])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = 0.69 * (coords * [-1, 1]) @ turn.T + [300.0, -2000.0]
+    denoiser, (y, features) = make(20), inputs(len(coords), 20)
     before = evaluate(denoiser, y, features, coords, knn_graph(coords, 8)[0])
     after = evaluate(denoiser, y, features, moved, knn_graph(moved, 8)[0])
     assert (before - after).abs().max() <= 1e-4 * before.abs().max()
