@@ -90,7 +90,7 @@ def measure(n_spots: int, n_genes: int, precision: str) -> dict[str, float]:
     coords, rng = tissue(n_spots), torch.Generator().manual_seed(0)
     graph, _ = knn_graph(coords, K)
     features = torch.randn(n_spots, N_FEATURES, generator=rng)
-    y0 = torch.rand(n_spots, n_genes, generator=rng)
+    y0 = torch.rand(1, n_spots, n_genes, generator=rng)
     network, before = untrained(n_genes), peak_gib()
     start = time.perf_counter()
     evaluation = Evaluation(network, features, coords, graph, device=CPU, precision=precision)
@@ -122,7 +122,7 @@ def compare(n_spots: int, n_genes: int, precision: str) -> dict[str, float]:
 
     def ours() -> None:
         evaluation = Evaluation(network, features, coords, graph, device=CPU, precision=precision)
-        found["ours"] = evaluation.sample(y0, N_STEPS)
+        found["ours"] = evaluation.sample(y0[None], N_STEPS)[0]
 
     def theirs() -> None:
         y = y0

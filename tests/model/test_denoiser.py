@@ -234,7 +234,7 @@ def test_no_pairs_of_spots() -> None:
     how = {"device": torch.device("cpu"), "chunk_size": 64}
     evaluation = Evaluation(denoiser, features, coords, graph, **how)
     with LargestTensor() as largest:
-        evaluation.sample(y, 2)
+        evaluation.sample(y[None], 2)
     assert largest.numbers < len(coords) ** 2 / 20
     with LargestTensor() as control:
         torch.cdist(features, features)

@@ -12,7 +12,7 @@ from stflow.model import _evaluation
 from stflow.model._attention import FrameEncoder
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
-from stflow.model._evaluation import Evaluation, draws, tables_home
+from stflow.model._evaluation import Evaluation, draws, samples_at_once, tables_home
 from stflow.pp._neighbors import knn_graph
 
 CPU = torch.device("cpu")
@@ -35,19 +35,19 @@ def make(denoiser: Denoiser, order: np.ndarray | None = None, **how) -> Evaluati
 
 
 def start(n_spots: int = 49) -> torch.Tensor:
-    return torch.rand(n_spots, N_GENES, generator=torch.Generator().manual_seed(2))
+    return torch.rand(1, n_spots, N_GENES, generator=torch.Generator().manual_seed(2))
 
 
 def test_sampling_follows_the_recurrence(denoiser) -> None:
     """Euler steps towards the predicted end point, by hand."""
     evaluation = make(denoiser)
-    y = start()
+    (y,) = start()
     with torch.inference_mode():
         for step in range(N_STEPS - 1):
             t = step / N_STEPS
             y = y + (evaluation(y, t) - y) / (1 - t) / N_STEPS
         expected = evaluation(y, (N_STEPS - 1) / N_STEPS)
-    assert torch.allclose(evaluation.sample(start(), N_STEPS), expected, atol=1e-6)
+    assert torch.allclose(evaluation.sample(start(), N_STEPS)[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 10, None])
@@ -56,14 +56,14 @@ def test_samples_and_states_whatever_the_chunk(denoiser, chunk_size) -> None:
     first, second = whole.sample(start(), N_STEPS), chunked.sample(start(), N_STEPS)
     assert torch.allclose(first, second, atol=1e-5)
     assert torch.allclose(whole.latent, chunked.latent, atol=1e-5)
-    assert whole.latent.shape == (49, 32)
+    assert whole.latent.shape == (1, 49, 32)
 
 
 def test_another_order_of_spots(denoiser) -> None:
     order = np.random.default_rng(0).permutation(49)
     first = make(denoiser, chunk_size=10).sample(start(), N_STEPS)
-    second = make(denoiser, order, chunk_size=10).sample(start()[order], N_STEPS)
-    assert torch.allclose(first[order], second, atol=1e-5)
+    second = make(denoiser, order, chunk_size=10).sample(start()[:, order], N_STEPS)
+    assert torch.allclose(first[:, order], second, atol=1e-5)
 
 
 def test_edges_are_encoded_once_for_all_evaluations_and_samples(denoiser, monkeypatch) -> None:
@@ -85,14 +85,40 @@ def test_edges_are_encoded_once_for_all_evaluations_and_samples(denoiser, monkey
     assert torch.equal(found[0], again)
 
 
-def test_a_sample_does_not_depend_on_how_many_are_drawn(denoiser) -> None:
-    how = {"n_steps": N_STEPS, "seed": 5}
-    prior, evaluation = NB(torch.ones(N_GENES), torch.ones(N_GENES)), make(denoiser)
-    many = list(draws(evaluation, prior, n_samples=3, **how))
-    few = list(draws(evaluation, prior, n_samples=2, **how))
-    assert torch.equal(many[0], few[0])
-    assert torch.equal(many[1], few[1])
-    assert not torch.equal(many[0], many[1])
+@pytest.mark.parametrize("chunk_size", [10, 100, 1000])
+def test_a_sample_does_not_depend_on_how_many_are_drawn(denoiser, chunk_size) -> None:
+    """Nor on how many of them go side by side: 1, 2 or all of them."""
+    prior = NB(torch.ones(N_GENES), torch.ones(N_GENES))
+
+    def drawn(n_samples: int, size: int | None = None) -> torch.Tensor:
+        evaluation = make(denoiser, n_samples=n_samples, chunk_size=size)
+        how = {"n_samples": n_samples, "n_steps": N_STEPS, "seed": 5}
+        return torch.cat(list(draws(evaluation, prior, **how)))
+
+    many, one = drawn(4, chunk_size), drawn(1)
+    assert many.shape == (4, 49, N_GENES)
+    assert torch.allclose(many, drawn(4, 49), atol=1e-5)
+    assert torch.allclose(many[0], one[0], atol=1e-5)
+    assert not torch.allclose(many[0], many[1], atol=1e-4)
+
+
+def test_states_of_samples_side_by_side(denoiser) -> None:
+    y0 = torch.cat([start(), start() + 1])
+    evaluation = make(denoiser, n_samples=2)
+    evaluation.sample(y0, N_STEPS)
+    states = evaluation.latent
+    for i in range(2):
+        alone = make(denoiser)
+        alone.sample(y0[i, None], N_STEPS)
+        assert torch.allclose(states[i], alone.latent[0], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_spots", "chunk_size", "expected"),
+    [(8, 100, 1000, 8), (8, 100, 799, 4), (7, 100, 699, 1), (1, 100, 10, 1), (6, 1, 3, 3)],
+)
+def test_samples_share_a_chunk_equally(n_samples, n_spots, chunk_size, expected) -> None:
+    assert samples_at_once(n_samples, n_spots, chunk_size) == expected
 
 
 def test_the_network_is_left_as_it_was(denoiser) -> None:
@@ -104,9 +130,12 @@ def test_the_network_is_left_as_it_was(denoiser) -> None:
 
 
 def test_every_layer_is_reported(denoiser) -> None:
-    done: list[None] = []
-    make(denoiser, on_layer=lambda: done.append(None)).sample(start(), N_STEPS)
-    assert len(done) == N_STEPS * len(denoiser.layers)
+    done: list[int] = []
+    make(denoiser, on_layer=done.append).sample(start(), N_STEPS)
+    assert done == [1] * N_STEPS * len(denoiser.layers)
+    done.clear()
+    make(denoiser, n_samples=2, on_layer=done.append).sample(start().repeat(2, 1, 1), N_STEPS)
+    assert sum(done) == 2 * N_STEPS * len(denoiser.layers)
 
 
 def test_tables_stay_on_the_device_while_they_fit(monkeypatch) -> None:

@@ -41,8 +41,10 @@ class FrameEncoder(nn.Module):
 
     def forward(self, geometry: Tensor) -> Tensor:
         """Hidden units averaged over the frames, from the edges' geometry: (E, 3) to (E, width)."""
-        signed = geometry.to(self.frames.dtype)[:, None] * self.frames
-        return F.silu(self.inner(signed)).mean(1)
+        geometry = geometry.to(self.frames.dtype)
+        weight, bias = self.inner.weight, self.inner.bias
+        hidden = [F.silu(F.linear(geometry, weight * frame, bias)) for frame in self.frames]
+        return sum(hidden[1:], hidden[0]) / len(hidden)
 
 
 class Messages(NamedTuple):

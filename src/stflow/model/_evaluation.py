@@ -38,12 +38,14 @@ class Evaluation:
         Image features (N, F), spot centres (N, 2) and neighbours (N, N).
     device
         Where to compute.
+    n_samples
+        Samples that will be drawn. As many as fit into a chunk go side by side.
     chunk_size
         Spots computed at a time; None is what suits the device.
     precision
         Type of the layers' products; states and expression are float32 throughout.
     on_layer
-        Called after each layer of each evaluation.
+        Called after each layer of each evaluation, with the number of samples side by side.
     """
 
     @torch.inference_mode()
@@ -55,20 +57,26 @@ class Evaluation:
         adjacency: sp.csr_matrix,
         *,
         device: torch.device,
+        n_samples: int = 1,
         chunk_size: int | None = None,
         precision: str = "float32",
-        on_layer: Callable[[], object] = lambda: None,
+        on_layer: Callable[[int], object] = lambda n: None,
     ) -> None:
-        self.n_spots, self.device, self.on_layer = coords.shape[0], device, on_layer
+        self.device, self.on_layer = device, on_layer
         self.denoiser, dtype = copy.deepcopy(denoiser).eval().to(device), PRECISIONS[precision]
         for module in (self.denoiser.layers, self.denoiser.heads):
             module.to(dtype)
         size = chunk_size or CHUNK_SIZE.get(device.type, CHUNK_SIZE["cpu"])
+        self.at_once = samples_at_once(n_samples, coords.shape[0], size)
+        if self.at_once > 1:
+            features, coords = features.repeat(self.at_once, 1), np.tile(coords, (self.at_once, 1))
+            adjacency = sp.block_diag([adjacency] * self.at_once, format="csr")
+        self.n_rows = coords.shape[0]
         self.order = spatial_order(adjacency, size)
         rows = self.order.numpy()
         coords, adjacency = coords[rows], adjacency[rows][:, rows]
         hidden, n_genes = denoiser.hidden, denoiser.n_genes
-        self.home = tables_home(self.n_spots * 4 * (5 * hidden + 6 * n_genes), device)
+        self.home = tables_home(self.n_rows * 4 * (5 * hidden + 6 * n_genes), device)
         self.chunks = [
             Chunk(chunk.rows, chunk.reach, SpotGraph(*map(self._place, chunk.graph)))
             for chunk in cut(coords, adjacency, size)
@@ -82,17 +90,24 @@ class Evaluation:
 
     @torch.inference_mode()
     def sample(self, y0: Tensor, n_steps: int) -> Tensor:
-        """Integrate the flow from a prior draw (N, G) on the CPU; the result is there as well."""
+        """Integrate the flow from prior draws (S, N, G) on the CPU; the result is there as well.
+
+        S is `at_once`.
+        """
         with torch.autocast(self.device.type, enabled=False):
-            return self._in_order(sample(self, self._place(y0[self.order]), n_steps))
+            y0 = self._place(y0.flatten(0, 1)[self.order])
+            return self._in_order(sample(self, y0, n_steps))
 
     @property
     def latent(self) -> Tensor:
-        """Last states of the spots, shape (N, d), on the CPU."""
+        """Last states of the spots in each of the samples, shape (S, N, d), on the CPU."""
         return self._in_order(self.z)
 
     def __call__(self, y: Tensor, t: float) -> Tensor:
-        """Predict the end point from expression y (N, G) at time t, both in the slide's order."""
+        """Predict the end point from expression y (S * N, G) at time t, both in the tables' order.
+
+        The next call writes over the result.
+        """
         time = self.denoiser.time(torch.full((1,), t, device=self.device))
         torch.add(self.start, time.to(self.home), out=self.z)
         self.total.zero_()
@@ -100,9 +115,9 @@ class Evaluation:
             self._speak(layer, y)
             self._listen(i, layer, head)
             y = self.guess
-            self.on_layer()
+            self.on_layer(self.at_once)
         self._settle()
-        return self.total / len(self.denoiser.layers)
+        return self.total.div_(len(self.denoiser.layers))
 
     def _speak(self, layer: SpatialAttention, y: Tensor) -> None:
         """Fill the tables of messages."""
@@ -151,7 +166,7 @@ class Evaluation:
             torch.cuda.synchronize(self.device)
 
     def _table(self, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        return self._place(torch.empty(self.n_spots, width, dtype=dtype))
+        return self._place(torch.empty(self.n_rows, width, dtype=dtype))
 
     def _place(self, tensor: Tensor) -> Tensor:
         """Bring a tensor where the tables are, pinned when that is not where they are used."""
@@ -160,10 +175,10 @@ class Evaluation:
         return tensor.pin_memory()
 
     def _in_order(self, table: Tensor) -> Tensor:
-        """Rows in the order of the user, on the CPU."""
+        """Rows in the order of the user, sample by sample, on the CPU."""
         out = torch.empty(table.shape, dtype=table.dtype)
         out[self.order] = table.cpu()
-        return out
+        return out.unflatten(0, (self.at_once, -1))
 
 
 def draws(
@@ -174,22 +189,33 @@ def draws(
     Parameters
     ----------
     evaluation
-        The slide and the network.
+        The slide and the network, made for as many samples.
     prior
         Where the flow starts.
     n_samples, n_steps
         Samples, and evaluations of the denoiser for each.
     seed
-        Sample i is the same however many are drawn.
+        Sample i is the same however many are drawn, but for rounding.
 
     Yields
     ------
-    One sample after another, shape (N, G), on the CPU.
+    Some samples at a time, shape (S, N, G), on the CPU.
     """
-    shape = (evaluation.n_spots, evaluation.denoiser.n_genes)
-    for child in np.random.SeedSequence(seed).spawn(n_samples):
-        generator = torch.Generator().manual_seed(int(child.generate_state(1, np.uint64)[0] >> 1))
-        yield evaluation.sample(prior.sample(shape, generator), n_steps)
+    shape = (evaluation.n_rows // evaluation.at_once, evaluation.denoiser.n_genes)
+    seeds = [
+        int(child.generate_state(1, np.uint64)[0] >> 1)
+        for child in np.random.SeedSequence(seed).spawn(n_samples)
+    ]
+    for first in range(0, n_samples, evaluation.at_once):
+        some = seeds[first : first + evaluation.at_once]
+        starts = [prior.sample(shape, torch.Generator().manual_seed(each)) for each in some]
+        yield evaluation.sample(torch.stack(starts), n_steps)
+
+
+def samples_at_once(n_samples: int, n_spots: int, chunk_size: int) -> int:
+    """Choose the largest equal share of the samples that fits into a chunk, at least 1."""
+    shares = [n for n in range(1, n_samples + 1) if n_samples % n == 0]
+    return max(n for n in shares if n == 1 or n * n_spots <= chunk_size)
 
 
 def tables_home(n_bytes: int, device: torch.device) -> torch.device:

@@ -92,9 +92,11 @@ def _blend(
     device: torch.device,
 ) -> None:
     """Learn on held-out spots, with a regression that has not seen them, how the parts add up."""
-    evaluation = Evaluation(network.denoiser, *held_out.inputs, device=device)
+    evaluation = Evaluation(
+        network.denoiser, *held_out.inputs, device=device, n_samples=CALIBRATION_SAMPLES
+    )
     how = {"n_samples": CALIBRATION_SAMPLES, "n_steps": N_STEPS, "seed": seed}
-    flow = torch.stack(list(draws(evaluation, network.prior, **how)))
+    flow = torch.cat(list(draws(evaluation, network.prior, **how)))
     regressed, measured = regression(held_out.features), held_out.expression
     weight: float = blend_weight(flow.mean(0), regressed, measured)
     samples: Tensor = torch.lerp(regressed, flow, weight)

@@ -114,9 +114,11 @@ class FlowTraining(pl.LightningModule):
     def validation_step(self, batch: Tensor, index: int) -> None:
         """Score the mean of a few samples of the held-out spots."""
         network: Any = self.average.module
-        evaluation = Evaluation(network, *self.validation.inputs, device=self.device)
+        evaluation = Evaluation(
+            network, *self.validation.inputs, device=self.device, n_samples=VALIDATION_SAMPLES
+        )
         how = {"n_samples": VALIDATION_SAMPLES, "n_steps": N_STEPS, "seed": self.seed}
-        mean = torch.stack(list(draws(evaluation, self.prior, **how))).mean(0)
+        mean = torch.cat(list(draws(evaluation, self.prior, **how))).mean(0)
         measured = self.validation.expression
         scores = pearson(measured.numpy(), mean.numpy())
         defined = scores[np.isfinite(scores)]

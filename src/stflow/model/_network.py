@@ -97,7 +97,7 @@ class Network(nn.Module):
         device: torch.device,
         chunk_size: int | None,
         precision: str,
-        on_layer: Callable[[], object],
+        on_layer: Callable[[int], object],
     ) -> Prediction:
         """Predict one slide; arguments are those of `Evaluation` and `draws`."""
         features = self.features(slide.embedding, slide.graph)
@@ -107,6 +107,7 @@ class Network(nn.Module):
             slide.coords,
             slide.graph,
             device=device,
+            n_samples=n_samples,
             chunk_size=chunk_size,
             precision=precision,
             on_layer=on_layer,
@@ -116,9 +117,10 @@ class Network(nn.Module):
         samples = draws(evaluation, self.prior, n_samples=n_samples, n_steps=n_steps, seed=seed)
         flow = Moments((slide.n_spots, self.denoiser.n_genes))
         latent = torch.zeros(slide.n_spots, self.denoiser.hidden)
-        for sample in samples:
-            flow.add(sample)
-            latent.add_(evaluation.latent, alpha=1 / n_samples)
+        for some in samples:
+            for sample, state in zip(some, evaluation.latent, strict=True):
+                flow.add(sample)
+                latent.add_(state, alpha=1 / n_samples)
         sd = None
         if n_samples > 1:
             variance = flow.variance.mul_(self.blend.square()).add_(self.residual_variance)
