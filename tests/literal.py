@@ -31,12 +31,13 @@ def edge_embeddings(layer, directions: torch.Tensor) -> torch.Tensor:
     return torch.stack(per_frame).mean(0)
 
 
-def attend(layer, i: int, z: torch.Tensor, y: torch.Tensor, neighbours, edges) -> torch.Tensor:
+def attend(layer, i: int, z: torch.Tensor, y: torch.Tensor, neighbours, edges):
+    """What spot i gathers, and its attention to each neighbour, the mean over heads."""
     n_heads, width = layer.score.shape
     wide = torch.cat(
         [layer.query.weight, layer.key.weight, layer.edge.weight, layer.difference.weight], dim=1
     )
-    heads_values, heads_edges = [], []
+    heads_values, heads_edges, heads_weights = [], [], []
     for head in range(n_heads):
         rows = slice(head * width, (head + 1) * width)
         scores = []
@@ -48,12 +49,18 @@ def attend(layer, i: int, z: torch.Tensor, y: torch.Tensor, neighbours, edges) -
         values = torch.stack([layer.value(z[j])[rows] for j in neighbours])
         heads_values.append(weights @ values)
         heads_edges.append(weights @ edges[:, rows])
-    return torch.cat([*heads_values, *heads_edges])
+        heads_weights.append(weights)
+    return torch.cat([*heads_values, *heads_edges]), torch.stack(heads_weights).mean(0)
+
+
+def denoise(denoiser, y, features, t, coords, graph) -> torch.Tensor:
+    """Evaluate a denoiser in eval mode; everything in float64, ``t`` one number."""
+    return evaluate(denoiser, y, features, t, coords, graph)[0]
 
 
 @torch.no_grad()
-def denoise(denoiser, y, features, t, coords, graph) -> torch.Tensor:
-    """Evaluate a denoiser in eval mode; everything in float64, ``t`` one number."""
+def evaluate(denoiser, y, features, t, coords, graph) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `denoise`, and the attention (N, N) averaged over layers and heads."""
     denoiser = denoiser.double()
     y, coords = torch.as_tensor(y).double(), torch.as_tensor(coords).double()
     angles = t * denoiser.time.frequencies
@@ -65,6 +72,7 @@ def denoise(denoiser, y, features, t, coords, graph) -> torch.Tensor:
     ]
     finite = [length for length in nearest if np.isfinite(length)]
     unit = float(np.median(finite)) if finite else 1.0
+    attention = torch.zeros(len(coords), len(coords)).double()
     guesses = []
     for layer, head in zip(denoiser.layers, denoiser.heads, strict=True):
         normed = layer_norm(z, z.shape[1:], layer.norm.weight, layer.norm.bias, layer.norm.eps)
@@ -75,10 +83,11 @@ def denoise(denoiser, y, features, t, coords, graph) -> torch.Tensor:
             if neighbours:
                 directions = (coords[neighbours] - coords[i]) / unit
                 edges = edge_embeddings(layer, directions)
-                gathered = attend(layer, i, normed, y, neighbours, edges)
+                gathered, weights = attend(layer, i, normed, y, neighbours, edges)
+                attention[i, neighbours] += weights / len(denoiser.layers)
             updated = z[i] + layer.update(gathered)
             new.append(updated + layer.feed_forward(updated))
         z = torch.stack(new)
         y = torch.stack([head(row) for row in z])
         guesses.append(y)
-    return torch.stack(guesses).mean(0)
+    return torch.stack(guesses).mean(0), attention

@@ -14,12 +14,18 @@ DISTANCES = "spatial_distances"
 NEIGHBORS = "spatial_neighbors"
 
 PREDICTION = "stflow"
+ATTENTION = "stflow_attention"
 SLIDE_PROPERTIES = "slide_properties"
 
 
 def sd(key: str) -> str:
     """Key of the standard deviation that belongs to the prediction ``key``."""
     return f"{key}_sd"
+
+
+def samples(key: str) -> str:
+    """Name the drawn samples of a prediction."""
+    return f"{key}_samples"
 
 
 def latent(key: str) -> str:

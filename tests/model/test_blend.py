@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stflow.model._blend import blend_weight, residual_variance
+from stflow.model._blend import blend_weight
 
 
 @given(weight=st.floats(0, 1))
@@ -25,10 +25,3 @@ def test_stays_between_the_two() -> None:
 def test_two_that_agree_are_blended_evenly() -> None:
     same = torch.ones(4, 2)
     assert blend_weight(same, same, torch.zeros(4, 2)) == 0.5
-
-
-def test_residual_variance_by_hand() -> None:
-    """Samples 0 and 2 have mean 1 and variance 2; a value of 4 is off by 9, so 7 is missing."""
-    samples = torch.tensor([0.0, 2.0])[:, None, None].expand(2, 5, 1)
-    assert residual_variance(samples, torch.full((5, 1), 4.0)).tolist() == [7.0]
-    assert residual_variance(samples, torch.ones(5, 1)).tolist() == [0.0]

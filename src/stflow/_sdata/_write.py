@@ -22,7 +22,7 @@ def require_room(table: AnnData, key: str, *, overwrite: bool) -> None:
     """Raise ``ValueError`` when a prediction called ``key`` would overwrite something."""
     if overwrite:
         return
-    keys = [key, _keys.sd(key), _keys.latent(key)]
+    keys = [key, _keys.sd(key), _keys.samples(key), _keys.latent(key)]
     taken = {*table.obsm, *table.layers, *table.uns, *table.var.columns}
     require_free(keys, taken, what="The table")
 
@@ -47,6 +47,7 @@ def write_predictions(
     mean: np.ndarray,
     sd: np.ndarray | None,
     latent: np.ndarray,
+    samples: np.ndarray | None,
     info: dict[str, Any],
 ) -> None:
     """Write what a model predicts for all spots of a table.
@@ -61,10 +62,12 @@ def write_predictions(
         Expression in log1p counts and its standard deviation, shape (N, G).
     latent
         States of the spots, shape (N, d).
+    samples
+        Draws of the expression, shape (N, G, S).
     info
         Goes to ``uns``.
     """
-    for name in (key, _keys.sd(key)):
+    for name in (key, _keys.sd(key), _keys.samples(key)):
         table.obsm.pop(name, None)
         table.layers.pop(name, None)
     columns = table.var_names.get_indexer(list(genes))
@@ -73,6 +76,8 @@ def write_predictions(
             continue
         table.obsm[name] = pd.DataFrame(values, index=table.obs_names, columns=list(genes))
         _write_layer(table, name, values, columns)
+    if samples is not None:
+        table.obsm[_keys.samples(key)] = samples
     table.obsm[_keys.latent(key)] = latent
     table.var[key] = table.var_names.isin(genes)
     table.uns[key] = info

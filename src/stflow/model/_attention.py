@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from stflow.model._graph import SpotGraph
 
 SIGNS = ((1.0, 1.0), (1.0, -1.0), (-1.0, 1.0), (-1.0, -1.0))
+LENGTH_ALONE = ((0.0, 0.0),)
 
 
 class FrameEncoder(nn.Module):
@@ -28,16 +29,18 @@ class FrameEncoder(nn.Module):
         Width d of the embedding.
     width
         Hidden units of the MLP.
+    frames
+        Whether it reads directions, or lengths alone.
     """
 
     frames: Tensor
 
-    def __init__(self, hidden: int, width: int) -> None:
+    def __init__(self, hidden: int, width: int, *, frames: bool = True) -> None:
         super().__init__()
         self.inner = nn.Linear(3, width)
         self.outer = nn.Linear(width, hidden, bias=False)
-        frames = torch.tensor([[*signs, 1.0] for signs in SIGNS])
-        self.register_buffer("frames", frames, persistent=False)
+        read = torch.tensor([[*signs, 1.0] for signs in (SIGNS if frames else LENGTH_ALONE)])
+        self.register_buffer("frames", read, persistent=False)
 
     def forward(self, geometry: Tensor) -> Tensor:
         """Hidden units averaged over the frames, from the edges' geometry: (E, 3) to (E, width)."""
@@ -99,7 +102,8 @@ class SpatialAttention(nn.Module):
     The first linear map of the score's MLP splits into one product for the query, one for the
     key, one for the edge and one for the difference in expression, so the number of genes never
     meets the number of edges (equations 8 to 10). The work falls into what each spot does
-    alone (`messages`), and what it does with what its neighbours say (`forward`).
+    alone (`messages`), and what it does with what its neighbours say (`forward`): weigh it
+    (`weights`) and be moved by it (`move`).
 
     Parameters
     ----------
@@ -111,13 +115,17 @@ class SpatialAttention(nn.Module):
         Number H of attention heads.
     dropout
         Share of the hidden units dropped while training.
+    frames
+        Whether edges carry their direction beside their length.
     """
 
-    def __init__(self, n_genes: int, hidden: int, n_heads: int, dropout: float) -> None:
+    def __init__(
+        self, n_genes: int, hidden: int, n_heads: int, dropout: float, *, frames: bool = True
+    ) -> None:
         super().__init__()
         self.n_heads, width = n_heads, hidden // n_heads
         self.norm = nn.LayerNorm(hidden)
-        self.edges = FrameEncoder(hidden, width)
+        self.edges = FrameEncoder(hidden, width, frames=frames)
         self.query = nn.Linear(hidden, hidden)
         self.key = nn.Linear(hidden, hidden, bias=False)
         self.value = nn.Linear(hidden, hidden)
@@ -156,7 +164,22 @@ class SpatialAttention(nn.Module):
         graph
             Edges of the N spots.
         """
-        weights = self._weights(messages, edges, graph).T
+        return self.move(z, messages, edges, self.weights(messages, edges, graph), graph)
+
+    def weights(self, messages: Messages, edges: Tensor, graph: SpotGraph) -> Tensor:
+        """Attention of each edge and head, shape (E, H), from arguments of `forward`."""
+        mixed = messages.speaking.index_select(0, graph.source)
+        mixed += messages.listening.index_select(0, graph.target)
+        mixed.addmm_(edges, (self.edge.weight @ self.edges.outer.weight).T)
+        scores = F.linear(F.silu(mixed, inplace=True), torch.block_diag(*self.score.split(1)))
+        wide = torch.promote_types(scores.dtype, torch.float32)
+        return segment_softmax(scores.to(wide), graph)
+
+    def move(
+        self, z: Tensor, messages: Messages, edges: Tensor, weights: Tensor, graph: SpotGraph
+    ) -> Tensor:
+        """Update the states with `weights` and the other arguments of `forward`."""
+        weights = weights.T
         heads = torch.arange(self.n_heads, device=z.device)[:, None]
         table = messages.values.reshape(-1, edges.shape[1])
         values = weighted_sum(graph.source * self.n_heads + heads, table, weights, graph)
@@ -167,12 +190,3 @@ class SpatialAttention(nn.Module):
         gathered = torch.cat([values, context]).transpose(0, 1).flatten(1)
         z = z + self.update(gathered)
         return z + self.feed_forward(z.to(gathered.dtype))
-
-    def _weights(self, messages: Messages, edges: Tensor, graph: SpotGraph) -> Tensor:
-        """Attention of each edge and head, shape (E, H)."""
-        mixed = messages.speaking.index_select(0, graph.source)
-        mixed += messages.listening.index_select(0, graph.target)
-        mixed.addmm_(edges, (self.edge.weight @ self.edges.outer.weight).T)
-        scores = F.linear(F.silu(mixed, inplace=True), torch.block_diag(*self.score.split(1)))
-        wide = torch.promote_types(scores.dtype, torch.float32)
-        return segment_softmax(scores.to(wide), graph)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -22,17 +21,3 @@ def blend_weight(flow: Tensor, regression: Tensor, expression: Tensor) -> float:
         return 0.5
     best = float((difference * (expression - regression)).sum()) / norm
     return min(max(best, 0.0), 1.0)
-
-
-def residual_variance(samples: Tensor, expression: Tensor) -> Tensor:
-    """Variance per gene, shape (G,), that samples lack to explain the error of their mean.
-
-    Parameters
-    ----------
-    samples
-        Drawn predictions, shape (S, N, G).
-    expression
-        What was measured, shape (N, G).
-    """
-    error = (samples.mean(0) - expression).square().mean(0)
-    return torch.clamp(error - samples.var(0).mean(0), min=0)

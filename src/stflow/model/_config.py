@@ -23,6 +23,11 @@ class Config:
         Principal components kept of a spot's embedding, and of its neighbours' mean.
     prior, prior_parameters
         Name of the prior, and those of its parameters that are held instead of estimated.
+    flow
+        Whether expression is sampled; if not, the network is a regression: evaluated once, at
+        time 0, from the prior ``"zero"`` whatever the two say.
+    frames
+        Whether edges carry their direction beside their length.
     """
 
     n_layers: int = 4
@@ -32,9 +37,14 @@ class Config:
     n_components: int = 64
     prior: str = "zinb"
     prior_parameters: dict[str, float] = field(default_factory=dict)
+    flow: bool = True
+    frames: bool = True
 
     def __post_init__(self) -> None:
         require_prior(self.prior, self.prior_parameters)
+        if not self.flow:
+            object.__setattr__(self, "prior", "zero")
+            object.__setattr__(self, "prior_parameters", {})
         if not 0 <= self.dropout < 1:
             raise ValueError(f"`dropout` must lie in [0, 1), not {self.dropout}.")
         for name in ("n_layers", "n_heads", "hidden", "n_components"):

@@ -74,16 +74,17 @@ class Denoiser(nn.Module):
     n_genes
         Size G of the panel.
     config
-        Layers, heads, hidden width and dropout.
+        Layers, heads, hidden width, dropout, whether there is a flow, whether edges have frames.
     """
 
     def __init__(self, n_features: int, n_genes: int, config: Config) -> None:
         super().__init__()
         self.n_genes, self.hidden = n_genes, (hidden := config.hidden)
+        self.flow = config.flow
         self.project = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_features, hidden))
         self.time = TimeEncoder(hidden)
         self.layers = nn.ModuleList(
-            SpatialAttention(n_genes, hidden, config.n_heads, config.dropout)
+            SpatialAttention(n_genes, hidden, config.n_heads, config.dropout, frames=config.frames)
             for _ in range(config.n_layers)
         )
         self.heads = nn.ModuleList(Head(hidden, n_genes) for _ in range(config.n_layers))
@@ -92,6 +93,10 @@ class Denoiser(nn.Module):
         """Make every guess of an untrained network the given expression, shape (G,)."""
         for _, head in self.blocks():
             head.start_from(expression)
+
+    def steps(self, n_steps: int) -> int:
+        """Say how many of ``n_steps`` evaluations a sample takes: a regression takes one."""
+        return n_steps if self.flow else 1
 
     def blocks(self) -> list[tuple[SpatialAttention, Head]]:
         """Pair the layers with the heads that follow them."""

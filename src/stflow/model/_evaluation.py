@@ -46,6 +46,8 @@ class Evaluation:
         Type of the layers' products; states and expression are float32 throughout.
     on_layer
         Called after each layer of each evaluation, with the number of samples side by side.
+    keep_attention
+        Whether to keep what `attention` returns; for one sample.
     """
 
     @torch.inference_mode()
@@ -61,6 +63,7 @@ class Evaluation:
         chunk_size: int | None = None,
         precision: str = "float32",
         on_layer: Callable[[int], object] = lambda n: None,
+        keep_attention: bool = False,
     ) -> None:
         self.device, self.on_layer = device, on_layer
         self.denoiser, dtype = copy.deepcopy(denoiser).eval().to(device), PRECISIONS[precision]
@@ -85,6 +88,10 @@ class Evaluation:
         self.said = Messages(*(self._table(hidden, dtype) for _ in range(3)))
         self.guess, self.total = self._table(n_genes), self._table(n_genes)
         self._encoded: dict[tuple[int, int], Tensor] = {}
+        kept = self.chunks if keep_attention else []
+        self._attended = [torch.zeros(len(chunk.graph.source), device=device) for chunk in kept]
+        nowhere = torch.empty(0, dtype=torch.long), torch.empty(0, n_genes)
+        self.hold(*nowhere)
         _raise_trim_threshold()
         self._project(features)
 
@@ -92,16 +99,36 @@ class Evaluation:
     def sample(self, y0: Tensor, n_steps: int) -> Tensor:
         """Integrate the flow from prior draws (S, N, G) on the CPU; the result is there as well.
 
-        S is `at_once`.
+        S is `at_once`. Without a flow there is one evaluation, whatever ``n_steps``.
         """
         with torch.autocast(self.device.type, enabled=False):
             y0 = self._place(y0.flatten(0, 1)[self.order])
-            return self._in_order(sample(self, y0, n_steps))
+            return self._in_order(sample(self, y0, self.denoiser.steps(n_steps)))
+
+    def hold(self, spots: Tensor, expression: Tensor) -> None:
+        """Keep spots (K,) on their path to an expression (K, G) that is known."""
+        at = torch.argsort(self.order).unflatten(0, (self.at_once, -1))[:, spots].flatten()
+        known = expression.repeat(self.at_once, 1)
+        self._held = at.to(self.home), known.to(self.home)
 
     @property
     def latent(self) -> Tensor:
         """Last states of the spots in each of the samples, shape (S, N, d), on the CPU."""
         return self._in_order(self.z)
+
+    @property
+    def attention(self) -> sp.csr_matrix:
+        """Attention of spot i to spot j in the last evaluation, shape (N, N), for one sample.
+
+        The mean over layers and heads, so a row adds up to 1, or is empty without neighbours.
+        """
+        places = [
+            (chunk.graph.target + chunk.rows.start, chunk.graph.source + chunk.reach.start)
+            for chunk in self.chunks
+        ]
+        i, j = (self.order[torch.cat(ends).cpu()].numpy() for ends in zip(*places, strict=True))
+        weights = torch.cat(self._attended).cpu().numpy()
+        return sp.csr_matrix((weights, (i, j)), shape=(self.n_rows, self.n_rows))
 
     def __call__(self, y: Tensor, t: float) -> Tensor:
         """Predict the end point from expression y (S * N, G) at time t, both in the tables' order.
@@ -110,14 +137,16 @@ class Evaluation:
         """
         time = self.denoiser.time(torch.full((1,), t, device=self.device))
         torch.add(self.start, time.to(self.home), out=self.z)
-        self.total.zero_()
+        for table in (self.total, *self._attended):
+            table.zero_()
         for i, (layer, head) in enumerate(self.denoiser.blocks()):
             self._speak(layer, y)
             self._listen(i, layer, head)
             y = self.guess
             self.on_layer(self.at_once)
         self._settle()
-        return self.total.div_(len(self.denoiser.layers))
+        self.total.div_(len(self.denoiser.layers))
+        return self.total.index_copy_(0, *self._held)
 
     def _speak(self, layer: SpatialAttention, y: Tensor) -> None:
         """Fill the tables of messages."""
@@ -131,7 +160,11 @@ class Evaluation:
         inputs = (self._heard(chunk) for chunk in self.chunks)
         for k, (z, total, *rest) in enumerate(staged(inputs, self.device)):
             rows, graph = self.chunks[k].rows, SpotGraph(*rest[3:])
-            z = layer(z, Messages(*rest[:3]), self._edges(i, k, layer, graph), graph)
+            messages, edges = Messages(*rest[:3]), self._edges(i, k, layer, graph)
+            weights = layer.weights(messages, edges, graph)
+            if self._attended:
+                self._attended[k].add_(weights.mean(1), alpha=1 / len(self.denoiser.layers))
+            z = layer.move(z, messages, edges, weights, graph)
             guess = head(z).float()
             self.z[rows].copy_(z, non_blocking=True)
             self.guess[rows].copy_(guess, non_blocking=True)

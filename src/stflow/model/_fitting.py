@@ -1,4 +1,4 @@
-"""From slides to a fitted network: reduce, train, blend, and fit the regression on all."""
+"""From slides to a fitted network: reduce, train, regress, blend, learn what is left."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from stflow._slide import Slide
 from stflow.flow import fit_prior
-from stflow.model._blend import blend_weight, residual_variance
+from stflow.model._blend import blend_weight
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
 from stflow.model._evaluation import Evaluation, draws
 from stflow.model._features import Features
 from stflow.model._flow_training import N_STEPS
-from stflow.model._kernel_ridge import KernelRidge
 from stflow.model._network import Network
+from stflow.model._out_of_fold import fit_regression, out_of_fold
 from stflow.model._random import isolated_rng
 from stflow.model._regions import TensorSlide
+from stflow.model._residuals import ResidualLaw
 from stflow.model._training import train
 
 CALIBRATION_SAMPLES = 8
@@ -52,9 +54,8 @@ def fit_network(
     -------
     The network, on the CPU, and the history of its training.
     """
-    features = Features.fit(kept, config.n_components, seed)
-    ready = [_to_tensors(slide, features) for slide in kept]
-    target = _to_tensors(held_out, features)
+    features = Features.fit([*kept, held_out], config.n_components, seed)
+    *ready, target = [_to_tensors(slide, features) for slide in (*kept, held_out)]
     counts = torch.cat([slide.expression for slide in ready]).expm1().round()
     prior = fit_prior(
         config.prior,
@@ -67,9 +68,16 @@ def fit_network(
         denoiser.start_from(torch.cat([slide.expression for slide in ready]).mean(0))
         history = train(denoiser, ready, target, prior, seed=seed, device=device, **training)
     denoiser.cpu().eval()
-    regression = _fit_regression(ready, seed)
-    network = Network(features, _fit_regression([*ready, target], seed), denoiser, prior)
-    _blend(network, regression, target, seed, device)
+    unseen = out_of_fold(ready, target, seed)
+    law = ResidualLaw.fit(
+        [slide.adjacency for slide, _ in unseen],
+        [regressed.numpy() for _, regressed in unseen],
+        [slide.expression.numpy() for slide, _ in unseen],
+        seed,
+    )
+    regression = fit_regression([*ready, target], seed)
+    network = Network(features, regression, denoiser, prior, law)
+    _blend(network, unseen[-1][1], target, seed, device)
     return network, history
 
 
@@ -79,26 +87,19 @@ def _to_tensors(slide: Slide, features: Features) -> TensorSlide:
     return TensorSlide(slide.coords, slide.graph, reduced, expression)
 
 
-def _fit_regression(slides: list[TensorSlide], seed: int) -> KernelRidge:
-    features = torch.cat([slide.features for slide in slides])
-    return KernelRidge.fit(features, torch.cat([slide.expression for slide in slides]), seed)
-
-
 def _blend(
-    network: Network,
-    regression: KernelRidge,
-    held_out: TensorSlide,
-    seed: int,
-    device: torch.device,
+    network: Network, regressed: Tensor, held_out: TensorSlide, seed: int, device: torch.device
 ) -> None:
-    """Learn on held-out spots, with a regression that has not seen them, how the parts add up."""
+    """Learn on held-out spots how flow and regression add up, and how far off the sum is."""
     evaluation = Evaluation(
         network.denoiser, *held_out.inputs, device=device, n_samples=CALIBRATION_SAMPLES
     )
     how = {"n_samples": CALIBRATION_SAMPLES, "n_steps": N_STEPS, "seed": seed}
     flow = torch.cat(list(draws(evaluation, network.prior, **how)))
-    regressed, measured = regression(held_out.features), held_out.expression
-    weight: float = blend_weight(flow.mean(0), regressed, measured)
-    samples: Tensor = torch.lerp(regressed, flow, weight)
-    network.blend.fill_(weight)
-    network.residual_variance.copy_(residual_variance(samples, measured))
+    measured = held_out.expression
+    network.blend.fill_(blend_weight(flow.mean(0), regressed, measured))
+    blended = torch.lerp(regressed, flow, network.blend)
+    errors = [float(F.mse_loss(mean, measured)) for mean in (blended.mean(0), regressed)]
+    network.residuals.account_for(
+        blended.mean(0), blended.var(0), errors[0] / max(errors[1], 1e-12)
+    )

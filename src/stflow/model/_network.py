@@ -1,10 +1,9 @@
-"""All that is learned, as one module: features, regression, denoiser, blend. Tensors and slides."""
+"""All that is learned, as one module: features, regression, flow, residuals. Tensors and slides."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,49 +17,37 @@ from stflow.model._denoiser import Denoiser
 from stflow.model._evaluation import Evaluation, draws
 from stflow.model._features import Features
 from stflow.model._kernel_ridge import KernelRidge
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """What the model says of the spots of one slide.
-
-    Parameters
-    ----------
-    mean
-        Predicted expression in log1p counts, shape (N, G).
-    sd
-        Its standard deviation, shape (N, G), or None after a single sample.
-    latent
-        Last state of each spot in the denoiser, shape (N, d).
-    """
-
-    mean: np.ndarray
-    sd: np.ndarray | None
-    latent: np.ndarray
+from stflow.model._observed import Observed
+from stflow.model._prediction import Moments, Prediction
+from stflow.model._residuals import ResidualLaw
 
 
 class Network(nn.Module):
-    """Image features, a regression on them, a flow on them, and how the two are blended.
+    """Image features, a regression and a flow on them, their blend, and the law of what is left.
 
-    A sample is ``blend * flow + (1 - blend) * regression``.
+    The mean is ``blend * flow + (1 - blend) * regression``. A sample is the same for one draw of
+    the flow, and a draw of the residuals.
 
     Parameters
     ----------
-    features, regression, denoiser, prior
+    features, regression, denoiser, prior, residuals
         The parts; the flow goes from the prior to what the denoiser makes of it.
     """
 
     blend: Tensor
-    residual_variance: Tensor
 
     def __init__(
-        self, features: Features, regression: KernelRidge, denoiser: Denoiser, prior: Prior
+        self,
+        features: Features,
+        regression: KernelRidge,
+        denoiser: Denoiser,
+        prior: Prior,
+        residuals: ResidualLaw,
     ) -> None:
         super().__init__()
         self.features, self.regression, self.denoiser = features, regression, denoiser
-        self.prior = prior
+        self.prior, self.residuals = prior, residuals
         self.register_buffer("blend", torch.tensor(1.0))
-        self.register_buffer("residual_variance", torch.zeros(denoiser.n_genes))
         self.eval()
 
     @classmethod
@@ -70,8 +57,9 @@ class Network(nn.Module):
         width, n_genes = features.width, sizes["n_genes"]
         regression = KernelRidge(sizes["n_landmarks"], width, n_genes)
         prior = make_prior(config.prior, n_genes=n_genes, n_rows=sizes["n_prior_rows"])
+        residuals = ResidualLaw(n_genes, sizes["n_factors"])
         with torch.random.fork_rng(devices=[]):
-            return cls(features, regression, Denoiser(width, n_genes, config), prior)
+            return cls(features, regression, Denoiser(width, n_genes, config), prior, residuals)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -83,6 +71,7 @@ class Network(nn.Module):
             "n_components": n_components,
             "n_landmarks": n_landmarks,
             "n_genes": n_genes,
+            "n_factors": self.residuals.loadings.shape[1],
             "n_prior_rows": len(self.prior.counts) if isinstance(self.prior, Empirical) else 1,
         }
 
@@ -98,8 +87,18 @@ class Network(nn.Module):
         chunk_size: int | None,
         precision: str,
         on_layer: Callable[[int], object],
+        keep_samples: bool = False,
+        observed: np.ndarray | None = None,
     ) -> Prediction:
-        """Predict one slide; arguments are those of `Evaluation` and `draws`."""
+        """Predict one slide; further arguments are those of `Evaluation` and `draws`.
+
+        Parameters
+        ----------
+        keep_samples
+            Whether to return the samples.
+        observed
+            Spots (K,) whose expression is known; the slide holds it.
+        """
         features = self.features(slide.embedding, slide.graph)
         evaluation = Evaluation(
             self.denoiser,
@@ -112,37 +111,44 @@ class Network(nn.Module):
             precision=precision,
             on_layer=on_layer,
         )
+        known = None if observed is None else Observed.of(slide, observed)
+        if known is not None:
+            evaluation.hold(known.spots, known.expression)
         regressed = copy.deepcopy(self.regression).to(device)(features)
         del features
-        samples = draws(evaluation, self.prior, n_samples=n_samples, n_steps=n_steps, seed=seed)
-        flow = Moments((slide.n_spots, self.denoiser.n_genes))
-        latent = torch.zeros(slide.n_spots, self.denoiser.hidden)
-        for some in samples:
+        shape = (slide.n_spots, self.denoiser.n_genes)
+        flow, latent = Moments(shape), torch.zeros(slide.n_spots, self.denoiser.hidden)
+        samples = torch.empty(*shape, n_samples if keep_samples else 0)
+        for some in draws(evaluation, self.prior, n_samples=n_samples, n_steps=n_steps, seed=seed):
             for sample, state in zip(some, evaluation.latent, strict=True):
+                if keep_samples:
+                    rng = np.random.default_rng((seed, flow.n))
+                    blended = torch.lerp(regressed, sample, self.blend)
+                    samples[..., flow.n] = self._complete(blended, slide, known, rng)
                 flow.add(sample)
                 latent.add_(state, alpha=1 / n_samples)
+        mean = torch.lerp(regressed, flow.mean, self.blend)
         sd = None
         if n_samples > 1:
-            variance = flow.variance.mul_(self.blend.square()).add_(self.residual_variance)
-            sd = variance.sqrt_().numpy()
-        mean = torch.lerp(regressed, flow.mean, self.blend)
-        return Prediction(mean.numpy(), sd, latent.numpy())
+            variance = flow.variance.mul_(self.blend.square())
+            variance.add_(self.residuals.variance(mean).mul_(self.residuals.left))
+            sd = variance.sqrt_().mul_(self.residuals.widening)
+        if known is not None:
+            mean = known.correct(mean, self.residuals)
+            sd = None if sd is None else sd.index_fill_(0, known.spots, 0)
+        return Prediction(
+            mean.numpy(),
+            None if sd is None else sd.numpy(),
+            latent.numpy(),
+            samples.numpy() if keep_samples else None,
+        )
 
-
-class Moments:
-    """Mean and variance of tensors that come one after another (Welford's recurrence)."""
-
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self.n, self.mean, self._squares = 0, torch.zeros(shape), torch.zeros(shape)
-
-    def add(self, values: Tensor) -> None:
-        """Take one more tensor into account."""
-        self.n += 1
-        delta = values - self.mean
-        self.mean.add_(delta, alpha=1 / self.n)
-        self._squares.addcmul_(delta, values - self.mean)
-
-    @property
-    def variance(self) -> Tensor:
-        """Unbiased, of two tensors or more."""
-        return self._squares / (self.n - 1)
+    def _complete(
+        self, blended: Tensor, slide: Slide, known: Observed | None, rng: np.random.Generator
+    ) -> Tensor:
+        """Add residuals to a blended draw (N, G)."""
+        normal = self.residuals.draw_normal(slide.graph, rng)
+        if known is not None:
+            normal = known.condition(normal, blended, self.residuals).astype(np.float32)
+        drawn = (blended + self.residuals.residual(blended, torch.from_numpy(normal))).clamp_(min=0)
+        return drawn if known is None else known.hold(drawn)

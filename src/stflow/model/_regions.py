@@ -109,10 +109,14 @@ class Regions(Dataset[Batch]):
         Distribution at time 0.
     seed
         Seed of all draws.
+    flow
+        Whether times are drawn; if not, they are all 0.
     """
 
-    def __init__(self, slides: list[TensorSlide], prior: Prior, seed: int) -> None:
-        self.slides, self.prior, self.seed = slides, prior, seed
+    def __init__(
+        self, slides: list[TensorSlide], prior: Prior, seed: int, *, flow: bool = True
+    ) -> None:
+        self.slides, self.prior, self.seed, self.flow = slides, prior, seed, flow
         self.units = [neighbour_distance(slide.coords, slide.adjacency) for slide in slides]
         self.trees = [KDTree(slide.coords) for slide in slides]
 
@@ -127,7 +131,7 @@ class Regions(Dataset[Batch]):
         region = slide.subset(np.sort(nearest))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         y0 = self.prior.sample(tuple(region.expression.shape), generator)
-        t = float(rng.uniform())
+        t = float(rng.uniform()) if self.flow else 0.0
         return Batch(
             interpolate(y0, region.expression, t),
             region.expression,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 from tqdm.auto import tqdm
 
 from stflow._device import resolve_device
@@ -15,7 +17,9 @@ from stflow._validation import require_choice, require_count, require_seed
 from stflow.model import _files
 from stflow.model._config import Config
 from stflow.model._evaluation import PRECISIONS
-from stflow.model._network import Network, Prediction
+from stflow.model._network import Network
+from stflow.model._prediction import Prediction
+from stflow.model._spot_attention import spot_attention
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -73,6 +77,8 @@ class STFlow:
         precision: str = "float32",
         device: str = "auto",
         seed: int = 0,
+        keep_samples: bool = False,
+        observed: np.ndarray | None = None,
         show_progress_bar: bool = False,
     ) -> Prediction:
         """Predict the spots of one slide, given as arrays.
@@ -93,12 +99,16 @@ class STFlow:
             Where to compute.
         seed
             Seed of the draws.
+        keep_samples
+            Whether to return the samples, too.
+        observed
+            Spots whose expression the slide holds and the prediction may use, shape (K,).
         show_progress_bar
             Whether to show progress, in layers.
 
         Returns
         -------
-        Mean (N, G) and sd (N, G) in log1p counts, and latent states (N, d).
+        Mean (N, G), sd (N, G) and samples (N, G, S) in log1p counts, and latent states (N, d).
 
         Raises
         ------
@@ -108,16 +118,11 @@ class STFlow:
         require_count(n_samples, name="n_samples")
         require_count(n_steps, name="n_steps")
         require_seed(seed)
-        width = slide.embedding.shape[1]
-        if width != self.n_inputs:
-            raise ValueError(
-                f"Embeddings of {slide.name} are {width} wide, but the model was trained on "
-                f"{self.n_inputs}: {self.encoder or 'precomputed embeddings'}."
-            )
+        self._require_width(slide)
         require_choice(precision, PRECISIONS, name="precision")
         if chunk_size is not None:
             require_count(chunk_size, name="chunk_size")
-        total = n_samples * n_steps * self.config.n_layers
+        total = n_samples * self.network.denoiser.steps(n_steps) * self.config.n_layers
         with tqdm(total=total, desc="predict", unit="layer", disable=not show_progress_bar) as bar:
             return self.network.predict(
                 slide,
@@ -128,6 +133,72 @@ class STFlow:
                 chunk_size=chunk_size,
                 precision=precision,
                 on_layer=bar.update,
+                keep_samples=keep_samples,
+                observed=observed,
+            )
+
+    def attention(
+        self,
+        slide: Slide,
+        *,
+        n_steps: int = 5,
+        chunk_size: int | None = None,
+        device: str = "auto",
+        seed: int = 0,
+        show_progress_bar: bool = False,
+    ) -> sp.csr_matrix:
+        """Tell how much each spot of a slide, given as arrays, listens to each neighbour.
+
+        Parameters
+        ----------
+        slide
+            Spots with the embeddings that the model was trained on.
+        n_steps
+            Evaluations S of the denoiser for the one draw of the flow; the last is shown.
+        chunk_size
+            Spots computed at a time; None is what suits the device.
+        device
+            Where to compute.
+        seed
+            Seed of the draw.
+        show_progress_bar
+            Whether to show progress, in layers.
+
+        Returns
+        -------
+        Attention of spot i to spot j averaged over layers and heads, shape (N, N). A row adds up
+        to 1, that of a spot without neighbours is empty.
+
+        Raises
+        ------
+        ValueError
+            The embeddings have another width, or an argument is out of its range.
+        """
+        require_count(n_steps, name="n_steps")
+        require_seed(seed)
+        self._require_width(slide)
+        if chunk_size is not None:
+            require_count(chunk_size, name="chunk_size")
+        total = self.network.denoiser.steps(n_steps) * self.config.n_layers
+        with tqdm(
+            total=total, desc="attention", unit="layer", disable=not show_progress_bar
+        ) as bar:
+            return spot_attention(
+                self.network,
+                slide,
+                n_steps=n_steps,
+                seed=seed,
+                device=resolve_device(device),
+                chunk_size=chunk_size,
+                on_layer=bar.update,
+            )
+
+    def _require_width(self, slide: Slide) -> None:
+        width = slide.embedding.shape[1]
+        if width != self.n_inputs:
+            raise ValueError(
+                f"Embeddings of {slide.name} are {width} wide, but the model was trained on "
+                f"{self.n_inputs}: {self.encoder or 'precomputed embeddings'}."
             )
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:

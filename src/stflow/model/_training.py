@@ -78,7 +78,7 @@ def train(
         Ctrl-C later; the history ends there.
     """
     loader = DataLoader(
-        Regions(slides, prior, seed),
+        Regions(slides, prior, seed, flow=denoiser.flow),
         batch_size=batch_size,
         sampler=Draws(max(REGIONS_PER_EPOCH, len(slides))),
         collate_fn=Batch.collate,

@@ -1,7 +1,8 @@
 """Plots: each returns matplotlib axes and writes nothing to the data."""
 
+from stflow.pl._calibration import calibration
 from stflow.pl._gene_maps import gene_maps
 from stflow.pl._scores import scores
 from stflow.pl._training import training
 
-__all__ = ["gene_maps", "scores", "training"]
+__all__ = ["calibration", "gene_maps", "scores", "training"]

@@ -10,21 +10,21 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._read import (
-    read_log_counts,
-    read_prediction,
-    require_gene_list,
-    require_genes,
+from stflow._sdata._compared import Compared, read_compared, with_common_parts
+from stflow.metrics import (
+    gene_correlation_error,
+    means_of,
+    score_genes,
+    score_spread,
+    score_structure,
 )
-from stflow._sdata._tables import get_table
-from stflow._validation import listing
-from stflow.metrics import score_genes
 
 
 def evaluate(
     data: SpatialData | AnnData | Mapping[str, SpatialData],
     key: str = _keys.PREDICTION,
     *,
+    per_slide: bool = False,
     layer: str | None = None,
     genes: Sequence[str] | None = None,
     table_key: str = _keys.TABLE,
@@ -38,9 +38,11 @@ def evaluate(
     ----------
     data
         A slide that :func:`stflow.tl.predict` has written to, its table, or several slides by
-        name, whose spots are pooled.
+        name. Each element that a table annotates is a slide.
     key
         Name of the prediction (the ``key_added`` of :func:`stflow.tl.predict`).
+    per_slide
+        Whether each slide has rows of its own, or its spots are pooled with those of the others.
     layer
         Layer that holds the raw counts; None is ``.X``.
     genes
@@ -50,10 +52,35 @@ def evaluate(
 
     Returns
     -------
-    One row a gene (index ``gene``), columns ``pearson``, ``spearman``, ``r2``, ``rmse`` (log1p
-    counts) and ``n_spots``. A score that is undefined, as the correlation of a gene that no spot
-    expresses, is NaN. ``.attrs`` holds the mean of each score over the genes where it is defined,
-    ``n_undefined`` (a dict: how many genes each mean leaves out) and ``n_genes``.
+    One row a gene (index ``gene``), or one a slide and gene (index ``slide``, ``gene``). What all
+    slides have decides the columns:
+
+    ``pearson``, ``spearman``, ``r2``, ``rmse``, ``n_spots``
+        Scores of the mean prediction, in log1p counts, and the number of spots.
+    ``variance``, ``variance_mean``, ``variance_error_mean``
+        Variance over the spots as measured and as the mean prediction has it, and the absolute
+        difference as a share of the measured one.
+    ``morans_i``, ``morans_i_mean``, ``morans_i_error_mean``
+        With a graph of :func:`stflow.pp.neighbors`: Moran's I as measured and as the mean
+        prediction has it, and the absolute difference.
+    ``crps``
+        With a standard deviation, ``.obsm[key + "_sd"]``, or samples, ``.obsm[key + "_samples"]``:
+        continuous ranked probability score in log1p counts, from the samples if there are at
+        least 2, else of a normal distribution around the mean prediction.
+    ``coverage_50``, ``coverage_80``, ``coverage_90``
+        With a standard deviation: share of the spots inside the central 50, 80 and 90 % of that
+        normal distribution.
+    ``variance_samples``, ``variance_error_samples``, ``morans_i_samples``, \
+``morans_i_error_samples``
+        With samples: the same as of the mean prediction, for single samples, then averaged.
+
+    A value that is undefined, as the correlation of a gene that no spot expresses, is NaN.
+    ``.attrs`` holds the mean of each column over the rows where it is defined, ``n_undefined`` (a
+    dict: how many rows each mean leaves out), ``n_genes``, ``n_slides``, and
+    ``gene_correlation_error_mean`` and ``gene_correlation_error_samples``: the root mean squared
+    error of the correlations between genes, over the pairs of genes that vary on the slide,
+    measured and predicted. Variances, Moran's I and correlations between genes are computed
+    within each slide and averaged over the slides where they are defined.
 
     Raises
     ------
@@ -62,42 +89,66 @@ def evaluate(
     TypeError
         ``data`` holds something else, or ``.obsm[key]`` is not a DataFrame.
     ValueError
-        Nothing was measured, the counts are not raw counts, the prediction holds NaN or infinite
-        values, or the slides were predicted for different genes.
+        Nothing was measured, the counts are not raw counts, the prediction, its standard
+        deviation or its samples hold NaN or infinite values or do not fit each other, or the
+        slides were predicted for different genes.
+
+    See Also
+    --------
+    stflow.pl.calibration : Coverage of intervals of all widths.
 
     Examples
     --------
     >>> scores = stf.tl.evaluate(test)  # doctest: +SKIP
     >>> scores.attrs["pearson"]  # doctest: +SKIP
     """
-    slides = dict(data) if isinstance(data, Mapping) else {"": data}
-    if not slides:
-        raise ValueError("`data` is an empty dict; pass at least one slide.")
-    tables = {_where(name, table_key): get_table(one, table_key) for name, one in slides.items()}
-    frames = {where: read_prediction(table, key, where=where) for where, table in tables.items()}
-    panel = _common_panel(frames) if genes is None else require_gene_list(genes)
-    for where, frame in frames.items():
-        require_genes(panel, frame.columns, what=f"the predicted genes of {where}")
-    measured = [
-        read_log_counts(table, panel, layer=layer, where=where) for where, table in tables.items()
+    panel, found = read_compared(data, key, layer=layer, genes=genes, table_key=table_key)
+    slides = with_common_parts(found)
+    apart = pd.concat(
+        {slide.name: _score_slide(slide, panel) for slide in slides}, names=["slide", "gene"]
+    )
+    table = apart if per_slide else _pool(slides, apart, panel)
+    table.attrs = {
+        **means_of(table),
+        **_correlation_errors(slides),
+        "n_genes": len(panel),
+        "n_slides": len(slides),
+    }
+    return table
+
+
+def _score_slide(slide: Compared, genes: Sequence[str]) -> pd.DataFrame:
+    pair = slide.measured, slide.predicted
+    parts = [
+        score_genes(*pair, genes=genes),
+        score_spread(*pair, genes=genes, sd=slide.sd, samples=slide.samples),
+        score_structure(*pair, genes=genes, samples=slide.samples, graph=slide.graph),
     ]
-    predicted = [frame[panel].to_numpy(dtype=np.float64) for frame in frames.values()]
-    return score_genes(np.concatenate(measured), np.concatenate(predicted), genes=panel)
+    return pd.concat(parts, axis=1)
 
 
-def _where(name: str, table_key: str) -> str:
-    return f"table {table_key!r} of slide {name!r}" if name else f"table {table_key!r}"
+def _pool(slides: Sequence[Compared], apart: pd.DataFrame, genes: Sequence[str]) -> pd.DataFrame:
+    """Score the spots of all slides together, and average what belongs to a slide over them."""
+    together = score_genes(
+        np.concatenate([slide.measured for slide in slides]),
+        np.concatenate([slide.predicted for slide in slides]),
+        genes=genes,
+    )
+    others = apart.drop(columns=together.columns)
+    of_spots = [name for name in others if name == "crps" or name.startswith("coverage_")]
+    weights = apart["n_spots"] / sum(len(slide.measured) for slide in slides)
+    spread = others[of_spots].mul(weights, axis=0).groupby(level="gene", sort=False).sum()
+    structure = others.drop(columns=of_spots).groupby(level="gene", sort=False).mean()
+    return pd.concat([together, spread, structure], axis=1)
 
 
-def _common_panel(frames: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return the genes of the first prediction, which every other must share."""
-    first, *others = frames
-    panel = frames[first].columns
-    for where in others:
-        odd = panel.symmetric_difference(frames[where].columns)
-        if len(odd):
-            raise ValueError(
-                f"{first} and {where} were predicted for different genes; only one has "
-                f"{listing(odd)}. Name genes of both with `genes=`."
-            )
-    return list(panel)
+def _correlation_errors(slides: Sequence[Compared]) -> dict[str, float]:
+    """Average the errors of the correlations between genes over the slides that have one."""
+    kinds = {"mean": [(slide.measured, slide.predicted) for slide in slides]}
+    if slides[0].samples is not None:
+        kinds["samples"] = [(slide.measured, slide.samples) for slide in slides]
+    errors = {kind: [gene_correlation_error(*pair) for pair in kinds[kind]] for kind in kinds}
+    return {
+        f"gene_correlation_error_{kind}": float(pd.Series(values, dtype=float).mean())
+        for kind, values in errors.items()
+    }

@@ -35,6 +35,8 @@ def fit(
     hidden: int = 128,
     dropout: float = 0.2,
     n_components: int = 64,
+    flow: bool = True,
+    frames: bool = True,
     max_epochs: int = 100,
     early_stopping: int = 20,
     lr: float = 5e-4,
@@ -86,6 +88,13 @@ def fit(
     n_components
         Principal components kept of the embedding of a spot, and of the mean embedding of its
         neighbours.
+    flow
+        Whether expression is sampled. False makes the network a regression, evaluated once, from
+        no expression at all, so that ``prior``, and ``n_steps`` of ``predict``, mean nothing.
+    frames
+        Whether attention sees the direction of a neighbour, averaged over the frames of the
+        neighbourhood; False leaves it the distance. This and ``flow`` are what Table 4 of the
+        paper takes away.
     max_epochs
         Epochs at most; an epoch is one random region for each slide, or 32 if that is more.
     early_stopping
@@ -168,6 +177,8 @@ def fit(
         hidden=hidden,
         dropout=dropout,
         n_components=n_components,
+        flow=flow,
+        frames=frames,
         prior=prior,
         prior_parameters=dict(prior_parameters or {}),
     )

@@ -1,0 +1,182 @@
+"""What all baselines share: choosing and measuring errors on slides left out. Arrays only."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Self, TypeAlias
+
+import numpy as np
+
+from stflow._slide import Slide
+from stflow._validation import require_count, require_seed
+from stflow.model._validation_split import subset
+
+N_BLOCKS = 4
+MIN_SPOTS = 8
+
+Choice: TypeAlias = tuple[float, ...]
+Predictor: TypeAlias = Callable[[Slide], np.ndarray]
+
+
+class Baseline(ABC):
+    """A regression from image embeddings to log1p counts.
+
+    Whatever a method has to choose, it chooses on the training slides by leaving out one after
+    the other: the choice with the least squared error, summed over genes each in units of its
+    variance over the training spots. The errors of that choice on the slides left out give
+    ``residual_sd``.
+
+    Attributes
+    ----------
+    choice
+        What was chosen; a class says what the numbers are.
+    residual_sd
+        Root mean squared error of each gene on slides left out, shape (G,).
+    genes
+        Names of the G genes.
+    """
+
+    choice: Choice
+    residual_sd: np.ndarray
+    genes: tuple[str, ...]
+    _width: int
+    _predictor: Predictor
+
+    @abstractmethod
+    def _candidates(
+        self, rest: list[Slide], held_out: Slide, seed: int
+    ) -> Iterable[tuple[Choice, np.ndarray]]:
+        """Predict ``held_out`` by every choice, fitted to ``rest``; the same choices each time."""
+
+    @abstractmethod
+    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+        """Fit one choice to all slides."""
+
+    def fit(self, slides: Sequence[Slide], *, seed: int = 0) -> Self:
+        """Choose on slides left out, then fit the choice to all.
+
+        Parameters
+        ----------
+        slides
+            Training slides with the same genes; one alone is cut into blocks.
+        seed
+            Seed of all draws.
+
+        Raises
+        ------
+        ValueError
+            No slides, slides without expression or with different genes or embeddings, or too
+            few spots.
+        """
+        require_seed(seed)
+        slides = list(slides)
+        require_alike(slides)
+        self.genes, self._width = slides[0].genes, slides[0].embedding.shape[1]
+        variance = np.concatenate([np.asarray(slide.expression) for slide in slides]).var(0)
+        errors = self._errors(slides, seed)
+        per_gene = np.divide(1.0, variance, out=np.zeros(len(variance)), where=variance > 0)
+        self.choice = min(errors, key=lambda choice: float(errors[choice] @ per_gene))
+        n_spots = sum(slide.n_spots for slide in slides)
+        self.residual_sd = np.sqrt(errors[self.choice] / n_spots)
+        self._predictor = self._learn(slides, self.choice, seed)
+        return self
+
+    def _errors(self, slides: list[Slide], seed: int) -> dict[Choice, np.ndarray]:
+        """Sum of squared errors of each gene, shape (G,), by choice, over slides left out."""
+        errors: dict[Choice, np.ndarray] = {}
+        for rest, held_out in leave_one_out(slides):
+            for choice, predicted in self._candidates(rest, held_out, seed):
+                squared = np.square(predicted - held_out.expression, dtype=np.float64).sum(0)
+                errors[choice] = errors.get(choice, 0) + squared
+        return errors
+
+    def predict(self, slide: Slide) -> np.ndarray:
+        """Predict the expression of the spots of a slide; its own is not looked at.
+
+        Parameters
+        ----------
+        slide
+            Spots with embeddings as those of the fit.
+
+        Returns
+        -------
+        Log1p counts, float32, shape (N, G).
+
+        Raises
+        ------
+        RuntimeError
+            Nothing was fitted yet.
+        ValueError
+            The embeddings have another width.
+        """
+        if not hasattr(self, "_predictor"):
+            raise RuntimeError(f"This {type(self).__name__} is not fitted; call `.fit(slides)`.")
+        width = slide.embedding.shape[1]
+        if width != self._width:
+            raise ValueError(
+                f"Embeddings of {slide.name} are {width} wide, those of the fit {self._width}."
+            )
+        return np.asarray(self._predictor(slide), dtype=np.float32)
+
+    def sample(self, slide: Slide, n_samples: int, *, seed: int = 0) -> np.ndarray:
+        """Draw expression: the prediction and Gaussian noise of ``residual_sd``.
+
+        Noise is independent over spots and genes.
+
+        Parameters
+        ----------
+        slide
+            As for `predict`.
+        n_samples
+            Number of draws S.
+        seed
+            Seed of the draws.
+
+        Returns
+        -------
+        Log1p counts, float32, shape (S, N, G).
+        """
+        require_count(n_samples, name="n_samples")
+        require_seed(seed)
+        mean = self.predict(slide)
+        noise = np.random.default_rng(seed).standard_normal((n_samples, *mean.shape), np.float32)
+        noise *= self.residual_sd.astype(np.float32)
+        return np.add(noise, mean, out=noise)
+
+
+def leave_one_out(slides: list[Slide]) -> Iterator[tuple[list[Slide], Slide]]:
+    """Each slide in turn beside the others; of a single slide, each block of its spots."""
+    parts = slides if len(slides) > 1 else cut_blocks(slides[0])
+    for i, held_out in enumerate(parts):
+        yield parts[:i] + parts[i + 1 :], held_out
+
+
+def cut_blocks(slide: Slide) -> list[Slide]:
+    """Cut a slide across its longer axis into ``N_BLOCKS`` of as many spots."""
+    centred = slide.coords - slide.coords.mean(0)
+    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
+    order = np.argsort(centred @ axis, kind="stable")
+    return [subset(slide, np.sort(spots)) for spots in np.array_split(order, N_BLOCKS)]
+
+
+def require_alike(slides: list[Slide]) -> None:
+    """Raise ``ValueError`` unless the slides can be learned from together."""
+    if not slides:
+        raise ValueError("`slides` is empty; pass at least one training slide.")
+    for slide in slides:
+        if slide.expression is None:
+            raise ValueError(f"{slide.name} has no expression to learn from.")
+        if slide.genes != slides[0].genes:
+            raise ValueError(f"{slide.name} and {slides[0].name} have different genes.")
+        if slide.embedding.shape[1] != slides[0].embedding.shape[1]:
+            raise ValueError(
+                f"Embeddings of {slide.name} are {slide.embedding.shape[1]} wide, those of "
+                f"{slides[0].name} {slides[0].embedding.shape[1]}."
+            )
+    sizes = [slide.n_spots for slide in slides]
+    if sum(sizes) < MIN_SPOTS or (len(sizes) > 1 and sum(sizes) - max(sizes) < 2):
+        raise ValueError(
+            f"Too few spots to fit and to leave one slide out: {sizes}; at least {MIN_SPOTS} are "
+            "needed, and 2 beside the largest slide."
+        )

@@ -1,0 +1,48 @@
+"""A random forest on principal components. Arrays only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from sklearn.ensemble import RandomForestRegressor
+
+from stflow._slide import Slide
+from stflow.baselines._baseline import Baseline, Choice, Predictor
+from stflow.baselines._components import Components, training_rows
+
+N_TREES, N_COMPONENTS, MAX_SPOTS_A_TREE = 70, 64, 5000
+LEAVES = (1, 5, 15)
+
+
+class RandomForest(Baseline):
+    """70 regression trees, as in HEST-bench, on 64 principal components of the embedding.
+
+    A tree sees a third of the components at each split, and at most 5,000 spots. ``choice`` is
+    the least number of spots in a leaf.
+    """
+
+    def _candidates(
+        self, rest: list[Slide], held_out: Slide, seed: int
+    ) -> Iterable[tuple[Choice, np.ndarray]]:
+        return (((leaf,), self._learn(rest, (leaf,), seed)(held_out)) for leaf in LEAVES)
+
+    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+        embedding, expression = training_rows(slides, seed)
+        components = Components.fit(embedding, N_COMPONENTS, seed)
+        forest = RandomForestRegressor(
+            N_TREES,
+            min_samples_leaf=int(choice[0]),
+            max_features=1 / 3,
+            max_samples=min(len(embedding), MAX_SPOTS_A_TREE),
+            random_state=seed,
+            n_jobs=1,
+        )
+        one = expression.shape[1] == 1
+        forest.fit(components.transform(embedding), expression[:, 0] if one else expression)
+
+        def predict(slide: Slide) -> np.ndarray:
+            predicted = forest.predict(components.transform(slide.embedding))
+            return predicted.reshape(slide.n_spots, -1)
+
+        return predict

@@ -1,0 +1,50 @@
+"""What the model says of the spots of a slide, and how samples add up to it. Arrays and tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What the model says of the spots of one slide.
+
+    Parameters
+    ----------
+    mean
+        Predicted expression in log1p counts, shape (N, G).
+    sd
+        Its standard deviation, shape (N, G), or None after a single sample.
+    latent
+        Last state of each spot in the denoiser, shape (N, d).
+    samples
+        Draws of the expression, shape (N, G, S), or None when they were not kept.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray | None
+    latent: np.ndarray
+    samples: np.ndarray | None = None
+
+
+class Moments:
+    """Mean and variance of tensors that come one after another (Welford's recurrence)."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.n, self.mean, self._squares = 0, torch.zeros(shape), torch.zeros(shape)
+
+    def add(self, values: Tensor) -> None:
+        """Take one more tensor into account."""
+        self.n += 1
+        delta = values - self.mean
+        self.mean.add_(delta, alpha=1 / self.n)
+        self._squares.addcmul_(delta, values - self.mean)
+
+    @property
+    def variance(self) -> Tensor:
+        """Unbiased, of two tensors or more."""
+        return self._squares / (self.n - 1)

@@ -1,0 +1,141 @@
+"""Claimed against measured coverage of the intervals around a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata._compared import read_compared
+from stflow._validation import listing
+from stflow.metrics import LEVELS, coverage, gaussian_interval
+from stflow.pl._figure import finish, one_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DRAWN = np.arange(5, 100, 5) / 100
+
+
+def calibration(
+    data: SpatialData | AnnData | Mapping[str, SpatialData],
+    key: str = _keys.PREDICTION,
+    *,
+    layer: str | None = None,
+    genes: Sequence[str] | None = None,
+    table_key: str = _keys.TABLE,
+    color: str = "C0",
+    figsize: tuple[float, float] = (4.2, 4.2),
+    dpi: float | None = None,
+    title: str | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    save: str | Path | None = None,
+    return_ax: bool = False,
+) -> Axes | None:
+    """Draw how often the measurement lies in an interval against how often it should.
+
+    The intervals are the central ones of a normal distribution with the predicted mean and
+    standard deviation. A line below the diagonal claims too much, one above it too little.
+
+    Parameters
+    ----------
+    data
+        A slide that :func:`stflow.tl.predict` has written to, its table, or several slides by
+        name, whose spots are pooled.
+    key
+        Name of the prediction (the ``key_added`` of :func:`stflow.tl.predict`).
+    layer
+        Layer that holds the raw counts; None is ``.X``.
+    genes
+        Genes to draw; None is all of the prediction's.
+    table_key
+        Name of the table in each ``data.tables``.
+    color
+        Colour of the line, the mean over the genes, and of the band, which holds the middle half
+        of the genes.
+    figsize
+        Width and height of the figure in inches.
+    dpi
+        Dots per inch of the figure; None is matplotlib's.
+    title
+        Title of the axes.
+    ax
+        Axes to draw in; None makes a new figure.
+    show
+        Whether to show the figure; None shows it where that is possible, unless ``save``,
+        ``return_ax`` or ``ax`` is given.
+    save
+        File to write the figure to.
+    return_ax
+        Whether to return the axes even when the figure is shown.
+
+    Returns
+    -------
+    The axes, if they were asked for or the figure was not shown; else None.
+
+    Raises
+    ------
+    KeyError
+        A slide has no table, prediction, standard deviation or layer, or lacks some genes.
+    TypeError
+        ``data`` holds something else, or ``.obsm[key]`` is not a DataFrame.
+    ValueError
+        Nothing was measured, the counts are not raw counts, the prediction or its standard
+        deviation holds NaN or infinite values, a standard deviation is negative, or the slides
+        were predicted for different genes.
+
+    Examples
+    --------
+    >>> stf.tl.predict(test, model, n_samples=8)  # doctest: +SKIP
+    >>> stf.pl.calibration(test)  # doctest: +SKIP
+    """
+    _, slides = read_compared(data, key, layer=layer, genes=genes, table_key=table_key)
+    lacking = [slide.name for slide in slides if slide.sd is None]
+    if lacking:
+        raise KeyError(
+            f"No standard deviation {_keys.sd(key)!r} beside the prediction {key!r} of "
+            f"{listing(lacking)}. Run `stf.tl.predict(..., n_samples=8)`, with at least 2 samples."
+        )
+    measured, mean, sd = (
+        np.concatenate([getattr(slide, part) for slide in slides])
+        for part in ("measured", "predicted", "sd")
+    )
+    intervals = [gaussian_interval(mean, sd, level=level) for level in _DRAWN]
+    covered = np.stack([coverage(measured, *interval) for interval in intervals])
+    axes = one_axes(ax, figsize=figsize, dpi=dpi, title=title)
+    _draw(axes, covered, color)
+    return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
+
+
+def _draw(ax: Axes, covered: np.ndarray, color: str) -> None:
+    """Draw coverage, shape (levels, genes), in per cent."""
+    claimed, found = 100 * _DRAWN, 100 * covered
+    mean = found.mean(axis=1)
+    ax.plot([0, 100], [0, 100], color="0.6", linestyle="--", linewidth=1, label="as claimed")
+    if found.shape[1] > 1:
+        low, high = np.quantile(found, [0.25, 0.75], axis=1)
+        ax.fill_between(
+            claimed, low, high, color=color, alpha=0.2, linewidth=0, label="middle half of genes"
+        )
+    ax.plot(claimed, mean, color=color, label="mean of genes")
+    for level in LEVELS:
+        at = int(np.argmin(np.abs(_DRAWN - level)))
+        ax.plot(claimed[at], mean[at], "o", color=color, markersize=5)
+        ax.annotate(
+            f"{mean[at]:.0f} % in {claimed[at]:.0f} %",
+            (claimed[at], mean[at]),
+            xytext=(8, -10),
+            textcoords="offset points",
+            color="0.3",
+            fontsize=8,
+        )
+    ticks = np.arange(0, 101, 20)
+    ax.set(xlim=(0, 100), ylim=(0, 100), xticks=ticks, yticks=ticks, aspect="equal")
+    ax.set(xlabel="claimed coverage (%)", ylabel="measured coverage (%)")
+    ax.legend(frameon=False, loc="upper left", fontsize=8)

@@ -1,0 +1,150 @@
+"""Public verb: which spots a fitted model listens to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata._recipe import require_same_recipe
+from stflow._sdata._slides import read_recipe, read_slides
+from stflow._sdata._tables import get_table
+from stflow._validation import require_free
+
+if TYPE_CHECKING:
+    from stflow._slide import Slide
+    from stflow.model._stflow import STFlow
+
+
+def attention(
+    data: SpatialData | AnnData,
+    model: STFlow,
+    *,
+    n_steps: int = 5,
+    chunk_size: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    table_key: str = _keys.TABLE,
+    embedding_key: str = _keys.EMBEDDING,
+    coordinate_system: str = _keys.COORDINATE_SYSTEM,
+    key_added: str = _keys.ATTENTION,
+    overwrite: bool = False,
+    show_progress_bar: bool = True,
+    inplace: bool = True,
+) -> AnnData | None:
+    """Write how much each spot listens to each of its neighbours, as a graph.
+
+    The attention of the network's last evaluation for one draw of the flow, the first that
+    :func:`stflow.tl.predict` takes with the same seed, averaged over layers and heads. Measured
+    counts are not read.
+
+    Parameters
+    ----------
+    data
+        A slide with embedding and graph; the regions of its table are taken one by one.
+    model
+        What :func:`stflow.tl.fit` returned.
+    n_steps
+        Evaluations S of the denoiser for the draw; the last is at time (S - 1) / S.
+    chunk_size
+        Spots computed at a time; the result does not depend on it. None: 2,048 on the CPU,
+        65,536 on a GPU.
+    device
+        Where to compute: ``"auto"`` (CUDA, else MPS, else CPU) or a torch device.
+    seed
+        Seed of the draw.
+    table_key
+        Name of the table.
+    embedding_key
+        Key of the embedding in ``.obsm``.
+    coordinate_system
+        The coordinate system in which spots are neighbours.
+    key_added
+        Name of the graph.
+    overwrite
+        Whether to replace a graph of that name.
+    show_progress_bar
+        Whether to show progress, in layers of the network.
+    inplace
+        Whether to write to the table or return a copy of it with the graph.
+
+    Returns
+    -------
+    None, or the copy of the table when not ``inplace``. Writes to the table:
+
+    ``.obsp[key_added]``
+        Sparse matrix of spots x spots, float32, with an entry wherever the graph has one, but for
+        spots that neighbour themselves. Entry (i, j) is the share of spot i's attention that goes
+        to spot j: entries are at least 0, a row sums to 1, and the row of a spot without
+        neighbours is empty. It is not symmetric.
+    ``.uns[key_added]``
+        The names of the matrix and of the distances, and the parameters; so scanpy takes
+        ``key_added`` for its ``neighbors_key``, as squidpy does for its ``connectivity_key``.
+
+    Raises
+    ------
+    KeyError
+        The table, embedding, graph or some spots are missing.
+    ValueError
+        The embedding or a coordinate is not finite, two spots share a place, the graph has no
+        edges, the embedding is not made as the model's, something is there by that name, or an
+        argument is out of its range.
+
+    Examples
+    --------
+    >>> stf.tl.attention(test, model)  # doctest: +SKIP
+    >>> sq.gr.spatial_autocorr(  # doctest: +SKIP
+    ...     test["table"], connectivity_key="stflow_attention"
+    ... )
+    """
+    table = get_table(data, table_key)
+    if not overwrite:
+        require_free([key_added], {*table.obsp, *table.uns}, what="The table")
+    slides = read_slides(
+        data,
+        name="the slide",
+        table_key=table_key,
+        embedding_key=embedding_key,
+        coordinate_system=coordinate_system,
+    )
+    recipe = read_recipe(data, table_key, embedding_key)
+    require_same_recipe(recipe, model.encoder, what="this slide", other="the model")
+    found = [
+        model.attention(
+            slide,
+            n_steps=n_steps,
+            chunk_size=chunk_size,
+            device=device,
+            seed=seed,
+            show_progress_bar=show_progress_bar,
+        )
+        for slide in slides
+    ]
+    graph = _in_table(found, slides, table.n_obs)
+    target = table if inplace else table.copy()
+    target.obsp[key_added] = graph
+    target.uns[key_added] = {
+        "connectivities_key": key_added,
+        "distances_key": _keys.DISTANCES,
+        "params": {
+            "method": "stflow",
+            "n_neighbors": int(graph.getnnz(1).max()),
+            "model": repr(model),
+            "n_steps": n_steps,
+            "seed": seed,
+        },
+    }
+    return None if inplace else target
+
+
+def _in_table(graphs: list[sp.csr_matrix], slides: list[Slide], n_spots: int) -> sp.csr_matrix:
+    """Join the graphs of all slides, without an edge between them, by rows of the table."""
+    edges = [graph.tocoo() for graph in graphs]
+    i = np.concatenate([slide.rows[e.row] for slide, e in zip(slides, edges, strict=True)])
+    j = np.concatenate([slide.rows[e.col] for slide, e in zip(slides, edges, strict=True)])
+    weights = np.concatenate([e.data for e in edges])
+    return sp.csr_matrix((weights, (i, j)), shape=(n_spots, n_spots))

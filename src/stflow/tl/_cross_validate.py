@@ -1,0 +1,298 @@
+"""Public verb: compare the model with baselines on slides that none of them has seen."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from spatialdata import SpatialData
+from tqdm.auto import tqdm
+
+from stflow import _keys
+from stflow._device import resolve_device
+from stflow._sdata._read import read_counts
+from stflow._sdata._recipe import require_same_recipe
+from stflow._sdata._slides import read_recipe, read_slides
+from stflow._sdata._tables import get_table
+from stflow._slide import Slide
+from stflow._validation import listing, require_count, require_seed
+from stflow.metrics import score_genes
+from stflow.tl._competitors import Contest, Outcome, describe, resolve_methods
+from stflow.tl._fit import fit
+from stflow.tl._fold_store import FoldStore
+from stflow.tl._folds import Fold, make_folds, resolve_groups, warn_of_split_patients
+from stflow.tl._paired import Held, compare, spatial_blocks
+
+if TYPE_CHECKING:
+    from stflow.baselines import Baseline
+
+METHODS = ("stflow", "kernel_ridge", "smoothed_ridge", "ridge", "mean")
+COLUMNS = ["fold", "method", "gene", "pearson", "spearman", "r2", "rmse", "crps", "n_spots"]
+
+
+def cross_validate(
+    data: Mapping[str, SpatialData | AnnData],
+    groups: Mapping[str, str] | None = None,
+    *,
+    methods: Sequence[str] | Mapping[str, str | Baseline] = METHODS,
+    genes: Sequence[str] | None = None,
+    n_top_genes: int = 50,
+    layer: str | None = None,
+    n_samples: int = 8,
+    n_steps: int = 5,
+    fit_kwargs: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    path: str | Path | None = None,
+    table_key: str = _keys.TABLE,
+    embedding_key: str = _keys.EMBEDDING,
+    coordinate_system: str = _keys.COORDINATE_SYSTEM,
+    show_progress_bar: bool = True,
+) -> pd.DataFrame:
+    """Score methods on groups of slides that are left out one after the other.
+
+    Everything that is learned or chosen (genes, scaling, penalties, priors, when to stop, how
+    much to smooth) is learned on the other groups, anew in each fold, and no method is handed the
+    counts of a slide that it predicts. Embeddings are made once, before. Nothing is written to
+    ``data``.
+
+    Parameters
+    ----------
+    data
+        Two slides or more by name, each with embedding, graph and raw counts.
+    groups
+        Group of each slide, such as its patient; slides of a group are held out together. None:
+        each slide is its own.
+    methods
+        Names: ``"stflow"`` for :func:`stflow.tl.fit` and :func:`stflow.tl.predict`, or those of
+        ``stflow.baselines.METHODS``. Or a dict of names and methods, each such a name or an
+        object of a class derived from ``stflow.baselines.Baseline``, of which copies are fitted.
+        The first is what the others are compared with.
+    genes
+        The panel. None: ``n_top_genes`` of :func:`stflow.pp.select_genes`, chosen in each fold on
+        the training slides, among the genes that all slides measure.
+    n_top_genes
+        Number of genes to choose.
+    layer
+        Layer that holds the raw counts; None is ``.X``.
+    n_samples
+        Draws of each method, 2 or more, for the continuous ranked probability score.
+    n_steps
+        Evaluations of the model's denoiser for each draw.
+    fit_kwargs
+        Further arguments of :func:`stflow.tl.fit`.
+    device
+        Where the model is fitted and applied: ``"auto"`` or a torch device.
+    seed
+        Seed of everything that is drawn.
+    path
+        Folder for finished folds, a file for each and each method. The same call takes up a run
+        that was cut off there. None: nothing is written.
+    table_key
+        Name of the table in each slide.
+    embedding_key
+        Key of the embedding in ``.obsm``.
+    coordinate_system
+        The coordinate system in which spots are neighbours.
+    show_progress_bar
+        Whether to show progress, in fits.
+
+    Returns
+    -------
+    One row for each fold, method and gene: ``fold`` (the group held out), ``method``, ``gene``,
+    ``pearson``, ``spearman``, ``r2``, ``rmse`` and ``crps`` (log1p counts) over the ``n_spots``
+    spots of the group. Undefined scores are NaN.
+
+    ``.attrs["comparison"]`` is a list with a dict for each method but the first: ``method``,
+    ``reference`` (the first), ``difference`` of their mean Pearson correlations over the genes
+    where both are defined, averaged over folds, ``by_fold`` (a dict), and 95 % bootstrap intervals
+    over genes (``genes_low``, ``genes_high``) and over square blocks of the held-out spots
+    (``spots_low``, ``spots_high``).
+
+    Raises
+    ------
+    FileExistsError
+        ``path`` is a file, or a folder with other files.
+    KeyError
+        A table, embedding, graph, layer or gene is missing, or ``groups`` does not name a group
+        for exactly the slides.
+    TypeError
+        ``data`` is no dict, a method is no baseline, or ``fit_kwargs`` holds what
+        :func:`stflow.tl.fit` does not take.
+    ValueError
+        There is one group only, or one with a single spot; two groups hold the same spots; a
+        method is unknown; the embeddings are not alike; an argument is out of its range; or
+        ``path`` is of another run.
+
+    Warns
+    -----
+    UserWarning
+        Slides of one patient (``.attrs["slide_properties"]["patient"]``, or column ``patient`` of
+        ``.obs``) are in different groups.
+
+    Examples
+    --------
+    >>> table = stf.tl.cross_validate(slides)  # doctest: +SKIP
+    >>> table.groupby(["method", "fold"])["pearson"].mean().unstack()  # doctest: +SKIP
+    >>> pd.DataFrame(table.attrs["comparison"])  # doctest: +SKIP
+    """
+    if not isinstance(data, Mapping):
+        raise TypeError(f"`data` is a {type(data).__name__}; pass a dict of slides by name.")
+    _require_range(n_samples, n_steps, seed)
+    resolve_device(device)
+    contest = Contest(
+        data=data,
+        recipe=_require_alike(data, table_key, embedding_key),
+        keys={
+            "table_key": table_key,
+            "embedding_key": embedding_key,
+            "coordinate_system": coordinate_system,
+        },
+        layer=layer,
+        n_samples=n_samples,
+        seed=seed,
+        fit_kwargs=_require_fit_kwargs(fit_kwargs or {}),
+        n_steps=n_steps,
+        device=device,
+    )
+    competitors = resolve_methods(methods)
+    grouped = resolve_groups(data, groups)
+    choosing = {"genes": genes, "n_top_genes": n_top_genes, "layer": layer}
+    folds = make_folds(data, grouped, table_key=table_key, **choosing)
+    run = {**choosing, "groups": grouped, **_describe(contest, grouped)}
+    warn_of_split_patients(data, grouped, table_key)
+    store = None if path is None else FoldStore.open(path, run)
+    n_fits = len(folds) * len(competitors)
+    tables, held = [], []
+    with tqdm(total=n_fits, desc="folds", unit="fit", disable=not show_progress_bar) as bar:
+        for fold in folds:
+            slides = contest.read(fold.held_out, fold.genes)
+            outcomes = {}
+            for name, method in competitors.items():
+                outcomes[name] = _outcome(contest, fold, slides, name, method, store)
+                bar.update()
+            held.append(_held(fold, slides, outcomes))
+            tables.append(_score(held[-1], outcomes))
+    table = pd.concat(tables, ignore_index=True)
+    table.attrs["comparison"] = compare(held, seed=seed)
+    return table
+
+
+def _outcome(
+    contest: Contest,
+    fold: Fold,
+    slides: list[Slide],
+    name: str,
+    method: str | Baseline,
+    store: FoldStore | None,
+) -> Outcome:
+    """What a method says of a fold: found in the store, or computed and put there."""
+    if store is None:
+        return contest.run(method, fold, slides)
+    what = describe(method)
+    found = store.read(fold.name, name, what)
+    if found is None:
+        found = contest.run(method, fold, slides)
+        store.write(fold.name, name, what, found)
+    return found
+
+
+def _held(fold: Fold, slides: list[Slide], outcomes: Mapping[str, Outcome]) -> Held:
+    blocks: list[np.ndarray] = []
+    for slide in slides:
+        first = blocks[-1].max() + 1 if blocks else 0
+        blocks.append(spatial_blocks(slide.coords) + first)
+    return Held(
+        name=fold.name,
+        genes=fold.genes,
+        measured=np.concatenate([np.asarray(slide.expression) for slide in slides]),
+        blocks=np.concatenate(blocks),
+        predicted={name: outcome.predicted for name, outcome in outcomes.items()},
+    )
+
+
+def _score(held: Held, outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    """Rows of the table for one fold."""
+    parts = []
+    for name, outcome in outcomes.items():
+        scores = score_genes(held.measured, outcome.predicted, genes=held.genes).reset_index()
+        scores.attrs = {}
+        parts.append(scores.assign(fold=held.name, method=name, crps=outcome.crps)[COLUMNS])
+    return pd.concat(parts)
+
+
+def _require_range(n_samples: int, n_steps: int, seed: int) -> None:
+    require_seed(seed)
+    require_count(n_steps, name="n_steps")
+    require_count(n_samples, name="n_samples")
+    if n_samples < 2:
+        raise ValueError("`n_samples` must be at least 2, since the score compares draws.")
+
+
+def _require_fit_kwargs(fit_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is for `fit`, when it takes it and it is not decided here or in each fold."""
+    taken = {*inspect.signature(cross_validate).parameters, "validation", "checkpoint"}
+    free = [name for name in inspect.signature(fit).parameters if name not in taken]
+    odd = [name for name in fit_kwargs if name not in free]
+    if odd:
+        raise TypeError(f"`fit_kwargs` holds {listing(odd)}; it may hold {listing(free, limit=99)}.")
+    return dict(fit_kwargs)
+
+
+def _require_alike(
+    data: Mapping[str, SpatialData | AnnData], table_key: str, embedding_key: str
+) -> dict[str, Any]:
+    """Return the recipe of the embeddings, when all slides share it."""
+    recipes = {name: read_recipe(each, table_key, embedding_key) for name, each in data.items()}
+    first = next(iter(recipes), "")
+    for name, recipe in recipes.items():
+        require_same_recipe(
+            recipe, recipes[first], what=f"slide {name!r}", other=f"slide {first!r}"
+        )
+    return recipes.get(first, {})
+
+
+def _describe(contest: Contest, groups: Mapping[str, str]) -> dict[str, Any]:
+    """Describe all that the results depend on, and the data by digests.
+
+    Raises
+    ------
+    ValueError
+        Two groups hold the same spots, or slides have embeddings of different widths.
+    """
+    from stflow.model._run import digest
+
+    places: dict[str, str] = {}
+    widths: dict[str, int] = {}
+    digests = {}
+    for name, each in contest.data.items():
+        table = get_table(each, contest.keys["table_key"])
+        where = f"table of slide {name!r}"
+        counts = read_counts(table, table.var_names, layer=contest.layer, where=where)
+        parts = [counts.data, counts.indices, counts.indptr] if sp.issparse(counts) else [counts]
+        slides = read_slides(each, name=name, **contest.keys)
+        widths[name] = slides[0].embedding.shape[1]
+        for slide in slides:
+            place = digest(iter((slide.coords, slide.embedding)))
+            twin = places.setdefault(place, name)
+            if groups[twin] != groups[name]:
+                raise ValueError(
+                    f"Slides {twin!r} and {name!r} hold the same spots, but are in different groups."
+                )
+        inputs = [part for s in slides for part in (s.coords, s.embedding, s.graph.indices)]
+        digests[name] = digest(iter([*inputs, *parts]))
+    if len(set(widths.values())) > 1:
+        raise ValueError(f"The embeddings of the slides differ in width: {widths}.")
+    return {
+        "data": digests,
+        **{name: getattr(contest, name) for name in ("n_samples", "n_steps", "seed")},
+        "fit_kwargs": contest.fit_kwargs,
+        "version": version("stflow-spatial"),
+    }

@@ -1,0 +1,136 @@
+"""Folds of a cross-validation: which slides are held out together, and for which genes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata._read import require_gene_list, require_genes
+from stflow._sdata._tables import get_table
+from stflow._validation import listing
+from stflow.pp._select_genes import select_genes
+
+Slides = Mapping[str, SpatialData | AnnData]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One group of slides against all others.
+
+    Parameters
+    ----------
+    name
+        Name of the group that is held out.
+    training, held_out
+        Names of the slides on either side.
+    genes
+        The panel.
+    """
+
+    name: str
+    training: tuple[str, ...]
+    held_out: tuple[str, ...]
+    genes: tuple[str, ...]
+
+
+def make_folds(
+    data: Slides,
+    groups: Mapping[str, str],
+    *,
+    genes: Sequence[str] | None,
+    n_top_genes: int,
+    layer: str | None,
+    table_key: str,
+) -> list[Fold]:
+    """Hold out each group in turn; without ``genes``, choose them on the others.
+
+    Only genes that all slides measure can be chosen; which those are tells no expression.
+    """
+    tables = {name: get_table(each, table_key) for name, each in data.items()}
+    _require_spots(tables, groups)
+    shared = next(iter(tables.values())).var_names
+    for name, table in tables.items():
+        if genes is not None:
+            require_genes(require_gene_list(genes), table.var_names, what=f"the genes of {name!r}")
+        shared = shared[shared.isin(table.var_names)]
+    if not len(shared):
+        raise ValueError(f"The slides {listing(tables)} share no gene.")
+    folds = []
+    for group in dict.fromkeys(groups.values()):
+        training = {name: table for name, table in tables.items() if groups[name] != group}
+        panel = genes
+        if panel is None:
+            narrowed = {name: table[:, shared] for name, table in training.items()}
+            panel = select_genes(narrowed, n_top_genes, layer=layer)
+        held_out = tuple(name for name in tables if groups[name] == group)
+        folds.append(Fold(group, tuple(training), held_out, tuple(require_gene_list(panel))))
+    return folds
+
+
+def resolve_groups(data: Slides, groups: Mapping[str, str] | None) -> dict[str, str]:
+    """Group of each slide: its own name when there are no ``groups``.
+
+    Raises
+    ------
+    KeyError
+        A slide has no group, or a group is given for a slide that is not there.
+    ValueError
+        There is only one group.
+    """
+    given = {name: name for name in data} if groups is None else groups
+    lost = [name for name in data if name not in given]
+    extra = [name for name in given if name not in data]
+    if lost or extra:
+        raise KeyError(
+            f"`groups` needs one entry for each slide: {listing(lost)} without a group; "
+            f"{listing(extra)} not among the slides. Slides: {listing(data)}."
+        )
+    resolved = {name: str(given[name]) for name in data}
+    if len(set(resolved.values())) < 2:
+        raise ValueError(
+            f"Cross-validation holds out one group at a time and needs two or more; the slides "
+            f"{listing(data)} are of one: {listing(set(resolved.values()))}."
+        )
+    return resolved
+
+
+def warn_of_split_patients(data: Slides, groups: Mapping[str, str], table_key: str) -> None:
+    """Warn when slides of one patient are on both sides of a fold.
+
+    The patient is ``.attrs["slide_properties"]["patient"]``, or column ``patient`` of ``.obs``.
+    """
+    places: dict[str, set[str]] = {}
+    for name, each in data.items():
+        for patient in _patients(each, table_key):
+            places.setdefault(patient, set()).add(groups[name])
+    split = sorted(patient for patient, found in places.items() if len(found) > 1)
+    if split:
+        warnings.warn(
+            f"Slides of one patient are in different groups ({listing(split)}): the scores say "
+            "how well other slides of known patients are predicted, not new patients. Pass "
+            "`groups=` with the patient of each slide to hold out patients.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _patients(data: SpatialData | AnnData, table_key: str) -> set[str]:
+    properties = data.attrs.get(_keys.SLIDE_PROPERTIES, {}) if hasattr(data, "attrs") else {}
+    if "patient" in properties:
+        return {str(properties["patient"])}
+    obs = get_table(data, table_key).obs
+    return set(obs["patient"].dropna().astype(str)) if "patient" in obs else set()
+
+
+def _require_spots(tables: Mapping[str, AnnData], groups: Mapping[str, str]) -> None:
+    for group in dict.fromkeys(groups.values()):
+        if sum(table.n_obs for name, table in tables.items() if groups[name] == group) < 2:
+            raise ValueError(
+                f"Group {group!r} has one spot; scores need at least two. Join it to another with "
+                "`groups=`."
+            )

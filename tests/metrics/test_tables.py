@@ -1,0 +1,92 @@
+"""Tables of scores hold what the functions give, and means over what is defined."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from stflow import metrics
+
+GENES = ["A", "B"]
+
+
+@pytest.fixture
+def arrays(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    measured = rng.normal(size=(20, 2))
+    samples = measured + rng.normal(size=(6, 20, 2))
+    return {
+        "measured": measured,
+        "predicted": samples.mean(axis=0),
+        "sd": samples.std(axis=0),
+        "samples": samples,
+    }
+
+
+@pytest.fixture
+def graph() -> sp.csr_array:
+    return sp.csr_array(np.eye(20, k=1) + np.eye(20, k=-1))
+
+
+def test_spread_with_samples_or_without(arrays):
+    measured, predicted, sd, samples = arrays.values()
+    gaussian = metrics.score_spread(measured, predicted, genes=GENES, sd=sd)
+    assert list(gaussian) == ["crps", "coverage_50", "coverage_80", "coverage_90"]
+    np.testing.assert_allclose(gaussian["crps"], metrics.crps_gaussian(measured, predicted, sd))
+    for level in metrics.LEVELS:
+        interval = metrics.gaussian_interval(predicted, sd, level=level)
+        found = gaussian[f"coverage_{round(100 * level)}"]
+        np.testing.assert_array_equal(found, metrics.coverage(measured, *interval))
+    both = metrics.score_spread(measured, predicted, genes=GENES, sd=sd, samples=samples)
+    np.testing.assert_allclose(both["crps"], metrics.crps(measured, samples))
+    pd.testing.assert_frame_equal(both.drop(columns="crps"), gaussian.drop(columns="crps"))
+    alone = metrics.score_spread(measured, predicted, genes=GENES, samples=samples)
+    assert list(alone) == ["crps"]
+
+
+def test_spread_without_spread_has_no_columns(arrays):
+    pair = arrays["measured"], arrays["predicted"]
+    assert metrics.score_spread(*pair, genes=GENES).shape == (2, 0)
+    one = arrays["samples"][:1]
+    assert metrics.score_spread(*pair, genes=GENES, samples=one).shape == (2, 0)
+
+
+def test_structure_of_the_mean_and_of_single_samples(arrays, graph):
+    measured, predicted, _, samples = arrays.values()
+    table = metrics.score_structure(measured, predicted, genes=GENES, samples=samples, graph=graph)
+    expected = {
+        "variance": metrics.variance(measured),
+        "variance_mean": metrics.variance(predicted),
+        "variance_error_mean": metrics.variance_error(measured, predicted),
+        "variance_samples": metrics.variance(samples).mean(axis=0),
+        "variance_error_samples": metrics.variance_error(measured, samples),
+        "morans_i": metrics.morans_i(measured, graph),
+        "morans_i_mean": metrics.morans_i(predicted, graph),
+        "morans_i_error_mean": metrics.morans_i_error(measured, predicted, graph),
+        "morans_i_samples": metrics.morans_i(samples, graph).mean(axis=0),
+        "morans_i_error_samples": metrics.morans_i_error(measured, samples, graph),
+    }
+    assert list(table) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(table[name], values)
+    short = metrics.score_structure(measured, predicted, genes=GENES)
+    assert list(short) == ["variance", "variance_mean", "variance_error_mean"]
+
+
+def test_means_leave_out_what_is_undefined_and_count_it():
+    table = pd.DataFrame({"x": [1.0, np.nan, 3.0], "y": [np.nan] * 3, "n_spots": [5, 5, 5]})
+    found = metrics.means_of(table)
+    assert found["x"] == 2.0
+    assert np.isnan(found["y"])
+    assert found["n_undefined"] == {"x": 1, "y": 3}
+    assert "n_spots" not in found
+
+
+def test_every_column_needs_a_name(arrays):
+    pair = arrays["measured"], arrays["predicted"]
+    for score in (metrics.score_genes, metrics.score_structure):
+        with pytest.raises(ValueError, match="1 gene names for 2 columns"):
+            score(*pair, genes=["A"])
+    with pytest.raises(ValueError, match="1 gene names for 2 columns"):
+        metrics.score_spread(*pair, genes=["A"], sd=arrays["sd"])

@@ -1,0 +1,129 @@
+"""What `flow=False` and `frames=False` take away from the model."""
+
+from __future__ import annotations
+
+import literal
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from support import hexagonal
+
+from stflow.flow import make_prior
+from stflow.model._config import Config
+from stflow.model._denoiser import Denoiser
+from stflow.model._evaluation import Evaluation, draws
+from stflow.model._graph import spot_graph
+from stflow.model._regions import Regions, TensorSlide
+from stflow.pp._neighbors import knn_graph
+
+CPU = torch.device("cpu")
+N_FEATURES, N_GENES = 6, 3
+
+
+def make(**config) -> Denoiser:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = {"hidden": 32, "n_layers": 2, **config}
+        return Denoiser(N_FEATURES, N_GENES, Config(**sizes)).eval()
+
+
+def inputs(n_spots: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(n_spots, N_FEATURES, generator=generator)
+    return torch.rand(n_spots, N_GENES, generator=generator), features
+
+
+@torch.no_grad()
+def evaluate(denoiser: Denoiser, coords: np.ndarray, graph: sp.csr_matrix) -> torch.Tensor:
+    y, features = inputs(len(coords))
+    t = torch.full((len(coords),), 0.4)
+    return denoiser(y, features, t, spot_graph(coords, graph))[0]
+
+
+def test_a_regression_has_the_zero_prior_whatever_was_asked() -> None:
+    config = Config(flow=False, prior="zinb", prior_parameters={"mu": 0.2})
+    assert (config.prior, config.prior_parameters) == ("zero", {})
+    assert Config(**config.to_dict()) == config
+    assert Config(prior="zinb").prior == "zinb"
+    with pytest.raises(ValueError, match="`prior` is 'beta'"):
+        Config(flow=False, prior="beta")
+
+
+def test_a_regression_is_trained_on_nothing_at_time_zero() -> None:
+    coords = hexagonal(5)
+    expression, features = inputs(25)
+    slide = TensorSlide(coords, knn_graph(coords, 8)[0], features, expression + 1)
+    prior = make_prior("zero", n_genes=N_GENES)
+    regions, control = (Regions([slide], prior, 0, flow=flow) for flow in (False, True))
+    for draw in range(10):
+        region, flowing = regions[draw], control[draw]
+        assert (region.noisy == 0).all()
+        assert (region.t == 0).all()
+        assert torch.equal(region.expression, flowing.expression)
+        assert (flowing.noisy > 0).all()
+        assert (flowing.t > 0).all()
+
+
+def test_a_regression_is_evaluated_once_at_time_zero(monkeypatch) -> None:
+    times: list[float] = []
+    once = Evaluation.__call__
+
+    def spy(self, y, t):
+        times.append(t)
+        return once(self, y, t)
+
+    monkeypatch.setattr(Evaluation, "__call__", spy)
+    coords = hexagonal(5)
+    _, features = inputs(25)
+    graph, _ = knn_graph(coords, 8)
+    prior = make_prior("zero", n_genes=N_GENES)
+    found = []
+    for n_steps in (1, 5):
+        evaluation = Evaluation(make(flow=False), features, coords, graph, device=CPU)
+        found += draws(evaluation, prior, n_samples=1, n_steps=n_steps, seed=n_steps)
+    assert times == [0, 0]
+    assert torch.equal(*found)
+    control = Evaluation(make(), features, coords, graph, device=CPU)
+    list(draws(control, prior, n_samples=1, n_steps=5, seed=0))
+    assert times[2:] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+
+
+def test_without_frames_only_lengths_are_read() -> None:
+    """As the equations with the weights of directions set to nothing."""
+    coords = np.random.default_rng(1).uniform(0, 1000, (20, 2))
+    graph, _ = knn_graph(coords, 6)
+    denoiser, (y, features) = make(), inputs(20)
+    with torch.no_grad():
+        for layer, _ in denoiser.blocks():
+            layer.edges.inner.weight[:, :2] = 0
+    plain = make(frames=False)
+    assert [layer.edges.frames.tolist() for layer, _ in plain.blocks()] == [[[0, 0, 1]]] * 2
+    expected = literal.denoise(denoiser, y, features, 0.4, coords, graph)
+    assert torch.allclose(evaluate(plain, coords, graph).double(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("mirror", [1, -1])
+@pytest.mark.parametrize("angle", [0.3, 2.0])
+def test_without_frames_invariant_all_the_same(angle: float, mirror: int) -> None:
+    coords = np.random.default_rng(1).uniform(0, 1000, (36, 2))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = (coords * [mirror, 1]) @ turn * 0.37 + [1e3, -5e2]
+    denoiser = make(frames=False)
+    before = evaluate(denoiser, coords, knn_graph(coords, 8)[0])
+    after = evaluate(denoiser, moved, knn_graph(moved, 8)[0])
+    assert (before - after).abs().max() <= 1e-4 * before.abs().max()
+
+
+@pytest.mark.parametrize("frames", [False, True])
+def test_scrambled_directions(frames: bool) -> None:
+    """A spot whose neighbours move around it, each at its distance: frames alone see that."""
+    rng = np.random.default_rng(0)
+    radii = np.array([1.0, 1.3, 1.7, 2.2, 3.0])
+    graph = sp.csr_matrix((np.ones(5), (np.zeros(5, int), np.arange(1, 6))), shape=(6, 6))
+    found = []
+    for _ in range(2):
+        angles = rng.uniform(0, 2 * np.pi, 5)
+        ring = radii[:, None] * np.column_stack([np.cos(angles), np.sin(angles)])
+        found.append(evaluate(make(frames=frames), np.vstack([np.zeros(2), ring]), graph)[0])
+    assert torch.allclose(*found, atol=1e-6) != frames

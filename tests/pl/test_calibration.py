@@ -1,0 +1,130 @@
+"""Claimed beside measured coverage: what is drawn, what is said, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from matplotlib import pyplot as plt
+from spatialdata import SpatialData
+
+from stflow.metrics import coverage, gaussian_interval
+from stflow.pl import calibration
+
+PANEL = list("ABCDE")
+CLAIMED = np.arange(5, 100, 5)
+
+
+def make_table(*, spread: float = 1.0, n_spots: int = 3000, seed: int = 0) -> AnnData:
+    """Counts around their mean as a normal distribution has them, claimed ``spread`` as wide."""
+    rng = np.random.default_rng(seed)
+    mean = rng.uniform(4, 6, size=(n_spots, 5))
+    counts = np.round(np.expm1(np.clip(rng.normal(mean, 0.4), 0, None)))
+    table = AnnData(counts, var=pd.DataFrame(index=PANEL))
+    table.obsm["stflow"] = pd.DataFrame(mean, table.obs_names, PANEL)
+    table.obsm["stflow_sd"] = pd.DataFrame(0.4 * spread, table.obs_names, PANEL)
+    return table
+
+
+def curve(axes) -> np.ndarray:
+    lines = {line.get_label(): line.get_xydata() for line in axes.get_lines()}
+    return lines["mean of genes"]
+
+
+def test_an_honest_spread_lies_on_the_diagonal():
+    drawn = curve(calibration(make_table()))
+    np.testing.assert_allclose(drawn[:, 0], CLAIMED)
+    np.testing.assert_allclose(drawn[:, 1], CLAIMED, atol=2.0)
+
+
+@pytest.mark.parametrize(("spread", "side"), [(0.5, -1), (2.0, 1)])
+def test_too_little_spread_lies_below_and_too_much_above(spread, side):
+    drawn = curve(calibration(make_table(spread=spread)))
+    middle = drawn[5:15]
+    assert (side * (middle[:, 1] - middle[:, 0]) > 10).all()
+
+
+def test_line_band_and_numbers_are_those_of_the_genes():
+    table = make_table(n_spots=80)
+    table.obsm["stflow_sd"]["B"] = 0.1
+    axes = calibration(table, color="C3")
+    measured = np.log1p(table.X)
+    mean, sd = (table.obsm[key].to_numpy() for key in ("stflow", "stflow_sd"))
+    levels = CLAIMED / 100
+    found = np.array(
+        [coverage(measured, *gaussian_interval(mean, sd, level=level)) for level in levels]
+    )
+    np.testing.assert_allclose(curve(axes)[:, 1], 100 * found.mean(axis=1))
+    (band,) = axes.collections
+    low, high = 100 * np.quantile(found, [0.25, 0.75], axis=1)
+    edge = band.get_paths()[0].vertices
+    for x, below, above in zip(CLAIMED, low, high, strict=True):
+        beside = edge[np.isclose(edge[:, 0], x), 1]
+        assert (beside.min(), beside.max()) == (pytest.approx(below), pytest.approx(above))
+    said = [text.get_text() for text in axes.texts]
+    means = dict(zip(CLAIMED, 100 * found.mean(axis=1), strict=True))
+    assert said == [f"{means[level]:.0f} % in {level} %" for level in (50, 80, 90)]
+    assert {line.get_color() for line in axes.get_lines()} == {"C3", "0.6"}
+
+
+def test_one_gene_has_no_band():
+    axes = calibration(make_table(n_spots=50), genes="B")
+    assert len(axes.collections) == 0
+
+
+def test_spots_of_several_slides_are_pooled():
+    tables = [make_table(n_spots=60, spread=0.3), make_table(n_spots=20, seed=1)]
+    slides = {f"S{i}": SpatialData(tables={"table": table}) for i, table in enumerate(tables)}
+    alone = [curve(calibration(table))[:, 1] for table in tables]
+    pooled = curve(calibration(slides))[:, 1]
+    np.testing.assert_allclose(pooled, (60 * alone[0] + 20 * alone[1]) / 80)
+
+
+def test_the_words_do_not_overlap():
+    for spread in (0.4, 1.0, 2.5):
+        axes = calibration(make_table(spread=spread, n_spots=300))
+        axes.figure.canvas.draw()
+        boxes = [text.get_window_extent() for text in axes.texts]
+        boxes.append(axes.get_legend().get_window_extent())
+        frame = axes.figure.bbox
+        for i, box in enumerate(boxes):
+            assert frame.x0 <= box.x0
+            assert box.x1 <= frame.x1
+            assert not any(box.overlaps(other) for other in boxes[:i])
+
+
+def test_draws_where_it_is_told_and_saves(tmp_path):
+    table = make_table(n_spots=50)
+    table.layers["counts"], table.X = table.X, None
+    before = table.copy()
+    axes = plt.subplots()[1]
+    path = tmp_path / "calibration.png"
+    assert calibration(table, layer="counts", ax=axes, title="C5", save=path) is axes
+    assert axes.get_title() == "C5"
+    assert path.stat().st_size > 0
+    assert list(table.obsm) == list(before.obsm)
+    pd.testing.assert_frame_equal(table.obsm["stflow_sd"], before.obsm["stflow_sd"])
+
+
+def test_refusals():
+    table = make_table(n_spots=50)
+    lacking = table.copy()
+    del lacking.obsm["stflow_sd"]
+    slides = {
+        name: SpatialData(tables={"table": each})
+        for name, each in (("S0", table), ("S1", lacking))
+    }
+    message = r"No standard deviation 'stflow_sd' beside .* 'stflow' of 'S1'.*tl\.predict\(.*n_samp"
+    with pytest.raises(KeyError, match=message):
+        calibration(slides)
+    with pytest.raises(KeyError, match=r"No prediction 'other' in table 'table'; obsm: 'stflow'"):
+        calibration(table, "other")
+    with pytest.raises(KeyError, match=r"predicted genes of table 'table': 'Z'; available: 'A'"):
+        calibration(table, genes=["Z"])
+    with pytest.raises(ValueError, match="empty dict"):
+        calibration({})
+    table.obsm["stflow_sd"] *= -1
+    with pytest.raises(ValueError, match="standard deviations are negative"):
+        calibration(table)
+    assert plt.get_fignums() == []
