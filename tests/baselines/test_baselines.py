@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,9 +10,8 @@ import torch
 from scipy.spatial import KDTree
 
 from stflow._slide import Slide
-from stflow.baselines import METHODS, Baseline, Retrieval, Ridge, SmoothedRidge, TrainingMean
+from stflow.baselines import METHODS, Baseline, Retrieval, Ridge, SmoothedRidge, TrainingMean, _mlp
 from stflow.baselines import _baseline as base
-from stflow.baselines import _mlp
 from stflow.model._validation_split import subset
 
 FAST = [name for name in METHODS if name != "network"]
@@ -58,9 +58,8 @@ def _few_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def correlation(method: Baseline, test: Slide) -> float:
     predicted = method.predict(test)
-    return float(
-        np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(predicted.T, test.expression.T, strict=True)])
-    )
+    pairs = zip(predicted.T, test.expression.T, strict=True)
+    return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]))
 
 
 @pytest.mark.parametrize("name", FAST)
@@ -173,7 +172,7 @@ def test_residual_sd_is_that_of_slides_left_out() -> None:
 
 
 def test_an_overfitting_method_knows_its_errors() -> None:
-    *train, test = tissue(signal=0.0, noise=1.0)
+    *train, _ = tissue(signal=0.0, noise=1.0)
     method = METHODS["random_forest"]().fit(train)
     x = np.concatenate([method.predict(slide) - slide.expression for slide in train])
     assert np.sqrt(np.square(x).mean(0)).max() < 0.95
@@ -250,7 +249,7 @@ def test_blocks_are_contiguous_and_hold_every_spot_once() -> None:
     assert len(blocks) == base.N_BLOCKS
     assert np.array_equal(np.sort(np.concatenate([b.rows for b in blocks])), slide.rows)
     order = sorted(blocks, key=lambda block: block.coords[:, 0].min())
-    for left, right in zip(order, order[1:], strict=False):
+    for left, right in pairwise(order):
         assert left.coords[:, 0].max() <= right.coords[:, 0].min()
 
 

@@ -13,8 +13,8 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import KDTree
 from scipy.stats import nbinom
 
-from stflow.datasets import synthetic
-from stflow.datasets._law import draw_law, mean_pearson
+from stflow.datasets import redraw, synthetic
+from stflow.datasets._law import draw_law, draw_programmes, mean_pearson
 from stflow.datasets._tissue import LATTICES, neighbour_mean
 
 
@@ -93,6 +93,7 @@ def test_expectation_is_exact(log_mean: float, dispersion: float, zero_inflation
         4,
         dispersion=dispersion,
         zero_inflation=zero_inflation,
+        hidden=0.0,
         rng=np.random.default_rng(0),
     )
     mean = np.exp(log_mean)
@@ -104,9 +105,9 @@ def test_expectation_is_exact(log_mean: float, dispersion: float, zero_inflation
 
 
 def test_samples_follow_the_law(rng) -> None:
-    law = draw_law(1, 4, dispersion=2.0, zero_inflation=0.3, rng=rng)
+    law = draw_law(1, 4, dispersion=2.0, zero_inflation=0.3, hidden=0.0, rng=rng)
     mean = np.full((200_000, 1), 3.0)
-    counts = law.sample(mean, rng)
+    counts = law.sample(mean, np.zeros((len(mean), 2)), rng)
     assert np.log1p(counts).mean() == pytest.approx(law.expected_log1p(mean[:1])[0, 0], abs=0.01)
     assert counts.mean() == pytest.approx(0.7 * 3, abs=0.03)
     kept_variance = 3 + 9 / 2
@@ -299,3 +300,48 @@ def test_made_in_seconds() -> None:
 def test_bad_arguments(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         synthetic(**arguments)
+
+
+def test_hidden_programmes_are_fields_of_unit_variance(rng) -> None:
+    """Neighbours at distance d correlate by exp(-d^2 / 2 s^2), with s of 1.5 pitches."""
+    centres = np.array([[0.0, 0.0], [1.5, 0.0], [100.0, 0.0]])
+    drawn = np.concatenate([draw_programmes(centres, rng) for _ in range(4000)], axis=1)
+    covariance = drawn @ drawn.T / drawn.shape[1]
+    np.testing.assert_allclose(np.diag(covariance), 1, atol=0.05)
+    assert covariance[0, 1] == pytest.approx(np.exp(-0.5), abs=0.05)
+    assert covariance[0, 2] == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("hidden", [0.0, 0.8])
+def test_what_is_expected_is_the_mean_of_what_is_redrawn(hidden: float) -> None:
+    slide = synthetic(1, n_spots=60, n_genes=8, image_mpp=20, hidden=hidden)["S1"]
+    drawn = np.log1p(redraw(slide, 3000, seed=1))
+    error = drawn.mean(axis=0) - slide["table"].layers["expected"]
+    standard = drawn.std(axis=0) / np.sqrt(len(drawn))
+    assert np.abs(error / standard).max() < 5
+    assert drawn.shape == (3000, 60, 8)
+
+
+def test_hidden_programmes_make_neighbours_and_genes_alike() -> None:
+    """Beyond what the image tells; without them, what is left is noise of each spot and gene."""
+    found = {}
+    for hidden in (0.0, 0.8):
+        slide = synthetic(1, n_spots=200, n_genes=6, image_mpp=20, hidden=hidden)["S1"]
+        left = np.log1p(redraw(slide, 200)) - slide["table"].layers["expected"]
+        pair = KDTree(slide["table"].obsm["spatial"]).query_pairs(11, output_type="ndarray")
+        spots = (left[:, pair[:, 0]] * left[:, pair[:, 1]]).mean() / (left**2).mean()
+        genes = np.corrcoef(left.reshape(-1, 6).T) - np.eye(6)
+        found[hidden] = spots, np.abs(genes).max()
+    np.testing.assert_allclose(found[0.0], 0, atol=0.02)
+    assert min(found[0.8]) > 0.2
+
+
+def test_redraw_of_a_slide_that_is_not_synthetic(slides) -> None:
+    table = slides["S1"]["table"].copy()
+    assert np.array_equal(redraw(table, 2, seed=3), redraw(table, 2, seed=3))
+    assert not np.array_equal(redraw(table, 2, seed=3), redraw(table, 2, seed=4))
+    del table.uns["synthetic"]
+    with pytest.raises(KeyError, match="synthetic"):
+        redraw(table)
+    with pytest.raises(ValueError, match="hidden"):
+        synthetic(1, n_spots=4, image_mpp=20, hidden=-1)

@@ -346,3 +346,74 @@ def test_what_is_no_slide(tissue, model) -> None:
 def test_model_is_frozen(model) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         model.genes = ()
+
+
+def test_samples_are_kept_when_asked_for(tissue, model) -> None:
+    stf.tl.predict(tissue["S1"], model, n_samples=3, keep_samples=True)
+    table = tissue["S1"]["table"]
+    samples = table.obsm["stflow_samples"]
+    assert samples.shape == (64, len(model.genes), 3)
+    assert samples.min() >= 0
+    assert not np.allclose(samples[..., 0], samples[..., 1])
+    again = stf.tl.predict(
+        tissue["S1"], model, n_samples=3, keep_samples=True, inplace=False, key_added="again"
+    )
+    np.testing.assert_array_equal(again.obsm["again_samples"], samples)
+    stf.tl.predict(tissue["S1"], model, overwrite=True)
+    assert "stflow_samples" not in table.obsm
+
+
+def test_samples_spread_as_the_sd_says(tissue, model) -> None:
+    """Around the mean prediction, but for what ends at no counts."""
+    table = stf.tl.predict(tissue["S1"], model, n_samples=200, keep_samples=True, inplace=False)
+    mean, sd = table.obsm["stflow"].to_numpy(), table.obsm["stflow_sd"].to_numpy()
+    far = mean > 2 * sd
+    drawn = table.obsm["stflow_samples"]
+    assert far.sum() > 50
+    assert np.median(drawn.std(-1)[far] / sd[far]) == pytest.approx(1, abs=0.15)
+    assert np.abs((drawn.mean(-1) - mean)[far]).mean() < 0.3 * sd[far].mean()
+
+
+def test_observed_spots_are_kept_and_felt(tissue, model) -> None:
+    sdata = tissue["S1"]
+    table = sdata["table"]
+    seen = np.arange(64) % 4 == 0
+    table.obs["seen"] = seen
+    truth = np.log1p(table[:, list(model.genes)].X.toarray())
+    how = {"keep_samples": True, "inplace": False}
+    without = stf.tl.predict(sdata, model, **how)
+    given = stf.tl.predict(sdata, model, observed="seen", **how)
+    mean, sd = given.obsm["stflow"].to_numpy(), given.obsm["stflow_sd"].to_numpy()
+    np.testing.assert_allclose(mean[seen], truth[seen], rtol=1e-5)
+    np.testing.assert_allclose(
+        given.obsm["stflow_samples"][seen], np.repeat(truth[seen][..., None], 8, -1), rtol=1e-5
+    )
+    assert (sd[seen] == 0).all()
+    assert (sd[~seen] > 0).all()
+    assert not np.allclose(mean[~seen], without.obsm["stflow"].to_numpy()[~seen], atol=1e-3)
+    mask = stf.tl.predict(sdata, model, observed=seen, **how)
+    pd.testing.assert_frame_equal(mask.obsm["stflow"], given.obsm["stflow"])
+
+
+def test_observed_spots_correct_a_slide_that_is_off(tissue, model) -> None:
+    """Counts three times as deep as the model expects: a few spots tell, and all others follow."""
+    sdata = tissue["S1"]
+    table = sdata["table"]
+    table.X = table.X * 3
+    truth = np.log1p(table[:, list(model.genes)].X.toarray())
+    seen = np.arange(64) % 8 == 0
+
+    def error(**how) -> float:
+        found = stf.tl.predict(sdata, model, inplace=False, **how).obsm["stflow"].to_numpy()
+        return float(np.sqrt(((found - truth)[~seen] ** 2).mean()))
+
+    assert error(observed=seen) < 0.95 * error()
+
+
+def test_observed_is_checked_before_any_work(tissue, model) -> None:
+    before = snapshot(tissue["S1"])
+    with pytest.raises(ValueError, match="shape"):
+        stf.tl.predict(tissue["S1"], model, observed=np.ones(3, dtype=bool))
+    with pytest.raises(KeyError, match="neither a column"):
+        stf.tl.predict(tissue["S1"], model, observed="nothing")
+    assert snapshot(tissue["S1"]) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,7 +101,7 @@ def read_compared(
 def with_common_parts(slides: Sequence[Compared]) -> list[Compared]:
     """Return the slides without the optional parts that not all of them have."""
     optional = ("sd", "samples", "graph")
-    partial = {
+    partial: dict[str, Any] = {
         part: None for part in optional if any(getattr(slide, part) is None for slide in slides)
     }
     return [replace(slide, **partial) for slide in slides]
@@ -148,7 +149,7 @@ def _read_samples(
             f".obsm[{key!r}]. Run `stf.tl.predict(..., keep_samples=True)` again."
         )
     require_finite(samples, what=f".obsm[{samples_key!r}] of {where}")
-    columns = frame.columns.get_indexer(list(panel))
+    columns = frame.columns.get_indexer(pd.Index(panel))
     chosen = samples if list(panel) == list(frame.columns) else samples[:, columns]
     return np.moveaxis(chosen, 2, 0)
 

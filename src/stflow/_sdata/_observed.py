@@ -1,4 +1,4 @@
-"""Boundary: the spots of a table whose expression was measured, while others are to be predicted."""
+"""Boundary: spots of a table that were measured, while others are to be predicted."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from stflow.baselines._forest import RandomForest
 from stflow.baselines._kernel_ridge import KernelRidge
 from stflow.baselines._linear import Ridge, SmoothedRidge, TrainingMean
 from stflow.baselines._mlp import MLP
+from stflow.baselines._network import NetworkRegression
 from stflow.baselines._retrieval import Retrieval
 
 METHODS: dict[str, type[Baseline]] = {
@@ -15,6 +16,7 @@ METHODS: dict[str, type[Baseline]] = {
     "random_forest": RandomForest,
     "retrieval": Retrieval,
     "mlp": MLP,
+    "network": NetworkRegression,
 }
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "MLP",
     "Baseline",
     "KernelRidge",
+    "NetworkRegression",
     "RandomForest",
     "Retrieval",
     "Ridge",

@@ -74,18 +74,25 @@ class Baseline(ABC):
         require_alike(slides)
         self.genes, self._width = slides[0].genes, slides[0].embedding.shape[1]
         variance = np.concatenate([np.asarray(slide.expression) for slide in slides]).var(0)
-        errors = self._errors(slides, seed)
+        pairs = self._pairs(slides)
+        errors = self._errors(pairs, seed)
         per_gene = np.divide(1.0, variance, out=np.zeros(len(variance)), where=variance > 0)
         self.choice = min(errors, key=lambda choice: float(errors[choice] @ per_gene))
-        n_spots = sum(slide.n_spots for slide in slides)
+        n_spots = sum(held_out.n_spots for _, held_out in pairs)
         self.residual_sd = np.sqrt(errors[self.choice] / n_spots)
         self._predictor = self._learn(slides, self.choice, seed)
         return self
 
-    def _errors(self, slides: list[Slide], seed: int) -> dict[Choice, np.ndarray]:
+    def _pairs(self, slides: list[Slide]) -> list[tuple[list[Slide], Slide]]:
+        """Say what to fit to and what to leave out, in turn."""
+        return list(leave_one_out(slides))
+
+    def _errors(
+        self, pairs: list[tuple[list[Slide], Slide]], seed: int
+    ) -> dict[Choice, np.ndarray]:
         """Sum of squared errors of each gene, shape (G,), by choice, over slides left out."""
         errors: dict[Choice, np.ndarray] = {}
-        for rest, held_out in leave_one_out(slides):
+        for rest, held_out in pairs:
             for choice, predicted in self._candidates(rest, held_out, seed):
                 squared = np.square(predicted - held_out.expression, dtype=np.float64).sum(0)
                 errors[choice] = errors.get(choice, 0) + squared

@@ -26,7 +26,7 @@ def training_expression(slides: list[Slide], seed: int) -> np.ndarray:
 
 
 def _rows(matrix: Any, spots: np.ndarray) -> np.ndarray:
-    """Some rows, in order, of a matrix that may be on disk."""
+    """Read some rows, in order, of a matrix that may be on disk."""
     found = []
     for rows, block in row_blocks(matrix):
         here = spots[(spots >= rows.start) & (spots < rows.stop)]

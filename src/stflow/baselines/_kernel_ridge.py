@@ -16,8 +16,8 @@ from stflow.baselines._components import training_expression
 from stflow.model._features import Features, draw_spots
 
 N_COMPONENTS, MAX_LANDMARKS, CHUNK = 64, 2000, 4096
-WIDTHS = (0.03, 0.1, 0.3, 1.0)
-PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+WIDTHS = (0.01, 0.03, 0.1, 0.3, 1.0)
+PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 class KernelRidge(Baseline):
@@ -81,9 +81,7 @@ class KernelPath:
         x = np.concatenate(inputs).astype(np.float64)
         y = training_expression(slides, seed)
         gamma = width / max(float(x.var(0).sum()), 1e-12)
-        nystroem = Nystroem(
-            gamma=gamma, n_components=min(len(x), MAX_LANDMARKS), random_state=seed
-        )
+        nystroem = Nystroem(gamma=gamma, n_components=min(len(x), MAX_LANDMARKS), random_state=seed)
         lifted = nystroem.fit_transform(x)
         squares, axes = eigh(lifted.T @ lifted)
         intercept = y.mean(0, dtype=np.float64)

@@ -14,7 +14,7 @@ from stflow.baselines._components import Components, training_rows
 from stflow.model._random import isolated_rng
 
 N_COMPONENTS, HIDDEN, DROPOUT = 128, 256, 0.5
-LR, WEIGHT_DECAY, BATCH, MAX_EPOCHS = 1e-3, 0.1, 64, 60
+LR, WEIGHT_DECAY, BATCH, MAX_EPOCHS = 1e-3, 0.1, 64, 100
 CPU = torch.device("cpu")
 
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from stflow.datasets._her2st import her2st
-from stflow.datasets._synthetic import synthetic
+from stflow.datasets._synthetic import redraw, synthetic
 
-__all__ = ["her2st", "synthetic"]
+__all__ = ["her2st", "redraw", "synthetic"]

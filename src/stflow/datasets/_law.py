@@ -9,6 +9,7 @@ import numpy as np
 _LOG_MEAN_RANGE = (-4.0, 5.5)
 _N_NODES = 257
 _TAIL = 1e-9
+_N_PROGRAMMES, _PROGRAMME_SIZE, _N_WAVES, _N_QUANTILES = 3, 1.5, 256, 21
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +28,10 @@ class Law:
         :math:`\phi`.
     zero_inflation
         :math:`\pi`.
+    hidden
+        Standard deviation :math:`\sigma` of the programmes that the image does not show.
+    loadings
+        Their effects on each gene, :math:`l`, shape (R, G); the squares of a gene add up to 1.
     """
 
     base: np.ndarray
@@ -34,6 +39,8 @@ class Law:
     neighbours: np.ndarray
     dispersion: float
     zero_inflation: float
+    hidden: float
+    loadings: np.ndarray
 
     def __post_init__(self) -> None:
         if not 0.1 <= self.dispersion < np.inf:
@@ -42,14 +49,21 @@ class Law:
             raise ValueError(
                 f"`zero_inflation` must be at least 0 and below 1, not {self.zero_inflation!r}."
             )
+        if not 0 <= self.hidden <= 2:
+            raise ValueError(f"`hidden` must lie between 0 and 2, not {self.hidden!r}.")
 
     def mean(self, shares: np.ndarray, around: np.ndarray) -> np.ndarray:
-        """Compute the mean of the negative binomial, shape (N, G)."""
+        """Compute the mean of the negative binomial without hidden programmes, shape (N, G)."""
         log_mean = self.base + shares @ self.own + around @ self.neighbours
         return np.exp(np.clip(log_mean, *_LOG_MEAN_RANGE))
 
-    def sample(self, mean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draw counts, shape (N, G)."""
+    def sample(
+        self, mean: np.ndarray, centres: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Draw hidden programmes at the spots' centres (N, 2), in pitches, and counts (N, G)."""
+        if self.hidden:
+            effect = self.hidden * draw_programmes(centres, rng) @ self.loadings
+            mean = np.exp(np.clip(np.log(mean) + effect, *_LOG_MEAN_RANGE))
         counts = rng.poisson(rng.gamma(self.dispersion, mean / self.dispersion))
         return (counts * (rng.random(mean.shape) >= self.zero_inflation)).astype(np.int32)
 
@@ -67,7 +81,13 @@ class Law:
         counts = np.arange(1, most + 1)
         chances = nbinom.pmf(counts, self.dispersion, success[:, None])
         at_nodes = chances @ np.log1p(counts)
-        return (1 - self.zero_inflation) * CubicSpline(nodes, at_nodes)(np.log(mean))
+        spline, log_mean = CubicSpline(nodes, at_nodes), np.log(mean)
+        places, weights = np.polynomial.hermite_e.hermegauss(_N_QUANTILES if self.hidden else 1)
+        expected = sum(
+            weight * spline(np.clip(log_mean + self.hidden * place, *_LOG_MEAN_RANGE))
+            for place, weight in zip(places, weights / weights.sum(), strict=True)
+        )
+        return (1 - self.zero_inflation) * np.asarray(expected)
 
 
 def draw_law(
@@ -76,6 +96,7 @@ def draw_law(
     *,
     dispersion: float,
     zero_inflation: float,
+    hidden: float,
     rng: np.random.Generator,
 ) -> Law:
     """Draw the effects of the domains on each gene."""
@@ -83,7 +104,24 @@ def draw_law(
         raise ValueError(f"`n_genes` must be at least 1, not {n_genes!r}.")
     base = rng.uniform(np.log(1), np.log(8), n_genes)
     own, neighbours = rng.normal(0, 1, (2, n_domains, n_genes))
-    return Law(base, own, neighbours, dispersion, zero_inflation)
+    loadings = rng.spawn(1)[0].normal(0, 1, (_N_PROGRAMMES, n_genes))
+    loadings /= np.sqrt((loadings**2).sum(axis=0))
+    return Law(base, own, neighbours, dispersion, zero_inflation, hidden, loadings)
+
+
+def draw_programmes(centres: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw smooth Gaussian fields of unit variance at places (N, 2), shape (N, R).
+
+    Sums of waves of random direction and length, whose covariance is that of a Gaussian kernel.
+    """
+    shape = (_N_PROGRAMMES, _N_WAVES)
+    waves = rng.normal(0, 1 / _PROGRAMME_SIZE, (*shape, 2))
+    cosines, sines = rng.normal(0, _N_WAVES**-0.5, (2, *shape))
+    fields = []
+    for wave, cosine, sine in zip(waves, cosines, sines, strict=True):
+        phase = centres @ wave.T
+        fields.append(np.cos(phase) @ cosine + np.sin(phase) @ sine)
+    return np.stack(fields, axis=1)
 
 
 def mean_pearson(expected: np.ndarray, observed: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import dask.array as da
 import numpy as np
@@ -12,7 +12,8 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._validation import require_choice, require_positive
+from stflow._sdata._tables import get_table
+from stflow._validation import require_choice, require_count, require_key, require_positive
 from stflow.datasets._build import build_slide
 from stflow.datasets._law import Law, draw_law, mean_pearson
 from stflow.datasets._raster import CHUNK
@@ -32,6 +33,7 @@ def synthetic(
     stain_shift: float = 0.08,
     dispersion: float = 4.0,
     zero_inflation: float = 0.1,
+    hidden: float = 0.0,
     seed: int = 0,
 ) -> dict[str, SpatialData]:
     r"""Make slides whose counts follow a known law of what the image shows.
@@ -60,6 +62,9 @@ def synthetic(
         The :math:`\phi` of the law, at least 0.1: the smaller, the noisier the counts.
     zero_inflation
         The :math:`\pi` of the law: probability that a count is lost.
+    hidden
+        The :math:`\sigma` of the law: how strong the programmes are that the image does not show.
+        They make neighbours, and genes, alike beyond what the image tells.
     seed
         Seed of everything. A slide does not depend on how many slides are made.
 
@@ -87,10 +92,14 @@ def synthetic(
 
     .. math::
 
-        \log \mu_{ig} &= a_g + \sum_k w_{ik} b_{kg} + \sum_k m_{ik} c_{kg} \\
+        \log \mu_{ig} &= a_g + \sum_k w_{ik} b_{kg} + \sum_k m_{ik} c_{kg}
+                         + \sigma \sum_r f_{ir} l_{rg} \\
         y_{ig} &\sim \pi\,\delta_0 + (1 - \pi)\,\mathrm{NB}(\mu_{ig}, \phi)
 
     where NB has variance :math:`\mu + \mu^2 / \phi` and :math:`\log \mu` is kept in [-4, 5.5].
+    The hidden programmes :math:`f_r`, three, are Gaussian fields of unit variance whose
+    correlation is :math:`\exp(-d^2 / 2s^2)` at distance d, with s of 1.5 pitches;
+    :func:`stflow.datasets.redraw` draws them, and the counts, anew.
     The neighbours' term :math:`c` is as strong as the spot's own term :math:`b`: a predictor
     that sees one tile at a time falls short of ``"best_pearson"``.
 
@@ -108,6 +117,7 @@ def synthetic(
         len(DOMAINS),
         dispersion=dispersion,
         zero_inflation=zero_inflation,
+        hidden=hidden,
         rng=np.random.default_rng(law_seed),
     )
     return {
@@ -157,7 +167,7 @@ def _make_slide(scene: Scene, law: Law, rng: np.random.Generator) -> SpatialData
     )
     shares = domain_shares(tissue, n_domains=len(DOMAINS))
     mean = law.mean(shares, neighbour_mean(tissue.centres, shares))
-    counts = law.sample(mean, rng)
+    counts = law.sample(mean, tissue.centres, rng)
     expected = law.expected_log1p(mean)
     pitch_px = scene.pitch_um / scene.image_mpp
     table = _tabulate(counts, expected)
@@ -173,6 +183,45 @@ def _make_slide(scene: Scene, law: Law, rng: np.random.Generator) -> SpatialData
     return build_slide(
         [pixels], table, radius=pitch_px / 4, mpp=scene.image_mpp, technology="synthetic"
     )
+
+
+def redraw(
+    data: SpatialData | AnnData, n_samples: int = 8, *, seed: int = 0, table_key: str = _keys.TABLE
+) -> np.ndarray:
+    """Draw the counts of a synthetic slide anew, given its image.
+
+    No sampler can know more: these draws have the smallest expected score, whatever the
+    (proper) score.
+
+    Parameters
+    ----------
+    data
+        A slide of :func:`stflow.datasets.synthetic`, whole: its law looks at all spots.
+    n_samples
+        Number of draws.
+    seed
+        Seed of the draws.
+    table_key
+        Name of the table.
+
+    Returns
+    -------
+    Counts, shape (``n_samples``, N, G).
+
+    Raises
+    ------
+    KeyError
+        The slide is not synthetic.
+    """
+    table = get_table(data, table_key)
+    require_key("synthetic", table.uns, what="law in uns:", hint="Call `datasets.synthetic`.")
+    require_count(n_samples, name="n_samples")
+    info, shares = table.uns["synthetic"], table.obsm["domain_shares"]
+    law = Law(**{field.name: info[field.name] for field in fields(Law)})
+    centres = table.obsm[_keys.SPATIAL] * info["image_mpp"] / info["pitch_um"]
+    mean = law.mean(shares, neighbour_mean(centres, shares))
+    seeds = np.random.SeedSequence(seed).spawn(n_samples)
+    return np.stack([law.sample(mean, centres, np.random.default_rng(each)) for each in seeds])
 
 
 def _tabulate(counts: np.ndarray, expected: np.ndarray) -> AnnData:

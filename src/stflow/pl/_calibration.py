@@ -124,18 +124,13 @@ def _draw(ax: Axes, covered: np.ndarray, color: str) -> None:
             claimed, low, high, color=color, alpha=0.2, linewidth=0, label="middle half of genes"
         )
     ax.plot(claimed, mean, color=color, label="mean of genes")
-    for level in LEVELS:
-        at = int(np.argmin(np.abs(_DRAWN - level)))
-        ax.plot(claimed[at], mean[at], "o", color=color, markersize=5)
-        ax.annotate(
-            f"{mean[at]:.0f} % in {claimed[at]:.0f} %",
-            (claimed[at], mean[at]),
-            xytext=(8, -10),
-            textcoords="offset points",
-            color="0.3",
-            fontsize=8,
-        )
+    marked = [int(np.argmin(np.abs(_DRAWN - level))) for level in LEVELS]
+    levels, numbers = (", ".join(f"{each[at]:.0f}" for at in marked) for each in (claimed, mean))
+    label = f"at {levels} %: {numbers} %"
+    ax.plot(
+        claimed[marked], mean[marked], "o", color=color, markersize=5, clip_on=False, label=label
+    )
     ticks = np.arange(0, 101, 20)
     ax.set(xlim=(0, 100), ylim=(0, 100), xticks=ticks, yticks=ticks, aspect="equal")
     ax.set(xlabel="claimed coverage (%)", ylabel="measured coverage (%)")
-    ax.legend(frameon=False, loc="upper left", fontsize=8)
+    ax.legend(frameon=False, loc="best", fontsize=8)

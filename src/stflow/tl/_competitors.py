@@ -78,7 +78,7 @@ def resolve_methods(
 
 
 def describe(method: str | Baseline) -> str:
-    """What a method is, in words that are the same in every process."""
+    """Say what a method is, in words that are the same in every process."""
     if isinstance(method, str):
         return method
     plain = {
@@ -143,13 +143,14 @@ class Contest:
     def _run_ours(self, fold: Fold, slides: list[Slide]) -> tuple[np.ndarray, np.ndarray]:
         how: dict[str, Any] = {"seed": self.seed, "device": self.device}
         how["show_progress_bar"] = False
+        fitting = {**how, **self.keys, **self.fit_kwargs}
         training = {name: self.data[name] for name in fold.training}
-        model = fit(training, fold.genes, layer=self.layer, **self.keys, **self.fit_kwargs, **how)
+        model = fit(training, fold.genes, layer=self.layer, **fitting)
         how |= {"n_samples": self.n_samples, "n_steps": self.n_steps}
         predicted, drawn = [], []
         for slide in slides:
             table = without_counts(slide, self.recipe)
-            found = predict(table, model, keep_samples=True, inplace=False, **how)
+            found: Any = predict(table, model, keep_samples=True, inplace=False, **how)
             predicted.append(found.obsm[_keys.PREDICTION].to_numpy())
             drawn.append(np.moveaxis(found.obsm[_keys.samples(_keys.PREDICTION)], 2, 0))
         return np.concatenate(predicted), np.concatenate(drawn, axis=1)

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from anndata import AnnData
 from spatialdata import SpatialData
 from tqdm.auto import tqdm
 
 from stflow import _keys
 from stflow._device import resolve_device
-from stflow._sdata._read import read_counts
-from stflow._sdata._recipe import require_same_recipe
-from stflow._sdata._slides import read_recipe, read_slides
-from stflow._sdata._tables import get_table
 from stflow._slide import Slide
 from stflow._validation import listing, require_count, require_seed
 from stflow.metrics import score_genes
 from stflow.tl._competitors import Contest, Outcome, describe, resolve_methods
+from stflow.tl._described import describe_contest, require_alike
 from stflow.tl._fit import fit
 from stflow.tl._fold_store import FoldStore
 from stflow.tl._folds import Fold, make_folds, resolve_groups, warn_of_split_patients
@@ -149,7 +144,7 @@ def cross_validate(
     resolve_device(device)
     contest = Contest(
         data=data,
-        recipe=_require_alike(data, table_key, embedding_key),
+        recipe=require_alike(data, table_key, embedding_key),
         keys={
             "table_key": table_key,
             "embedding_key": embedding_key,
@@ -164,9 +159,9 @@ def cross_validate(
     )
     competitors = resolve_methods(methods)
     grouped = resolve_groups(data, groups)
-    choosing = {"genes": genes, "n_top_genes": n_top_genes, "layer": layer}
+    choosing: dict[str, Any] = {"genes": genes, "n_top_genes": n_top_genes, "layer": layer}
     folds = make_folds(data, grouped, table_key=table_key, **choosing)
-    run = {**choosing, "groups": grouped, **_describe(contest, grouped)}
+    run = {**choosing, "groups": grouped, **describe_contest(contest, grouped)}
     warn_of_split_patients(data, grouped, table_key)
     store = None if path is None else FoldStore.open(path, run)
     n_fits = len(folds) * len(competitors)
@@ -193,7 +188,7 @@ def _outcome(
     method: str | Baseline,
     store: FoldStore | None,
 ) -> Outcome:
-    """What a method says of a fold: found in the store, or computed and put there."""
+    """Find what a method says of a fold in the store, or compute it and put it there."""
     if store is None:
         return contest.run(method, fold, slides)
     what = describe(method)
@@ -242,57 +237,7 @@ def _require_fit_kwargs(fit_kwargs: Mapping[str, Any]) -> dict[str, Any]:
     free = [name for name in inspect.signature(fit).parameters if name not in taken]
     odd = [name for name in fit_kwargs if name not in free]
     if odd:
-        raise TypeError(f"`fit_kwargs` holds {listing(odd)}; it may hold {listing(free, limit=99)}.")
-    return dict(fit_kwargs)
-
-
-def _require_alike(
-    data: Mapping[str, SpatialData | AnnData], table_key: str, embedding_key: str
-) -> dict[str, Any]:
-    """Return the recipe of the embeddings, when all slides share it."""
-    recipes = {name: read_recipe(each, table_key, embedding_key) for name, each in data.items()}
-    first = next(iter(recipes), "")
-    for name, recipe in recipes.items():
-        require_same_recipe(
-            recipe, recipes[first], what=f"slide {name!r}", other=f"slide {first!r}"
+        raise TypeError(
+            f"`fit_kwargs` holds {listing(odd)}; it may hold {listing(free, limit=99)}."
         )
-    return recipes.get(first, {})
-
-
-def _describe(contest: Contest, groups: Mapping[str, str]) -> dict[str, Any]:
-    """Describe all that the results depend on, and the data by digests.
-
-    Raises
-    ------
-    ValueError
-        Two groups hold the same spots, or slides have embeddings of different widths.
-    """
-    from stflow.model._run import digest
-
-    places: dict[str, str] = {}
-    widths: dict[str, int] = {}
-    digests = {}
-    for name, each in contest.data.items():
-        table = get_table(each, contest.keys["table_key"])
-        where = f"table of slide {name!r}"
-        counts = read_counts(table, table.var_names, layer=contest.layer, where=where)
-        parts = [counts.data, counts.indices, counts.indptr] if sp.issparse(counts) else [counts]
-        slides = read_slides(each, name=name, **contest.keys)
-        widths[name] = slides[0].embedding.shape[1]
-        for slide in slides:
-            place = digest(iter((slide.coords, slide.embedding)))
-            twin = places.setdefault(place, name)
-            if groups[twin] != groups[name]:
-                raise ValueError(
-                    f"Slides {twin!r} and {name!r} hold the same spots, but are in different groups."
-                )
-        inputs = [part for s in slides for part in (s.coords, s.embedding, s.graph.indices)]
-        digests[name] = digest(iter([*inputs, *parts]))
-    if len(set(widths.values())) > 1:
-        raise ValueError(f"The embeddings of the slides differ in width: {widths}.")
-    return {
-        "data": digests,
-        **{name: getattr(contest, name) for name in ("n_samples", "n_steps", "seed")},
-        "fit_kwargs": contest.fit_kwargs,
-        "version": version("stflow-spatial"),
-    }
+    return dict(fit_kwargs)

@@ -108,12 +108,9 @@ def evaluate(
         {slide.name: _score_slide(slide, panel) for slide in slides}, names=["slide", "gene"]
     )
     table = apart if per_slide else _pool(slides, apart, panel)
-    table.attrs = {
-        **means_of(table),
-        **_correlation_errors(slides),
-        "n_genes": len(panel),
-        "n_slides": len(slides),
-    }
+    table.attrs.clear()
+    table.attrs.update(means_of(table), n_genes=len(panel), n_slides=len(slides))
+    table.attrs.update(_correlation_errors(slides))
     return table
 
 
@@ -135,7 +132,7 @@ def _pool(slides: Sequence[Compared], apart: pd.DataFrame, genes: Sequence[str])
         genes=genes,
     )
     others = apart.drop(columns=together.columns)
-    of_spots = [name for name in others if name == "crps" or name.startswith("coverage_")]
+    of_spots = list(others.filter(regex="^(crps|coverage_.*)$"))
     weights = apart["n_spots"] / sum(len(slide.measured) for slide in slides)
     spread = others[of_spots].mul(weights, axis=0).groupby(level="gene", sort=False).sum()
     structure = others.drop(columns=of_spots).groupby(level="gene", sort=False).mean()
@@ -144,11 +141,13 @@ def _pool(slides: Sequence[Compared], apart: pd.DataFrame, genes: Sequence[str])
 
 def _correlation_errors(slides: Sequence[Compared]) -> dict[str, float]:
     """Average the errors of the correlations between genes over the slides that have one."""
-    kinds = {"mean": [(slide.measured, slide.predicted) for slide in slides]}
-    if slides[0].samples is not None:
-        kinds["samples"] = [(slide.measured, slide.samples) for slide in slides]
-    errors = {kind: [gene_correlation_error(*pair) for pair in kinds[kind]] for kind in kinds}
+    errors: dict[str, list[float]] = {"mean": [], "samples": []}
+    for slide in slides:
+        errors["mean"].append(gene_correlation_error(slide.measured, slide.predicted))
+        if slide.samples is not None:
+            errors["samples"].append(gene_correlation_error(slide.measured, slide.samples))
     return {
         f"gene_correlation_error_{kind}": float(pd.Series(values, dtype=float).mean())
         for kind, values in errors.items()
+        if values
     }

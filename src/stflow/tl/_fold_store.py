@@ -75,13 +75,15 @@ class FoldStore:
             with np.load(file, allow_pickle=False) as found:
                 outcome, stored = Outcome(found["predicted"], found["crps"]), str(found["what"])
         except (BadZipFile, EOFError, KeyError, ValueError) as error:
-            raise ValueError(f"{file} is damaged ({error}). Delete it to compute it anew.") from error
+            raise ValueError(
+                f"{file} is damaged ({error}). Delete it to compute it anew."
+            ) from error
         if stored != what:
             raise ValueError(f"{file} is of another method: {stored}, not {what}. {ANEW}")
         return outcome
 
     def write(self, fold: str, method: str, what: str, outcome: Outcome) -> None:
-        """Store a finished fold and method; cut off at any moment, there is a whole file or none."""
+        """Store a finished fold and method; cut off at any moment, the file is whole or absent."""
         with tempfile.TemporaryDirectory(dir=self.path, prefix=".") as scratch:
             fresh = Path(scratch, "fold.npz")
             np.savez(fresh, predicted=outcome.predicted, crps=outcome.crps, what=np.array(what))

@@ -40,7 +40,7 @@ class Held:
 
 
 def spatial_blocks(coords: np.ndarray) -> np.ndarray:
-    """Number the square blocks, about sqrt(N) of them, that spots at (N, 2) are in."""
+    """Sort spots at (N, 2) into about sqrt(N) square blocks: the number of each one's, (N,)."""
     extent = np.ptp(coords, axis=0)
     n_blocks = np.sqrt(len(coords))
     side = max(float(np.sqrt(extent.prod() / n_blocks)), float(extent.max()) / n_blocks, 1e-12)

@@ -1,0 +1,58 @@
+"""The model's own network as a regression: no flow, no draws. Slides and tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from stflow._device import resolve_device
+from stflow._slide import Slide
+from stflow.baselines._baseline import Baseline, Choice, Predictor, leave_one_out
+from stflow.model._config import Config
+from stflow.model._fitting import fit_network
+from stflow.model._validation_split import split
+
+TRAINING = {"max_epochs": 100, "early_stopping": 20, "lr": 5e-4, "batch_size": 4, "num_workers": 0}
+
+
+class NetworkRegression(Baseline):
+    """What ``stf.tl.fit(..., flow=False)`` gives: the network evaluated once, and its blend.
+
+    Everything is chosen in the fit itself, on the last slide, so there is no ``choice``; and
+    ``residual_sd`` is measured on the last slide alone, by a fit that has not seen it.
+    """
+
+    def _pairs(self, slides: list[Slide]) -> list[tuple[list[Slide], Slide]]:
+        return list(leave_one_out(slides))[-1:]
+
+    def _candidates(
+        self, rest: list[Slide], held_out: Slide, seed: int
+    ) -> Iterable[tuple[Choice, np.ndarray]]:
+        yield (), self._learn(rest, (), seed)(held_out)
+
+    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+        device = resolve_device("auto")
+        network, _ = fit_network(
+            *split(slides, None),
+            Config(flow=False),
+            seed=seed,
+            device=device,
+            show_progress_bar=False,
+            trainer_kwargs={},
+            **TRAINING,
+        )
+
+        def predict(slide: Slide) -> np.ndarray:
+            return network.predict(
+                slide,
+                n_samples=1,
+                n_steps=1,
+                seed=seed,
+                device=device,
+                chunk_size=None,
+                precision="float32",
+                on_layer=lambda _: None,
+            ).mean
+
+        return predict

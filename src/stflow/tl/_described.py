@@ -1,0 +1,70 @@
+"""What a cross-validation computes, as plain values: two that agree give the same results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import scipy.sparse as sp
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow._sdata._read import read_counts
+from stflow._sdata._recipe import require_same_recipe
+from stflow._sdata._slides import read_recipe, read_slides
+from stflow._sdata._tables import get_table
+from stflow.tl._competitors import Contest
+
+
+def require_alike(
+    data: Mapping[str, SpatialData | AnnData], table_key: str, embedding_key: str
+) -> dict[str, Any]:
+    """Return the recipe of the embeddings, when all slides share it."""
+    recipes = {name: read_recipe(each, table_key, embedding_key) for name, each in data.items()}
+    first = next(iter(recipes), "")
+    for name, recipe in recipes.items():
+        require_same_recipe(
+            recipe, recipes[first], what=f"slide {name!r}", other=f"slide {first!r}"
+        )
+    return recipes.get(first, {})
+
+
+def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, Any]:
+    """Describe all that the results depend on, and the data by digests.
+
+    Raises
+    ------
+    ValueError
+        Two groups hold the same spots, or slides have embeddings of different widths.
+    """
+    from stflow.model._run import digest
+
+    places: dict[str, str] = {}
+    widths: dict[str, int] = {}
+    digests = {}
+    for name, each in contest.data.items():
+        table = get_table(each, contest.keys["table_key"])
+        where = f"table of slide {name!r}"
+        counts: Any = read_counts(table, table.var_names, layer=contest.layer, where=where)
+        parts = [counts.data, counts.indices, counts.indptr] if sp.issparse(counts) else [counts]
+        slides = read_slides(each, name=name, **contest.keys)
+        widths[name] = slides[0].embedding.shape[1]
+        for slide in slides:
+            place = digest(iter((slide.coords, slide.embedding)))
+            twin = places.setdefault(place, name)
+            if groups[twin] != groups[name]:
+                raise ValueError(
+                    f"Slides {twin!r} and {name!r} hold the same spots, but are in different "
+                    "groups."
+                )
+        inputs = [part for s in slides for part in (s.coords, s.embedding, s.graph.indices)]
+        digests[name] = digest(iter([*inputs, *parts]))
+    if len(set(widths.values())) > 1:
+        raise ValueError(f"The embeddings of the slides differ in width: {widths}.")
+    return {
+        "data": digests,
+        **{name: getattr(contest, name) for name in ("n_samples", "n_steps", "seed")},
+        "fit_kwargs": contest.fit_kwargs,
+        "version": version("stflow-spatial"),
+    }

@@ -1,0 +1,370 @@
+from __future__ import annotations
+
+import warnings
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from spatialdata import SpatialData
+from support import SMALL, snapshot
+
+import stflow as stf
+from stflow._slide import Slide
+from stflow.baselines import Baseline, Ridge
+from stflow.metrics import crps, score_genes
+from stflow.tl._cross_validate import cross_validate
+
+FAST: dict[str, Any] = {
+    "methods": ["ridge", "mean"],
+    "n_top_genes": 5,
+    "n_samples": 4,
+    "device": "cpu",
+    "show_progress_bar": False,
+}
+SMALL_FIT = {name: SMALL[name] for name in ("hidden", "n_layers", "max_epochs")}
+
+
+class Spy(Ridge):
+    """Ridge that records what it is shown, and dies when it is told to."""
+
+    seen: list[tuple[list[Slide], int]]
+    shown: list[Slide]
+    die_after: int | None
+
+    @classmethod
+    def reset(cls, die_after: int | None = None) -> None:
+        cls.seen, cls.shown, cls.die_after = [], [], die_after
+
+    def fit(self, slides: list[Slide], *, seed: int = 0) -> Spy:
+        if type(self).die_after == len(type(self).seen):
+            raise KeyboardInterrupt
+        type(self).seen.append((list(slides), seed))
+        super().fit(slides, seed=seed)
+        return self
+
+    def predict(self, slide: Slide) -> np.ndarray:
+        type(self).shown.append(slide)
+        return super().predict(slide)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_spy() -> None:
+    Spy.reset()
+
+
+def scaled(sdata: SpatialData, gene: str, factor: int) -> SpatialData:
+    """Copy of a slide on which one gene is counted many times over on half of the spots."""
+    changed = deepcopy(sdata)
+    table = changed["table"]
+    counts = table.X.toarray()
+    counts[::2, table.var_names.get_loc(gene)] *= factor
+    table.X = type(table.X)(counts)
+    return changed
+
+
+def test_one_row_for_each_fold_method_and_gene(tissue: dict[str, SpatialData]) -> None:
+    before = {name: snapshot(sdata) for name, sdata in tissue.items()}
+    table = cross_validate(tissue, **FAST)
+    assert list(table.columns[:3]) == ["fold", "method", "gene"]
+    assert list(table.columns[3:]) == ["pearson", "spearman", "r2", "rmse", "crps", "n_spots"]
+    assert len(table) == 3 * 2 * 5
+    assert not table.duplicated(["fold", "method", "gene"]).any()
+    assert (table["n_spots"] == 64).all()
+    assert set(table["fold"]) == set(tissue)
+    assert table.loc[table["method"] == "mean", "pearson"].isna().all()
+    assert {name: snapshot(sdata) for name, sdata in tissue.items()} == before
+    (entry,) = table.attrs["comparison"]
+    assert (entry["method"], entry["reference"]) == ("mean", "ridge")
+
+
+def test_scores_are_those_of_the_method_by_hand(tissue: dict[str, SpatialData]) -> None:
+    table = cross_validate(tissue, **FAST, seed=4)
+    training = {name: tissue[name] for name in ("S1", "S2")}
+    genes = stf.pp.select_genes(training, n_top_genes=5)
+    how = {"table_key": "table", "embedding_key": "X_embedding", "coordinate_system": "global"}
+    from stflow._sdata._slides import read_slides
+
+    slides = {
+        name: read_slides(sdata, name=name, genes=genes, **how)[0] for name, sdata in tissue.items()
+    }
+    ridge = Ridge().fit([slides["S1"], slides["S2"]], seed=4)
+    measured = np.log1p(tissue["S3"]["table"][:, genes].X.toarray())
+    expected = score_genes(measured, ridge.predict(slides["S3"]), genes=genes)
+    rows = table[(table["fold"] == "S3") & (table["method"] == "ridge")].set_index("gene")
+    assert list(rows.index) == genes
+    assert np.allclose(rows[expected.columns], expected, atol=1e-5)
+    drawn = ridge.sample(slides["S3"], 4, seed=4)
+    assert np.allclose(rows["crps"], crps(slides["S3"].expression, drawn), atol=1e-5)
+
+
+def test_no_method_is_shown_the_slides_it_predicts(tissue: dict[str, SpatialData]) -> None:
+    cross_validate(tissue, **{**FAST, "methods": {"spy": Spy()}})
+    assert len(Spy.seen) == 3
+    for held_out, (training, _) in zip(tissue, Spy.seen, strict=True):
+        assert sorted(slide.name for slide in training) == sorted(set(tissue) - {held_out})
+    assert {slide.name for slide in Spy.shown} >= set(tissue)
+    last = Spy.shown[-1]
+    assert last.expression is None
+    assert last.genes == ()
+
+
+def test_a_leak_would_be_seen(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
+    """Counts of S3 change all folds that train on it, and in its own nothing but the scores."""
+    plain, planted = tmp_path / "plain", tmp_path / "planted"
+    training = {name: tissue[name] for name in ("S1", "S2")}
+    gene = next(
+        g
+        for g in tissue["S1"]["table"].var_names[::-1]
+        if g not in stf.pp.select_genes(training, n_top_genes=5)
+    )
+    tables = [cross_validate(tissue, **FAST, path=plain)]
+    changed = {**tissue, "S3": scaled(tissue["S3"], gene, 1000)}
+    tables.append(cross_validate(changed, **FAST, path=planted))
+    panels = [table.groupby("fold")["gene"].agg(set) for table in tables]
+    assert panels[0]["S3"] == panels[1]["S3"]
+    assert gene not in panels[1]["S3"]
+    assert gene in panels[1]["S1"]
+    for method in FAST["methods"]:
+        before, after = (
+            {fold: np.load(folder / f"{fold}--{method}.npz")["predicted"] for fold in ("S1", "S3")}
+            for folder in (plain, planted)
+        )
+        assert np.array_equal(before["S3"], after["S3"])
+        assert not np.array_equal(before["S1"], after["S1"])
+
+
+def test_an_embedding_that_tells_the_counts_of_one_slide_helps_nobody(
+    tissue: dict[str, SpatialData],
+) -> None:
+    """On S3 alone a column of the embedding is the expression; honest methods cannot know."""
+    genes = list(tissue["S1"]["table"].var_names[:3])
+    rng = np.random.default_rng(0)
+    for name, sdata in tissue.items():
+        table = sdata["table"]
+        truth = np.log1p(table[:, genes].X.toarray())
+        noise = rng.normal(size=(table.n_obs, 4))
+        told = truth if name == "S3" else rng.permuted(truth, axis=0)
+        table.obsm["X_embedding"] = np.hstack([noise, told]).astype(np.float32)
+    table = cross_validate(tissue, **{**FAST, "methods": ["ridge"]}, genes=genes)
+    scores = table[table["fold"] == "S3"]["pearson"]
+    assert scores.dropna().abs().max() < 0.6 or scores.isna().all()
+    for sdata in tissue.values():
+        each = sdata["table"]
+        truth = np.log1p(each[:, genes].X.toarray())
+        each.obsm["X_embedding"] = np.hstack([rng.normal(size=(64, 4)), truth]).astype(np.float32)
+    honest = cross_validate(tissue, **{**FAST, "methods": ["ridge"]}, genes=genes)
+    assert honest["pearson"].min() > 0.9
+
+
+def test_groups_are_held_out_together(tissue: dict[str, SpatialData]) -> None:
+    groups = {"S1": "p", "S2": "q", "S3": "p"}
+    table = cross_validate(tissue, groups, **{**FAST, "methods": {"spy": Spy()}})
+    assert dict(table.groupby("fold")["n_spots"].first()) == {"p": 128, "q": 64}
+    assert [[slide.name for slide in slides] for slides, _ in Spy.seen] == [["S2"], ["S1", "S3"]]
+
+
+def test_same_seed_same_table_and_another_one(tissue: dict[str, SpatialData]) -> None:
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    first, again, other = (cross_validate(tissue, **FAST, seed=seed) for seed in (0, 0, 1))
+    pd.testing.assert_frame_equal(first, again)
+    assert not np.allclose(first["crps"], other["crps"])
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_a_run_that_was_cut_off_is_taken_up(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
+    how = {**FAST, "methods": {"spy": Spy(), "mean": "mean"}}
+    whole = cross_validate(tissue, **how)
+    Spy.reset(die_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(tissue, **how, path=tmp_path / "run")
+    done = {file.name for file in (tmp_path / "run").iterdir()}
+    assert done == {"run.json", "S1--spy.npz", "S1--mean.npz"}
+    Spy.reset()
+    resumed = cross_validate(tissue, **how, path=tmp_path / "run")
+    assert len(Spy.seen) == 2
+    pd.testing.assert_frame_equal(resumed, whole)
+    assert repr(resumed.attrs["comparison"]) == repr(whole.attrs["comparison"])
+    Spy.reset()
+    pd.testing.assert_frame_equal(cross_validate(tissue, **how, path=tmp_path / "run"), whole)
+    assert Spy.seen == []
+
+
+def test_methods_can_be_added_to_a_run(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
+    cross_validate(tissue, **{**FAST, "methods": {"spy": Spy()}}, path=tmp_path)
+    both = cross_validate(tissue, **{**FAST, "methods": {"spy": Spy(), "m": "mean"}}, path=tmp_path)
+    assert len(Spy.seen) == 3
+    assert set(both["method"]) == {"spy", "m"}
+    with pytest.raises(ValueError, match=r"spy\.npz is of another method"):
+        cross_validate(tissue, **{**FAST, "methods": {"spy": "ridge"}}, path=tmp_path)
+
+
+def test_names_may_hold_anything(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
+    renamed = {f"../{name} ü": sdata for name, sdata in tissue.items()}
+    how = {**FAST, "methods": {"a/b": "ridge"}}
+    first = cross_validate(renamed, **how, path=tmp_path / "run")
+    assert {file.parent for file in tmp_path.rglob("*.npz")} == {tmp_path / "run"}
+    pd.testing.assert_frame_equal(cross_validate(renamed, **how, path=tmp_path / "run"), first)
+
+
+def test_a_folder_of_another_run_is_refused(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    cross_validate(tissue, **FAST, path=run)
+    with pytest.raises(ValueError, match="another cross-validation: 'seed' differ"):
+        cross_validate(tissue, **FAST, path=run, seed=1)
+    with pytest.raises(ValueError, match="'groups' differ"):
+        cross_validate(tissue, {"S1": "p", "S2": "q", "S3": "p"}, **FAST, path=run)
+    changed = {**tissue, "S3": scaled(tissue["S3"], tissue["S3"]["table"].var_names[0], 2)}
+    with pytest.raises(ValueError, match="'data' differ"):
+        cross_validate(changed, **FAST, path=run)
+    (run / "run.json").write_text("{")
+    with pytest.raises(ValueError, match=r"run\.json is damaged"):
+        cross_validate(tissue, **FAST, path=run)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.docx").touch()
+    with pytest.raises(FileExistsError, match=r"no cross-validation, but 'thesis\.docx'"):
+        cross_validate(tissue, **FAST, path=other)
+    with pytest.raises(FileExistsError, match="is a file"):
+        cross_validate(tissue, **FAST, path=other / "thesis.docx")
+
+
+def test_a_damaged_file_is_named(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
+    cross_validate(tissue, **FAST, path=tmp_path)
+    file = tmp_path / "S2--ridge.npz"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"S2--ridge\.npz is damaged"):
+        cross_validate(tissue, **FAST, path=tmp_path)
+
+
+def test_patients_that_are_split_are_named(tissue: dict[str, SpatialData]) -> None:
+    for name, patient in {"S1": "anna", "S2": "anna", "S3": "otto"}.items():
+        tissue[name].attrs["slide_properties"]["patient"] = patient
+    with pytest.warns(UserWarning, match="'anna'") as caught:
+        cross_validate(tissue, **FAST)
+    assert "otto" not in str(caught[0].message)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        cross_validate(tissue, {"S1": "anna", "S2": "anna", "S3": "otto"}, **FAST)
+
+
+def test_patients_are_read_from_the_spots_too(tissue: dict[str, SpatialData]) -> None:
+    for name, patient in {"S1": "anna", "S2": "otto", "S3": "otto"}.items():
+        tissue[name]["table"].obs["patient"] = pd.Categorical([patient] * 64)
+    with pytest.warns(UserWarning, match="'otto'"):
+        cross_validate(tissue, **FAST)
+
+
+def test_genes_that_a_held_out_slide_lacks_are_not_chosen(tissue: dict[str, SpatialData]) -> None:
+    top = stf.pp.select_genes({name: tissue[name] for name in ("S1", "S2")}, n_top_genes=1)
+    table = tissue["S3"]["table"]
+    lacking = {**tissue, "S3": table[:, ~table.var_names.isin(top)].copy()}
+    found = cross_validate(lacking, **FAST)
+    assert not found["gene"].isin(top).any()
+    assert cross_validate(tissue, **FAST)["gene"].isin(top).any()
+
+
+def test_given_genes_and_layer(tissue: dict[str, SpatialData]) -> None:
+    genes = list(tissue["S1"]["table"].var_names[:3])
+    plain = cross_validate(tissue, **FAST, genes=genes)
+    for sdata in tissue.values():
+        sdata["table"].layers["counts"] = sdata["table"].X
+        sdata["table"].X = sdata["table"].X * 0.5
+    layered = cross_validate(tissue, **FAST, genes=genes, layer="counts")
+    pd.testing.assert_frame_equal(plain, layered)
+    assert list(plain["gene"].unique()) == genes
+
+
+@pytest.mark.slow
+def test_the_model_itself(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
+    how = {**FAST, "methods": ["stflow", "ridge"], "fit_kwargs": SMALL_FIT}
+    table = cross_validate(tissue, **how, path=tmp_path)
+    training = {name: tissue[name] for name in ("S1", "S2")}
+    genes = stf.pp.select_genes(training, n_top_genes=5)
+    model = stf.tl.fit(training, genes, **SMALL)
+    kwargs = {"device": "cpu", "show_progress_bar": False, "n_samples": 4}
+    stf.tl.predict(tissue["S3"], model, **kwargs)
+    expected = stf.tl.evaluate(tissue["S3"])
+    rows = table[(table["fold"] == "S3") & (table["method"] == "stflow")].set_index("gene")
+    assert np.allclose(rows["pearson"], expected["pearson"], atol=1e-4)
+    assert rows["crps"].notna().all()
+    pd.testing.assert_frame_equal(cross_validate(tissue, **how, path=tmp_path), table)
+
+
+def test_the_model_is_not_shown_the_counts_that_it_predicts(
+    tissue: dict[str, SpatialData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stflow.tl import _competitors
+
+    tables = []
+    del tissue["S3"]
+    predict = _competitors.predict
+
+    def spy(data: Any, *args: Any, **kwargs: Any) -> Any:
+        tables.append(data)
+        return predict(data, *args, **kwargs)
+
+    monkeypatch.setattr(_competitors, "predict", spy)
+    cross_validate(tissue, **{**FAST, "methods": "stflow", "fit_kwargs": SMALL_FIT})
+    assert [table.n_vars for table in tables] == [0, 0]
+    assert all(table.X is None and not table.layers for table in tables)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"methods": ["forest"]}, ValueError, "No method 'forest'; available: 'stflow', 'mean'"),
+        ({"methods": []}, ValueError, "`methods` is empty"),
+        ({"methods": ["mean", "mean"]}, ValueError, "Duplicated methods: 'mean'"),
+        ({"methods": {"mine": Ridge}}, TypeError, "Method 'mine' is a ABCMeta"),
+        ({"groups": {"S1": "a", "S2": "b"}}, KeyError, "'S3' without a group"),
+        ({"groups": dict.fromkeys(["S1", "S2", "S3", "S4"], "a")}, KeyError, "'S4' not among"),
+        ({"groups": dict.fromkeys(["S1", "S2", "S3"], "a")}, ValueError, "are of one: 'a'"),
+        ({"genes": ["nope"]}, KeyError, "'nope'"),
+        ({"n_top_genes": 99}, ValueError, "only"),
+        ({"n_samples": 1}, ValueError, "at least 2"),
+        ({"n_steps": 0}, ValueError, "n_steps"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"device": "abacus"}, ValueError, "'abacus'"),
+        ({"layer": "raw"}, KeyError, "'raw'"),
+        ({"table_key": "desk"}, KeyError, "'desk'"),
+        ({"embedding_key": "X_none"}, KeyError, "'X_none'"),
+        ({"fit_kwargs": {"checkpoint": "x"}}, TypeError, "holds 'checkpoint'; it may hold"),
+        ({"fit_kwargs": {"seed": 1}}, TypeError, "holds 'seed'"),
+        ({"fit_kwargs": {"hiden": 1}}, TypeError, "holds 'hiden'"),
+    ],
+)
+def test_errors_come_before_any_work(
+    tissue: dict[str, SpatialData], change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    how = {**FAST, "methods": {"spy": Spy()}, **change}
+    with pytest.raises(error, match=message):
+        cross_validate(tissue, **how)
+    assert Spy.seen == []
+
+
+def test_errors_of_the_slides(tissue: dict[str, SpatialData]) -> None:
+    with pytest.raises(TypeError, match="`data` is a SpatialData; pass a dict"):
+        cross_validate(tissue["S1"], **FAST)
+    with pytest.raises(ValueError, match="needs two or more"):
+        cross_validate({"S1": tissue["S1"]}, **FAST)
+    one = {**tissue, "S3": tissue["S3"]["table"][:1].copy()}
+    with pytest.raises(ValueError, match="Group 'S3' has one spot"):
+        cross_validate(one, **FAST)
+    twins = {**tissue, "S4": deepcopy(tissue["S1"])}
+    with pytest.raises(ValueError, match="'S1' and 'S4' hold the same spots"):
+        cross_validate(twins, **FAST)
+    groups = {"S1": "a", "S4": "a", "S2": "b", "S3": "c"}
+    assert len(cross_validate(twins, groups, **FAST)) == 30
+    tissue["S2"]["table"].uns["X_embedding"]["mpp"] = 1.0
+    with pytest.raises(ValueError, match="slide 'S2'"):
+        cross_validate(tissue, **FAST)
+
+
+def test_a_baseline_of_ones_own_is_left_as_it_was(tissue: dict[str, SpatialData]) -> None:
+    mine: Baseline = Ridge()
+    cross_validate(tissue, **{**FAST, "methods": {"mine": mine}})
+    assert vars(mine) == {}
