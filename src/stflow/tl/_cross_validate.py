@@ -140,7 +140,7 @@ def cross_validate(
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"`data` is a {type(data).__name__}; pass a dict of slides by name.")
-    _require_range(n_samples, n_steps, seed)
+    _require_range(n_samples, n_steps, n_top_genes, seed)
     resolve_device(device)
     contest = Contest(
         data=data,
@@ -223,9 +223,10 @@ def _score(held: Held, outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def _require_range(n_samples: int, n_steps: int, seed: int) -> None:
+def _require_range(n_samples: int, n_steps: int, n_top_genes: int, seed: int) -> None:
     require_seed(seed)
     require_count(n_steps, name="n_steps")
+    require_count(n_top_genes, name="n_top_genes")
     require_count(n_samples, name="n_samples")
     if n_samples < 2:
         raise ValueError("`n_samples` must be at least 2, since the score compares draws.")

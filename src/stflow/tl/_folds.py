@@ -10,10 +10,10 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._panel import most_variable, shared_genes
 from stflow._sdata._read import require_gene_list, require_genes
 from stflow._sdata._tables import get_table
 from stflow._validation import listing
-from stflow.pp._select_genes import select_genes
 
 Slides = Mapping[str, SpatialData | AnnData]
 
@@ -53,20 +53,17 @@ def make_folds(
     """
     tables = {name: get_table(each, table_key) for name, each in data.items()}
     _require_spots(tables, groups)
-    shared = next(iter(tables.values())).var_names
     for name, table in tables.items():
         if genes is not None:
             require_genes(require_gene_list(genes), table.var_names, what=f"the genes of {name!r}")
-        shared = shared[shared.isin(table.var_names)]
-    if not len(shared):
-        raise ValueError(f"The slides {listing(tables)} share no gene.")
+    shared = shared_genes(tables)
     folds = []
     for group in dict.fromkeys(groups.values()):
         training = {name: table for name, table in tables.items() if groups[name] != group}
         panel = genes
         if panel is None:
             narrowed = {name: table[:, shared] for name, table in training.items()}
-            panel = select_genes(narrowed, n_top_genes, layer=layer)
+            panel = most_variable(narrowed, n_top_genes, layer=layer)
         held_out = tuple(name for name in tables if groups[name] == group)
         folds.append(Fold(group, tuple(training), held_out, tuple(require_gene_list(panel))))
     return folds

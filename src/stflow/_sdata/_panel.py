@@ -1,0 +1,66 @@
+"""Boundary: genes that tables share, and the most variable of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from stflow._sdata._read import read_counts
+
+MIN_SHARE_OF_SPOTS = 0.1
+
+
+def most_variable(
+    tables: Mapping[str, AnnData], n_top_genes: int, *, layer: str | None
+) -> list[str]:
+    """Return the genes of the largest variance in log1p counts over all spots.
+
+    Parameters
+    ----------
+    tables
+        Tables by the name of their slide.
+    n_top_genes
+        Number of genes, of those that every slide expresses on enough of its spots.
+    layer
+        Layer that holds the raw counts; None is ``.X``.
+
+    Raises
+    ------
+    KeyError
+        The layer is missing.
+    ValueError
+        Fewer genes than asked for qualify, or the counts are not raw counts.
+    """
+    shared = shared_genes(tables)
+    n_spots = sum(table.n_obs for table in tables.values())
+    expressed = np.ones(len(shared), dtype=bool)
+    mean, mean_square = np.zeros((2, len(shared)))
+    for name, table in tables.items():
+        counts = read_counts(table, shared, layer=layer, where=f"slide {name!r}")
+        values = sp.csr_matrix(counts, dtype=np.float64).log1p()
+        values.eliminate_zeros()
+        expressed &= values.getnnz(axis=0) >= MIN_SHARE_OF_SPOTS * table.n_obs
+        mean += np.ravel(values.sum(axis=0)) / n_spots
+        mean_square += np.ravel(values.power(2).sum(axis=0)) / n_spots
+    if expressed.sum() < n_top_genes:
+        raise ValueError(
+            f"`n_top_genes` is {n_top_genes}, but only {expressed.sum()} of {len(shared)} genes "
+            f"are seen in {MIN_SHARE_OF_SPOTS:.0%} of the spots of every slide."
+        )
+    variance = np.where(expressed, mean_square - mean**2, -np.inf)
+    order = np.argsort(-variance, kind="stable")[:n_top_genes]
+    return [shared[i] for i in order]
+
+
+def shared_genes(tables: Mapping[str, AnnData]) -> list[str]:
+    """Genes that all tables have, in the order of the first."""
+    first, *others = tables.values()
+    shared = first.var_names
+    for table in others:
+        shared = shared[shared.isin(table.var_names)]
+    if not len(shared):
+        raise ValueError(f"The slides {', '.join(tables)} share no gene.")
+    return list(shared)
