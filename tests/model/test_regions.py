@@ -97,3 +97,11 @@ def test_batch_has_no_edges_between_regions() -> None:
     assert torch.equal(owner[batch.graph.target], owner[batch.graph.source])
     assert batch.graph.target.numel() == sum(item.graph.target.numel() for item in items)
     assert batch.to(torch.device("meta")).noisy.device.type == "meta"
+
+
+def test_the_middle_of_a_slide() -> None:
+    slide = make_slide(9, 1.0)
+    middle = slide.middle(9)
+    assert sorted(middle.features[:, 0].tolist()) == [30, 31, 32, 39, 40, 41, 48, 49, 50]
+    assert middle.adjacency.shape == (9, 9)
+    assert slide.middle(81) is slide

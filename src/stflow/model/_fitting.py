@@ -25,7 +25,7 @@ from stflow.model._regions import TensorSlide
 from stflow.model._residuals import ResidualLaw
 from stflow.model._training import train
 
-CALIBRATION_SAMPLES = 8
+CALIBRATION_SAMPLES, MAX_CALIBRATION = 8, 16_384
 
 
 def fit_network(
@@ -68,7 +68,8 @@ def fit_network(
         denoiser.start_from(torch.cat([slide.expression for slide in ready]).mean(0))
         history = train(denoiser, ready, target, prior, seed=seed, device=device, **training)
     denoiser.cpu().eval()
-    unseen = out_of_fold(ready, target, seed)
+    *others, unused = [slide.middle(MAX_CALIBRATION) for slide in (*ready, target)]
+    unseen = out_of_fold(others, unused, seed)
     law = ResidualLaw.fit(
         [slide.adjacency for slide, _ in unseen],
         [regressed.numpy() for _, regressed in unseen],
@@ -77,7 +78,7 @@ def fit_network(
     )
     regression = fit_regression([*ready, target], seed)
     network = Network(features, regression, denoiser, prior, law)
-    _blend(network, unseen[-1][1], target, seed, device)
+    _blend(network, unseen[-1][1], unused, seed, device)
     return network, history
 
 

@@ -22,7 +22,7 @@ from stflow.model._random import seed_torch
 from stflow.model._regions import Batch, TensorSlide
 
 EMA_DECAY = 0.98
-VALIDATION_SAMPLES = 4
+VALIDATION_SAMPLES, MAX_VALIDATION = 4, 4096
 N_STEPS = 5
 
 
@@ -34,7 +34,7 @@ class FlowTraining(pl.LightningModule):
     denoiser
         The network, trained in place.
     validation
-        Held-out spots.
+        Held-out spots; the ``MAX_VALIDATION`` in the middle are looked at.
     prior
         Where the flow starts.
     lr, seed
@@ -60,7 +60,7 @@ class FlowTraining(pl.LightningModule):
         self.denoiser, self.lr, self.seed = denoiser, lr, seed
         self.prior = copy.deepcopy(prior)
         self.average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
-        self.validation = validation
+        self.validation = validation.middle(MAX_VALIDATION)
         self.early_stopping, self.checkpoint = early_stopping, checkpoint
         self.best = copy.deepcopy(denoiser.state_dict())
         self.rows: list[dict[str, float]] = []

@@ -56,6 +56,13 @@ class TensorSlide:
             self.expression[at],
         )
 
+    def middle(self, n_spots: int) -> TensorSlide:
+        """Keep the spots nearest to the centre, at most ``n_spots``."""
+        if self.n_spots <= n_spots:
+            return self
+        away = np.linalg.norm(self.coords - self.coords.mean(0), axis=1)
+        return self.subset(np.sort(np.argsort(away, kind="stable")[:n_spots]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:

@@ -1,0 +1,176 @@
+"""Whether samples are right jointly, on synthetic tissue whose law given the image is known.
+
+Neighbours and genes are alike beyond what the image shows (``hidden``), or not, as a control.
+The law itself, which draws counts anew, has the best expected score; baselines draw independent
+Gaussian residuals, fitted inside. Writes ``results/joint.md`` and ``results/joint.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from spatialdata import SpatialData
+
+import stflow as stf
+from stflow import metrics
+from stflow._sdata._slides import read_slides
+from stflow.baselines import METHODS
+
+RESULTS = Path(__file__).parent / "results"
+N_GENES, N_SAMPLES, N_TRAINING = 30, 32, 4
+BASELINES = ("kernel_ridge", "smoothed_ridge", "ridge")
+LAW = "the law itself"
+KEYS = {"table_key": "table", "embedding_key": "X_embedding", "coordinate_system": "global"}
+Row = dict[str, Any]
+
+
+def colours(tiles: torch.Tensor) -> torch.Tensor:
+    """Mean and sd of each channel over the tile and over its middle, which is the spot."""
+    edge = tiles.shape[-1] // 4
+    parts = [part.flatten(2) for part in (tiles, tiles[..., edge:-edge, edge:-edge])]
+    return torch.cat([f(-1) for part in parts for f in (part.mean, part.std)], dim=1)
+
+
+def make(n_spots: int, hidden: float) -> dict[str, SpatialData]:
+    """Slides to train on, and one more."""
+    slides = stf.datasets.synthetic(
+        N_TRAINING + 1, n_spots=n_spots, n_genes=N_GENES, image_mpp=8.0, hidden=hidden
+    )
+    for sdata in slides.values():
+        stf.pp.embed(
+            sdata, encoder=colours, mpp=8.0, tile_px=28, batch_size=256, show_progress_bar=False
+        )
+        stf.pp.neighbors(sdata)
+    return slides
+
+
+def score(table: AnnData, mean: np.ndarray, samples: np.ndarray) -> dict[str, float]:
+    """Scores of a mean (N, G) and of samples (S, N, G) beside what was measured."""
+    measured = np.log1p(table.X.toarray())
+    graph = sp.triu(table.obsp["spatial_connectivities"]).tocoo()
+    neighbours = np.column_stack([graph.row, graph.col])
+    genes = np.column_stack(np.triu_indices(measured.shape[1], 1))
+    by_gene = np.swapaxes(samples, 1, 2)
+    bands = [
+        metrics.coverage(measured, *metrics.central_interval(samples, level=level)).mean()
+        for level in (0.5, 0.8, 0.9)
+    ]
+    found = {
+        "Pearson": metrics.pearson(measured, mean).mean(),
+        "RMSE": np.sqrt(((measured - mean) ** 2).mean()),
+        "CRPS": metrics.crps(measured, samples).mean(),
+        "energy, genes of a spot": metrics.energy_score(measured, samples).mean(),
+        "energy, spots of a gene": metrics.energy_score(measured.T, by_gene).mean(),
+        "variogram, genes": metrics.variogram_score(measured, samples, genes).mean(),
+        "variogram, neighbours": metrics.variogram_score(measured.T, by_gene, neighbours).mean(),
+        **dict(zip(("covered by 50 %", "80 %", "90 %"), bands, strict=True)),
+    }
+    return {name: float(value) for name, value in found.items()}
+
+
+def compare(n_spots: int, hidden: float, n_seeds: int) -> list[Row]:
+    """All methods, trained on four slides and scored on the fifth."""
+    slides = make(n_spots, hidden)
+    *names, held_out = slides
+    train, table = {name: slides[name] for name in names}, slides[held_out]["table"]
+    genes = list(table.var_names)
+    law = np.log1p(stf.datasets.redraw(slides[held_out], N_SAMPLES)).astype(np.float32)
+    found = {(LAW, 0): score(table, np.asarray(table.layers["expected"]), law)}
+    arrays = [read_slides(s, name=n, genes=genes, **KEYS)[0] for n, s in slides.items()]
+    for name in BASELINES:
+        fitted = METHODS[name]().fit(arrays[:-1])
+        drawn = fitted.sample(arrays[-1], N_SAMPLES)
+        found[name, 0] = score(table, fitted.predict(arrays[-1]), drawn)
+    for seed in range(n_seeds):
+        model = stf.tl.fit(train, genes=genes, seed=seed, show_progress_bar=False)
+        for n_steps in (5, 20):
+            how = {"n_samples": N_SAMPLES, "n_steps": n_steps, "keep_samples": True}
+            done = stf.tl.predict(table, model, seed=seed, inplace=False, **how)
+            drawn = np.moveaxis(done.obsm["stflow_samples"], -1, 0)
+            label = f"stflow, {n_steps} steps"
+            found[label, seed] = score(table, done.obsm["stflow"].to_numpy(), drawn)
+            found[label, seed]["share of the flow"] = float(model.network.blend)
+    rows = [
+        {"spots": N_TRAINING * n_spots, "hidden": hidden, "method": m, "seed": s, **scores}
+        for (m, s), scores in found.items()
+    ]
+    print(pd.DataFrame(rows).round(4).to_string(), flush=True)
+    return rows
+
+
+def report(frame: pd.DataFrame, command: str) -> str:
+    """One table for each tissue."""
+    lines = [
+        "# Samples beside the law that made the tissue",
+        "",
+        f"Four slides to train on, one more to score; {N_GENES} genes, {N_SAMPLES} samples, "
+        "means over seeds; "
+        f"`{command}`. Smaller is better but for Pearson; a sample covers what it claims when "
+        "the last columns are .5, .8 and .9. `hidden` is the strength of what makes neighbours "
+        "and genes alike beyond the image; 0 is the control.",
+    ]
+    for (spots, hidden), part in frame.groupby(["spots", "hidden"]):
+        means = part.drop(columns=["spots", "hidden", "seed"]).groupby("method", sort=False).mean()
+        header = ["method", *means.columns]
+        rows = [[n, *(f"{v:.3f}" if v == v else "" for v in row)] for n, row in means.T.items()]
+        lines += ["", f"## {spots:,} training spots, hidden = {hidden:g}", ""]
+        lines += ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
+    return "\n".join([*lines, ""])
+
+
+def draw(frame: pd.DataFrame) -> None:
+    """How far each method is from the law, as a share of the law's score."""
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    scores = [name for name in frame if name.startswith(("CRPS", "energy", "variogram"))]
+    panels = list(frame.groupby(["hidden", "spots"]))
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(3.6 * len(panels), 3.6), layout="constrained", sharey=True
+    )
+    for ax, ((hidden, spots), part) in zip(np.atleast_1d(axes), panels, strict=True):
+        means = part.groupby("method", sort=False)[scores].mean()
+        excess = 100 * (means / means.loc[LAW] - 1)
+        shown = [name for name in excess.index if name != LAW and "20" not in name]
+        for i, name in enumerate(shown):
+            ax.bar(np.arange(len(scores)) + 0.2 * i - 0.3, excess.loc[name], 0.18, label=name)
+        ax.set_xticks(range(len(scores)), [s.replace(", ", "\n") for s in scores], fontsize=7)
+        ax.set_title(f"{spots:,} training spots, hidden = {hidden:g}", fontsize=9)
+        ax.spines[["top", "right"]].set_visible(False)
+    first = np.atleast_1d(axes)[0]
+    first.set_ylabel("worse than the law itself, %")
+    first.legend(frameon=False, fontsize=8)
+    figure.savefig(RESULTS / "joint.png", dpi=120)
+
+
+def main() -> None:
+    """Measure, and write the table and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spots", type=int, nargs="+", default=[500])
+    parser.add_argument("--seeds", type=int, default=1)
+    args = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    rows: list[Row] = []
+    for n_spots in args.spots:
+        for hidden in (0.6, 0.0):
+            rows += compare(n_spots, hidden, args.seeds)
+    frame = pd.DataFrame(rows)
+    RESULTS.mkdir(exist_ok=True)
+    sizes = " ".join(map(str, args.spots))
+    command = f"python benchmarks/joint.py --spots {sizes} --seeds {args.seeds}"
+    (RESULTS / "joint.md").write_text(report(frame, command))
+    draw(frame)
+    print(report(frame, command))
+
+
+if __name__ == "__main__":
+    main()
