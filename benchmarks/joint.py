@@ -93,8 +93,16 @@ def compare(n_spots: int, hidden: float, n_seeds: int) -> list[Row]:
     for seed in range(n_seeds):
         model = stf.tl.fit(train, genes=genes, seed=seed, show_progress_bar=False)
         for n_steps in (5, 20):
-            how = {"n_samples": N_SAMPLES, "n_steps": n_steps, "keep_samples": True}
-            done = stf.tl.predict(table, model, seed=seed, inplace=False, **how)
+            done = stf.tl.predict(
+                table,
+                model,
+                seed=seed,
+                n_samples=N_SAMPLES,
+                n_steps=n_steps,
+                keep_samples=True,
+                inplace=False,
+                show_progress_bar=False,
+            )
             drawn = np.moveaxis(done.obsm["stflow_samples"], -1, 0)
             label = f"stflow, {n_steps} steps"
             found[label, seed] = score(table, done.obsm["stflow"].to_numpy(), drawn)

@@ -121,6 +121,32 @@ def test_samples_share_a_chunk_equally(n_samples, n_spots, chunk_size, expected)
     assert samples_at_once(n_samples, n_spots, chunk_size) == expected
 
 
+@pytest.mark.parametrize("chunk_size", [10, None])
+def test_held_spots_stay_on_their_path_and_are_heard(denoiser, chunk_size) -> None:
+    """At time t a held spot is at t * known + (1 - t) * start, in every sample side by side."""
+    spots, known = torch.tensor([3, 40]), torch.tensor([[1.0] * N_GENES, [2.0] * N_GENES])
+    y0 = torch.cat([start(), start() + 1])
+    evaluation = make(denoiser, n_samples=2, chunk_size=chunk_size and 2 * 49)
+    evaluation.hold(spots, known)
+    seen: list[tuple[float, torch.Tensor]] = []
+    denoise = type(evaluation).__call__
+
+    class Spy(type(evaluation)):
+        def __call__(self, y, t):
+            seen.append((t, self._in_order(y).clone()))
+            return denoise(self, y, t)
+
+    evaluation.__class__ = Spy
+    result = evaluation.sample(y0, N_STEPS)
+    assert [t for t, _ in seen] == pytest.approx([0, 1 / 3, 2 / 3])
+    for t, y in seen:
+        assert torch.allclose(y[:, spots], t * known + (1 - t) * y0[:, spots], atol=1e-6)
+    assert torch.equal(result[:, spots], known.expand(2, -1, -1))
+    free = make(denoiser, n_samples=2).sample(y0, N_STEPS)
+    others = torch.tensor([i for i in range(49) if i not in (3, 40)])
+    assert not torch.allclose(result[:, others], free[:, others], atol=1e-6)
+
+
 def test_the_network_is_left_as_it_was(denoiser) -> None:
     before = {name: each.clone() for name, each in denoiser.state_dict().items()}
     denoiser.train()

@@ -57,9 +57,7 @@ class Law:
         log_mean = self.base + shares @ self.own + around @ self.neighbours
         return np.exp(np.clip(log_mean, *_LOG_MEAN_RANGE))
 
-    def sample(
-        self, mean: np.ndarray, centres: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def sample(self, mean: np.ndarray, centres: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw hidden programmes at the spots' centres (N, 2), in pitches, and counts (N, G)."""
         if self.hidden:
             effect = self.hidden * draw_programmes(centres, rng) @ self.loadings

@@ -99,23 +99,16 @@ class Network(nn.Module):
         observed
             Spots (K,) whose expression is known; the slide holds it.
         """
-        features = self.features(slide.embedding, slide.graph)
-        evaluation = Evaluation(
-            self.denoiser,
-            features,
-            slide.coords,
-            slide.graph,
+        known = None if observed is None else Observed.of(slide, observed)
+        evaluation, regressed = self._evaluate(
+            slide,
+            known,
             device=device,
             n_samples=n_samples,
             chunk_size=chunk_size,
             precision=precision,
             on_layer=on_layer,
         )
-        known = None if observed is None else Observed.of(slide, observed)
-        if known is not None:
-            evaluation.hold(known.spots, known.expression)
-        regressed = copy.deepcopy(self.regression).to(device)(features)
-        del features
         shape = (slide.n_spots, self.denoiser.n_genes)
         flow, latent = Moments(shape), torch.zeros(slide.n_spots, self.denoiser.hidden)
         samples = torch.empty(*shape, n_samples if keep_samples else 0)
@@ -128,11 +121,7 @@ class Network(nn.Module):
                 flow.add(sample)
                 latent.add_(state, alpha=1 / n_samples)
         mean = torch.lerp(regressed, flow.mean, self.blend)
-        sd = None
-        if n_samples > 1:
-            variance = flow.variance.mul_(self.blend.square())
-            variance.add_(self.residuals.variance(mean).mul_(self.residuals.left))
-            sd = variance.sqrt_().mul_(self.residuals.widening)
+        sd = self._sd(mean, flow.variance) if n_samples > 1 else None
         if known is not None:
             mean = known.correct(mean, self.residuals)
             sd = None if sd is None else sd.index_fill_(0, known.spots, 0)
@@ -142,6 +131,24 @@ class Network(nn.Module):
             latent.numpy(),
             samples.numpy() if keep_samples else None,
         )
+
+    def _evaluate(
+        self, slide: Slide, known: Observed | None, *, device: torch.device, **how: Any
+    ) -> tuple[Evaluation, Tensor]:
+        """Make a slide ready for the denoiser, and predict it by regression (N, G)."""
+        features = self.features(slide.embedding, slide.graph)
+        evaluation = Evaluation(
+            self.denoiser, features, slide.coords, slide.graph, device=device, **how
+        )
+        if known is not None:
+            evaluation.hold(known.spots, known.expression)
+        return evaluation, copy.deepcopy(self.regression).to(device)(features)
+
+    def _sd(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """Widen what draws of the flow spread (N, G), and residuals beside them, to the sd."""
+        variance = variance * self.blend.square()
+        variance.add_(self.residuals.variance(mean).mul_(self.residuals.left))
+        return variance.sqrt_().mul_(self.residuals.widening)
 
     def _complete(
         self, blended: Tensor, slide: Slide, known: Observed | None, rng: np.random.Generator
