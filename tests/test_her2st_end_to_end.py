@@ -34,6 +34,11 @@ def fit(slides, genes: list[str]) -> stf.STFlow:
     return stf.tl.fit(slides, genes=genes, max_epochs=15, device="cpu", show_progress_bar=False)
 
 
+@pytest.fixture(scope="module")
+def model(sections, genes) -> stf.STFlow:
+    return fit({name: sections[name] for name in TRAINING}, genes)
+
+
 def ridge(sections, genes: list[str]) -> float:
     """Mean Pearson of a plain ridge on the same embedding."""
     x, y = (
@@ -53,9 +58,8 @@ def _measured(sdata, genes: list[str]) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_predicts_a_section_that_it_has_not_seen(sections, genes, tmp_path) -> None:
+def test_predicts_a_section_that_it_has_not_seen(sections, genes, model, tmp_path) -> None:
     test = sections[TEST]
-    model = fit({name: sections[name] for name in TRAINING}, genes)
     stf.tl.predict(test, model, device="cpu")
     scores = stf.tl.evaluate(test)
     assert len(scores) == 50
@@ -89,3 +93,54 @@ def test_shuffled_embeddings_predict_nothing(sections, genes) -> None:
         "control",
     )
     assert abs(scores.attrs["pearson"]) < 0.15
+
+
+@pytest.mark.slow
+def test_samples_are_as_alike_as_counts_are(sections, model) -> None:
+    """Nearer to the measured joint than the mean, and than the mean with independent noise."""
+    table = stf.tl.predict(
+        sections[TEST]["table"],
+        model,
+        key_added="drawn",
+        n_samples=16,
+        keep_samples=True,
+        inplace=False,
+        show_progress_bar=False,
+    )
+    ours = stf.tl.evaluate(table, "drawn").attrs
+    mean = table.obsm["drawn"].to_numpy()
+    noise = np.random.default_rng(0).standard_normal((*mean.shape, 16))
+    noisy = mean[..., None] + table.obsm["drawn_sd"].to_numpy()[..., None] * noise
+    table.obsm["drawn_samples"] = noisy.astype(np.float32)
+    theirs = stf.tl.evaluate(table, "drawn").attrs
+    for kind in ("gene_correlation_error", "morans_i_error", "variance_error"):
+        assert ours[f"{kind}_samples"] < ours[f"{kind}_mean"]
+    assert ours["gene_correlation_error_samples"] < 0.6 * theirs["gene_correlation_error_samples"]
+    assert ours["crps"] < theirs["crps"] + 0.005
+    for level in (50, 80, 90):
+        assert ours[f"coverage_{level}"] == pytest.approx(level / 100, abs=0.15)
+
+
+@pytest.mark.slow
+def test_measured_spots_help(sections, genes, model) -> None:
+    table = sections[TEST]["table"]
+    seen = np.random.default_rng(0).random(table.n_obs) < 0.2
+    truth = _measured(sections[TEST], genes)[~seen]
+
+    def error(**how) -> float:
+        found = stf.tl.predict(table, model, key_added="given", inplace=False, **how)
+        return float(((found.obsm["given"].to_numpy()[~seen] - truth) ** 2).mean())
+
+    assert error(observed=seen) < 0.95 * error()
+
+
+@pytest.mark.slow
+def test_cross_validation_of_baselines(sections) -> None:
+    table = stf.tl.cross_validate(
+        sections, methods=["kernel_ridge", "ridge", "mean"], show_progress_bar=False
+    )
+    means = table.groupby("method")["rmse"].mean()
+    assert means["kernel_ridge"] < means["ridge"] < means["mean"]
+    first, _ = table.attrs["comparison"]
+    assert first["method"] == "ridge"
+    assert first["genes_low"] < first["difference"] < first["genes_high"] < 0
