@@ -10,7 +10,7 @@ import numpy as np
 
 from stflow._slide import Slide
 from stflow._validation import require_count, require_seed
-from stflow.model._validation_split import subset
+from stflow.model._validation_split import along_longer_axis, subset
 
 N_BLOCKS = 4
 MIN_SPOTS = 8
@@ -161,10 +161,8 @@ def leave_one_out(slides: list[Slide]) -> Iterator[tuple[list[Slide], Slide]]:
 
 def cut_blocks(slide: Slide) -> list[Slide]:
     """Cut a slide across its longer axis into ``N_BLOCKS`` of as many spots."""
-    centred = slide.coords - slide.coords.mean(0)
-    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
-    order = np.argsort(centred @ axis, kind="stable")
-    return [subset(slide, np.sort(spots)) for spots in np.array_split(order, N_BLOCKS)]
+    pieces = np.array_split(along_longer_axis(slide.coords), N_BLOCKS)
+    return [subset(slide, np.sort(spots)) for spots in pieces]
 
 
 def require_alike(slides: list[Slide]) -> None:

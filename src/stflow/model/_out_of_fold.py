@@ -8,6 +8,7 @@ from torch import Tensor
 
 from stflow.model._kernel_ridge import KernelRidge
 from stflow.model._regions import TensorSlide
+from stflow.model._validation_split import along_longer_axis
 
 MAX_FOLDS, N_BLOCKS = 5, 4
 
@@ -42,7 +43,5 @@ def out_of_fold(
 
 def _blocks(slide: TensorSlide) -> list[TensorSlide]:
     """Cut a slide across its longer axis."""
-    centred = slide.coords - slide.coords.mean(0)
-    along = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
-    pieces = np.array_split(np.argsort(along, kind="stable"), min(N_BLOCKS, slide.n_spots))
+    pieces = np.array_split(along_longer_axis(slide.coords), min(N_BLOCKS, slide.n_spots))
     return [slide.subset(np.sort(piece)) for piece in pieces]

@@ -53,12 +53,16 @@ def split(slides: list[Slide], validation: str | None) -> tuple[list[Slide], Sli
 
 def _split_block(slide: Slide) -> tuple[list[Slide], Slide]:
     """Cut off the spots at one end of the slide's longer axis."""
-    centred = slide.coords - slide.coords.mean(0)
-    axis = np.linalg.svd(centred, full_matrices=False)[2][0]
-    order = np.argsort(centred @ axis, kind="stable")
+    order = along_longer_axis(slide.coords)
     n_held_out = round(HELD_OUT_SHARE * slide.n_spots)
     kept, cut = np.sort(order[n_held_out:]), np.sort(order[:n_held_out])
     return [subset(slide, kept)], subset(slide, cut)
+
+
+def along_longer_axis(coords: np.ndarray) -> np.ndarray:
+    """Order spots (N, 2) along the longer axis of their slide, shape (N,)."""
+    centred = coords - coords.mean(0)
+    return np.argsort(centred @ np.linalg.svd(centred, full_matrices=False)[2][0], kind="stable")
 
 
 def subset(slide: Slide, spots: np.ndarray) -> Slide:
