@@ -81,6 +81,13 @@ def test_draws_where_it_is_told_and_saves(table, tmp_path):
     pd.testing.assert_frame_equal(table, before)
 
 
+def test_a_box_for_each_slide(table):
+    """What `evaluate(per_slide=True)` returns is drawn as several frames by name are."""
+    frames = {"B": table, "A": table.assign(pearson=0.5)}
+    axes = scores(pd.concat(frames, names=["slide"]))
+    assert [label.get_text().split("\n")[0] for label in axes.get_xticklabels()] == ["A", "B"]
+
+
 def test_refusals(table):
     with pytest.raises(ValueError, match="`metric` is 'auc'; available: 'pearson', 'spearman'"):
         scores(table, metric="auc")

@@ -39,7 +39,8 @@ def scores(
     ----------
     scores
         What :func:`stflow.tl.evaluate` returned: the genes are drawn as dots, best first, with
-        their mean. Or several of them by name: each is drawn as a box with a dot for every gene.
+        their mean. Or several of them by name, or one with ``per_slide=True``: each, or each
+        slide, is drawn as a box with a dot for every gene.
     metric
         Column to draw: ``"pearson"``, ``"spearman"``, ``"r2"`` or ``"rmse"``.
     figsize
@@ -70,6 +71,8 @@ def scores(
         ``metric`` is none of the scores, or there is nothing to draw.
     """
     require_choice(metric, SCORES, name="metric")
+    if isinstance(scores, pd.DataFrame) and scores.index.nlevels > 1:
+        scores = {str(name): part.droplevel(0) for name, part in scores.groupby(level=0)}
     columns = {
         name: _column(frame, metric)
         for name, frame in (scores if isinstance(scores, Mapping) else {"": scores}).items()
