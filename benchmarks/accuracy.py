@@ -123,7 +123,7 @@ def draw(frame: pd.DataFrame) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = [name for name in frame["method"].unique() if "," not in name and "steps" not in name]
+    shown = ["stflow", *(name for name in METHODS if name != "mean")]
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     by_section = frame.groupby(["method", "section"])["pearson"].mean().unstack()
     for name in shown:
@@ -149,7 +149,10 @@ def draw(frame: pd.DataFrame) -> None:
 
 def as_table(frame: pd.DataFrame, heading: str) -> list[str]:
     """Write a Markdown table of numbers to three digits."""
-    rows = [[str(name), *(f"{value:.3f}" for value in row)] for name, row in frame.T.items()]
+    rows = [
+        [str(name), *("" if np.isnan(value) else f"{value:.3f}" for value in row)]
+        for name, row in frame.T.items()
+    ]
     lines = [[heading, *map(str, frame.columns)], ["---"] * (len(frame.columns) + 1), *rows]
     return ["| " + " | ".join(line) + " |" for line in lines]
 
