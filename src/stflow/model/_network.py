@@ -99,10 +99,8 @@ class Network(nn.Module):
         observed
             Spots (K,) whose expression is known; the slide holds it.
         """
-        known = None if observed is None else Observed.of(slide, observed)
         evaluation, regressed = self._evaluate(
             slide,
-            known,
             device=device,
             n_samples=n_samples,
             chunk_size=chunk_size,
@@ -110,9 +108,19 @@ class Network(nn.Module):
             on_layer=on_layer,
         )
         shape = (slide.n_spots, self.denoiser.n_genes)
+        drawing = {"n_samples": n_samples, "n_steps": n_steps, "seed": seed}
+        known = None
+        if observed is not None:
+            free = Moments(shape)
+            for some in draws(evaluation, self.prior, **drawing):
+                for sample in some:
+                    free.add(sample)
+            expected = torch.lerp(regressed, free.mean, self.blend)
+            known = Observed.of(slide, observed, expected)
+            evaluation.hold(known.spots, known.expression)
         flow, latent = Moments(shape), torch.zeros(slide.n_spots, self.denoiser.hidden)
         samples = torch.empty(*shape, n_samples if keep_samples else 0)
-        for some in draws(evaluation, self.prior, n_samples=n_samples, n_steps=n_steps, seed=seed):
+        for some in draws(evaluation, self.prior, **drawing):
             for sample, state in zip(some, evaluation.latent, strict=True):
                 if keep_samples:
                     rng = np.random.default_rng((seed, flow.n))
@@ -133,15 +141,13 @@ class Network(nn.Module):
         )
 
     def _evaluate(
-        self, slide: Slide, known: Observed | None, *, device: torch.device, **how: Any
+        self, slide: Slide, *, device: torch.device, **how: Any
     ) -> tuple[Evaluation, Tensor]:
         """Make a slide ready for the denoiser, and predict it by regression (N, G)."""
         features = self.features(slide.embedding, slide.graph)
         evaluation = Evaluation(
             self.denoiser, features, slide.coords, slide.graph, device=device, **how
         )
-        if known is not None:
-            evaluation.hold(known.spots, known.expression)
         return evaluation, copy.deepcopy(self.regression).to(device)(features)
 
     def _sd(self, mean: Tensor, variance: Tensor) -> Tensor:
@@ -156,6 +162,6 @@ class Network(nn.Module):
         """Add residuals to a blended draw (N, G)."""
         normal = self.residuals.draw_normal(slide.graph, rng)
         if known is not None:
-            normal = known.condition(normal, blended, self.residuals).astype(np.float32)
+            normal = known.condition(normal, self.residuals).astype(np.float32)
         drawn = (blended + self.residuals.residual(blended, torch.from_numpy(normal))).clamp_(min=0)
         return drawn if known is None else known.hold(drawn)

@@ -26,33 +26,39 @@ class Observed:
         The spots that were measured, shape (K,).
     expression
         Their expression in log1p counts, shape (K, G).
+    expected
+        The mean prediction of these spots when nothing is known, shape (K, G).
     """
 
     graph: sp.csr_matrix
     spots: Tensor
     expression: Tensor
+    expected: Tensor
 
     @classmethod
-    def of(cls, slide: Slide, spots: np.ndarray) -> Self:
-        """Take the expression of some spots (K,) from a slide that holds it."""
-        expression = np.asarray(slide.expression, dtype=np.float32)[spots]
-        return cls(slide.graph, torch.from_numpy(spots), torch.from_numpy(expression))
+    def of(cls, slide: Slide, spots: np.ndarray, free: Tensor) -> Self:
+        """Take the expression of some spots (K,) from a slide that holds it.
+
+        ``free`` (N, G) is the mean prediction that knows nothing.
+        """
+        expression = torch.from_numpy(np.asarray(slide.expression, dtype=np.float32)[spots])
+        at = torch.from_numpy(spots)
+        return cls(slide.graph, at, expression, free[at])
 
     def correct(self, mean: Tensor, law: ResidualLaw) -> Tensor:
-        """Expect the expression (N, G) given what is known and the mean prediction without it.
+        """Expect the expression (N, G) given what is known and a mean prediction.
 
         Kriging of the residuals, each divided by its standard deviation.
         """
         spread = law.variance(mean).sqrt()
-        away = (self.expression - mean[self.spots]) / spread[self.spots]
+        away = (self.expression - self.expected) / law.variance(self.expected).sqrt()
         nowhere = np.zeros(mean.shape, dtype=np.float32)
         moved = law.condition(nowhere, self.graph, self.spots.numpy(), away.numpy())
         return self.hold(torch.addcmul(mean, spread, torch.from_numpy(moved).to(mean.dtype)))
 
-    def condition(self, normal: np.ndarray, blended: Tensor, law: ResidualLaw) -> np.ndarray:
-        """Condition a draw of standard normals, whose residuals are added to a blended draw."""
-        before = blended[self.spots]
-        values = law.normal(before, self.expression - before).numpy()
+    def condition(self, normal: np.ndarray, law: ResidualLaw) -> np.ndarray:
+        """Condition a draw of standard normals (N, G)."""
+        values = law.normal(self.expected, self.expression - self.expected).numpy()
         return law.condition(normal, self.graph, self.spots.numpy(), values)
 
     def hold(self, expression: Tensor) -> Tensor:

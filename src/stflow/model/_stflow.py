@@ -123,6 +123,7 @@ class STFlow:
         if chunk_size is not None:
             require_count(chunk_size, name="chunk_size")
         total = n_samples * self.network.denoiser.steps(n_steps) * self.config.n_layers
+        total *= 1 if observed is None else 2
         with tqdm(total=total, desc="predict", unit="layer", disable=not show_progress_bar) as bar:
             return self.network.predict(
                 slide,
