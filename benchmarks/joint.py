@@ -146,20 +146,25 @@ def draw(frame: pd.DataFrame) -> None:
     scores = [name for name in frame if name.startswith(("CRPS", "energy", "variogram"))]
     panels = list(frame.groupby(["hidden", "spots"]))
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(3.6 * len(panels), 3.6), layout="constrained", sharey=True
+        1, len(panels), figsize=(4.6 * len(panels), 3.8), layout="constrained", sharey=True
     )
     for ax, ((hidden, spots), part) in zip(np.atleast_1d(axes), panels, strict=True):
         means = part.groupby("method", sort=False)[scores].mean()
         excess = 100 * (means / means.loc[LAW] - 1)
-        shown = [name for name in excess.index if name != LAW and name != "stflow, 5 steps"]
+        shown = [name for name in excess.index if name not in (LAW, "ridge", "stflow, 5 steps")]
         for i, name in enumerate(shown):
             ax.bar(np.arange(len(scores)) + 0.2 * i - 0.3, excess.loc[name], 0.18, label=name)
-        ax.set_xticks(range(len(scores)), [s.replace(", ", "\n") for s in scores], fontsize=7)
+        ax.set_xticks(
+            range(len(scores)),
+            [s.replace(", ", "\n").replace(" of a ", "\nof a ") for s in scores],
+            fontsize=8,
+        )
         ax.set_title(f"{spots:,} training spots, hidden = {hidden:g}", fontsize=9)
         ax.spines[["top", "right"]].set_visible(False)
     first = np.atleast_1d(axes)[0]
     first.set_ylabel("worse than the law itself, %")
-    first.legend(frameon=False, fontsize=8)
+    handles = first.get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=4, frameon=False, fontsize=8)
     figure.savefig(RESULTS / "joint.png", dpi=120)
 
 

@@ -203,7 +203,7 @@ def draw_figure(frame: pd.DataFrame) -> None:
         ax.set(title=slide, xlabel="spots measured", ylabel="RMSE on the others, log1p counts")
         ax.spines[["top", "right"]].set_visible(False)
         ax.margins(x=0.2)
-        ax.legend(frameon=False, fontsize=7)
+        ax.legend(frameon=False, fontsize=7, loc="upper right")
     figure.savefig(RESULTS / "observed.png", dpi=120)
 
 
