@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from copy import deepcopy
 from pathlib import Path
 
 import dask.array as da
@@ -395,8 +396,15 @@ def test_observed_spots_are_kept_and_felt(tissue, model) -> None:
     pd.testing.assert_frame_equal(mask.obsm["stflow"], given.obsm["stflow"])
 
 
-def test_observed_spots_correct_a_slide_that_is_off(tissue, model) -> None:
-    """Counts three times as deep as the model expects: a few spots tell, and all others follow."""
+@pytest.mark.parametrize("blend", [0.0, 1.0])
+def test_observed_spots_correct_a_slide_that_is_off(tissue, model, blend) -> None:
+    """Counts three times as deep as the model expects: a few spots tell, and all others follow.
+
+    Also where all is flow, which answers with what was measured once it is held there.
+    """
+    network = deepcopy(model.network)
+    network.blend.fill_(blend)
+    model = dataclasses.replace(model, network=network)
     sdata = tissue["S1"]
     table = sdata["table"]
     table.X = table.X * 3
