@@ -203,7 +203,8 @@ def draw_figure(frame: pd.DataFrame) -> None:
         ax.set(title=slide, xlabel="spots measured", ylabel="RMSE on the others, log1p counts")
         ax.spines[["top", "right"]].set_visible(False)
         ax.margins(x=0.2)
-        ax.legend(frameon=False, fontsize=7, loc="upper right")
+    handles = axes[-1].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=5, frameon=False, fontsize=8)
     figure.savefig(RESULTS / "observed.png", dpi=120)
 
 
