@@ -5,14 +5,14 @@ import pytest
 import scipy.sparse as sp
 from support import square
 
-from stflow.model._fields import LEVELS, draw_fields, fit_shares, smoother
+from stflow.model._fields import LEVELS, Smoother, draw_fields, fit_shares
 from stflow.pp._neighbors import knn_graph
 
 N_LEVELS = len(LEVELS) + 1
 
 
-def grid(side: int = 12) -> sp.csr_matrix:
-    return knn_graph(square(side), 8)[0]
+def grid(side: int = 12) -> Smoother:
+    return Smoother(knn_graph(square(side), 8)[0])
 
 
 def only(level: int, n_fields: int = 1) -> np.ndarray:
@@ -24,51 +24,51 @@ def only(level: int, n_fields: int = 1) -> np.ndarray:
 def test_smoother_averages_a_spot_and_its_neighbours() -> None:
     graph = sp.csr_matrix(np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]]))
     expected = [[1 / 3, 1 / 3, 1 / 3], [0, 1 / 2, 1 / 2], [0, 0, 1]]
-    np.testing.assert_allclose(smoother(graph).toarray(), expected, rtol=1e-6)
+    np.testing.assert_allclose(Smoother(graph).average.toarray(), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("level", range(N_LEVELS))
 def test_fields_have_unit_variance_and_the_covariance_of_their_level(level: int) -> None:
-    graph = grid()
-    drawn = draw_fields(graph, only(level, 4000), np.random.default_rng(0)).astype(float)
+    slide = grid()
+    drawn = draw_fields(slide, only(level, 4000), np.random.default_rng(0)).astype(float)
     assert (drawn**2).mean() == pytest.approx(1, abs=0.1)
     covariance = drawn @ drawn.T / drawn.shape[1]
     if level == N_LEVELS - 1:
         expected = np.ones_like(covariance)
     else:
-        power = np.linalg.matrix_power(smoother(graph).toarray().astype(float), LEVELS[level])
+        power = np.linalg.matrix_power(slide.average.toarray().astype(float), LEVELS[level])
         expected = power @ power.T
         expected /= np.diag(expected).mean()
     np.testing.assert_allclose(covariance, expected, atol=0.12)
 
 
 def test_a_mixture_adds_up() -> None:
-    graph, shares = grid(), np.full((N_LEVELS, 2000), 1 / N_LEVELS)
-    drawn = draw_fields(graph, shares, np.random.default_rng(0))
+    slide, shares = grid(), np.full((N_LEVELS, 2000), 1 / N_LEVELS)
+    drawn = draw_fields(slide, shares, np.random.default_rng(0))
     assert (drawn.astype(float) ** 2).mean() == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("level", range(N_LEVELS))
 def test_the_range_of_a_field_is_recognised(level: int) -> None:
-    graphs = [grid(20)] * 12
+    slides = [grid(20)] * 12
     rng = np.random.default_rng(1)
-    fields = [draw_fields(graph, only(level, 30), rng) for graph in graphs]
-    shares = fit_shares(graphs, fields).mean(1)
+    fields = [draw_fields(slide, only(level, 30), rng) for slide in slides]
+    shares = fit_shares(slides, fields).mean(1)
     assert shares.sum() == pytest.approx(1)
     assert shares.argmax() == level
     assert shares[level] > 0.6
 
 
 def test_a_mixture_is_recognised() -> None:
-    graphs, rng = [grid(20)] * 12, np.random.default_rng(1)
+    slides, rng = [grid(20)] * 12, np.random.default_rng(1)
     shares = np.repeat([[0.6], [0.0], [0.4], [0.0], [0.0]], 30, axis=1)
-    found = fit_shares(graphs, [draw_fields(g, shares, rng) for g in graphs]).mean(1)
+    found = fit_shares(slides, [draw_fields(slide, shares, rng) for slide in slides]).mean(1)
     assert found[0] == pytest.approx(0.6, abs=0.1)
     assert found[1] + found[2] + found[3] == pytest.approx(0.4, abs=0.1)
 
 
 def test_a_single_spot() -> None:
-    graph = sp.csr_matrix((1, 1))
-    drawn = draw_fields(graph, np.full((N_LEVELS, 3), 1 / N_LEVELS), np.random.default_rng(0))
+    slide = Smoother(sp.csr_matrix((1, 1)))
+    drawn = draw_fields(slide, np.full((N_LEVELS, 3), 1 / N_LEVELS), np.random.default_rng(0))
     assert drawn.shape == (1, 3)
     assert np.isfinite(drawn).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support import square
 
-from stflow.model._fields import LEVELS, draw_fields, level_spread, smoother
+from stflow.model._fields import LEVELS, Smoother, draw_fields
 from stflow.model._kriging import NUGGET, krige
 from stflow.pp._neighbors import knn_graph
 
@@ -12,45 +12,49 @@ N_LEVELS = len(LEVELS) + 1
 SHARES = np.array([[0.4, 1.0, 0.2], [0.2, 0.0, 0.0], [0.2, 0.0, 0.8], [0.1, 0, 0], [0.1, 0, 0]])
 
 
-def dense_covariance(graph, shares: np.ndarray) -> np.ndarray:
-    average, spread = smoother(graph).toarray().astype(float), level_spread(smoother(graph))
-    total = np.full(graph.shape, shares[-1])
-    for share, level, size in zip(shares, LEVELS, spread, strict=False):
+def slide(side: int) -> Smoother:
+    return Smoother(knn_graph(square(side), 8)[0])
+
+
+def dense_covariance(smoother: Smoother, shares: np.ndarray) -> np.ndarray:
+    average = smoother.average.toarray().astype(float)
+    total = np.full(average.shape, shares[-1])
+    for share, level, size in zip(shares, LEVELS, smoother.spread, strict=False):
         power = np.linalg.matrix_power(average, level)
         total = total + share * power @ power.T / size**2
     return total
 
 
 def test_equals_the_dense_solution() -> None:
-    graph, _ = knn_graph(square(9), 8)
+    smoother = slide(9)
     rng = np.random.default_rng(0)
     known, values = np.sort(rng.choice(81, 20, replace=False)), rng.normal(size=(20, 3))
-    found = krige(graph, known, values, SHARES)
+    found = krige(smoother, known, values, SHARES)
     for i in range(3):
-        covariance = dense_covariance(graph, SHARES[:, i])
+        covariance = dense_covariance(smoother, SHARES[:, i])
         inner = covariance[np.ix_(known, known)] + NUGGET * np.eye(20)
         expected = covariance[:, known] @ np.linalg.solve(inner, values[:, i])
         np.testing.assert_allclose(found[:, i], expected, atol=1e-3)
 
 
 def test_noise_tells_nothing_of_other_spots() -> None:
-    graph, _ = knn_graph(square(6), 8)
+    smoother = slide(6)
     shares = np.zeros((N_LEVELS, 1))
     shares[0] = 1
-    found = krige(graph, np.array([3]), np.array([[2.0]]), shares)
+    found = krige(smoother, np.array([3]), np.array([[2.0]]), shares)
     assert found[3, 0] == pytest.approx(2, abs=0.01)
     assert np.abs(np.delete(found, 3, axis=0)).max() == 0
 
 
 def test_known_spots_help_as_much_as_theory_says() -> None:
     """Squared error of kriging a drawn field beside the variance it should have."""
-    graph, _ = knn_graph(square(15), 8)
+    smoother = slide(15)
     rng, shares = np.random.default_rng(0), np.repeat(SHARES[:, 2:], 400, axis=1)
-    fields = draw_fields(graph, shares, rng)
+    fields = draw_fields(smoother, shares, rng)
     known = np.arange(0, 225, 4)
-    found = krige(graph, known, fields[known], shares)
+    found = krige(smoother, known, fields[known], shares)
     rest = np.setdiff1d(np.arange(225), known)
-    covariance = dense_covariance(graph, SHARES[:, 2])
+    covariance = dense_covariance(smoother, SHARES[:, 2])
     inner = covariance[np.ix_(known, known)] + NUGGET * np.eye(len(known))
     gain = covariance[:, known] @ np.linalg.solve(inner, covariance[known])
     expected = np.diag(covariance - gain)[rest].mean()

@@ -7,7 +7,7 @@ from scipy.stats import norm
 from support import square
 
 from stflow.metrics import morans_i
-from stflow.model._fields import LEVELS, draw_fields
+from stflow.model._fields import LEVELS, Smoother, draw_fields
 from stflow.model._residuals import ResidualLaw
 from stflow.pp._neighbors import knn_graph
 
@@ -29,7 +29,7 @@ def made(
     predicted, measured = [], []
     for _ in range(N_SLIDES):
         mean = rng.uniform(5, 9, (SIDE**2, N_GENES))
-        normal = draw_fields(graph, shares(1 - smooth, smooth), rng) @ mixing.T
+        normal = draw_fields(Smoother(graph), shares(1 - smooth, smooth), rng) @ mixing.T
         predicted.append(mean.astype(np.float32))
         measured.append(mean + normal * np.sqrt(0.25 + slope * mean))
     return [graph] * N_SLIDES, predicted, measured
@@ -37,7 +37,8 @@ def made(
 
 def draw(law: ResidualLaw, graph, mean: np.ndarray, n: int = 20) -> np.ndarray:
     rng, at = np.random.default_rng(5), torch.from_numpy(mean)
-    fields = [torch.from_numpy(law.draw_normal(graph, rng)) for _ in range(n)]
+    slide = Smoother(graph)
+    fields = [torch.from_numpy(law.draw_normal(slide, rng)) for _ in range(n)]
     return np.stack([law.residual(at, field).numpy() for field in fields])
 
 
@@ -102,9 +103,8 @@ def test_known_values_are_met_and_felt_nearby() -> None:
     graphs, predicted, measured = made(smooth=0.9, alike=0.9)
     law = ResidualLaw.fit(graphs, predicted, measured, 0)
     known = np.array([SIDE * 10 + 10])
-    field = law.condition(
-        np.zeros((SIDE**2, N_GENES)), graphs[0], known, np.full((1, N_GENES), 2.0)
-    )
+    nothing, slide = np.zeros((SIDE**2, N_GENES)), Smoother(graphs[0])
+    field = law.condition(nothing, slide, known, np.full((1, N_GENES), 2.0))
     np.testing.assert_allclose(field[known], 2, atol=0.05)
     assert field[known + 1].min() > 0.5
     assert np.abs(field[0]).max() < 0.3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
@@ -10,7 +11,7 @@ from torch import Generator, Tensor, nn
 from stflow.flow._counts import log_zinb
 
 
-class Prior(nn.Module):
+class Prior(nn.Module, ABC):
     """What the flow starts from; its values are buffers, saved and moved with the module.
 
     Keep it on the device of the generator it draws with: elsewhere it still works, but copies
@@ -19,6 +20,7 @@ class Prior(nn.Module):
 
     known: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
         """Draw float32 values in log1p space on the generator's device.
 
@@ -29,7 +31,6 @@ class Prior(nn.Module):
         generator
             Source of the random numbers; no other is touched.
         """
-        raise NotImplementedError
 
 
 class NB(Prior):

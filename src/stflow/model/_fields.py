@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
 import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import nnls
@@ -11,16 +14,68 @@ LAGS = (1, 2, 4, 8)
 PROBES = 32
 
 
-def smoother(graph: sp.csr_matrix) -> sp.csr_matrix:
-    """Matrix (N, N) that averages each spot with its neighbours."""
-    weights = sp.csr_matrix(graph, dtype=np.float32, copy=True)
-    weights.data[:] = 1
-    weights.setdiag(1)
-    weights.data /= np.repeat(weights.getnnz(1), weights.getnnz(1))
-    return weights
+class Smoother:
+    """What averaging over neighbours does to noise on a slide; computed once, when asked for.
+
+    Parameters
+    ----------
+    graph
+        Neighbours of each spot, shape (N, N).
+    """
+
+    def __init__(self, graph: sp.csr_matrix) -> None:
+        average = sp.csr_matrix(graph, dtype=np.float32, copy=True)
+        average.data[:] = 1
+        average.setdiag(1)
+        average.data /= np.repeat(average.getnnz(1), average.getnnz(1))
+        self.average, self.n_spots = average, graph.shape[0]
+
+    @cached_property
+    def spread(self) -> np.ndarray:
+        """Standard deviation over the slide of white noise averaged ``LEVELS`` times."""
+        rng = np.random.default_rng(0)
+        noise = rng.standard_normal((self.n_spots, PROBES), dtype=np.float32)
+        smooth = powers(self.average, noise, LEVELS)
+        return np.array([np.sqrt(np.mean(each.astype(np.float64) ** 2)) for each in smooth])
+
+    @cached_property
+    def expected(self) -> np.ndarray:
+        """`likeness` of fields of each level and of a constant, shape (lags + 2, levels + 1)."""
+        rng, columns = np.random.default_rng(0), []
+        for level in range(len(LEVELS)):
+            shares = np.zeros((len(LEVELS) + 1, 4 * PROBES))
+            shares[level] = 1
+            columns.append(self.likeness(draw_fields(self, shares, rng)).mean(1))
+        return np.stack([*columns, np.ones(len(LAGS) + 2)], axis=1)
+
+    def likeness(self, fields: np.ndarray) -> np.ndarray:
+        """Mean product of each field (N, F) with itself, at several distances and anywhere."""
+        fields = fields.astype(np.float64)
+        smooth = powers(self.average, fields, (0, *LAGS))
+        rows = [np.mean(fields * each, axis=0) for each in smooth]
+        return np.stack([*rows, np.mean(fields, axis=0) ** 2])
+
+    def add_up(self, at_level: Callable[[int], np.ndarray]) -> np.ndarray:
+        """Average ``at_level(i)`` ``LEVELS[i]`` times, and add up over i; smoothest first."""
+        total = at_level(len(LEVELS) - 1)
+        for i in reversed(range(len(LEVELS) - 1)):
+            for _ in range(LEVELS[i + 1] - LEVELS[i]):
+                total = self.average @ total
+            total = total + at_level(i)
+        return total
 
 
-def draw_fields(graph: sp.csr_matrix, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def powers(matrix: sp.csr_matrix, values: np.ndarray, steps: tuple[int, ...]) -> Iterator:
+    """Multiply values by a matrix again and again, giving them after each of ``steps``."""
+    done = 0
+    for step in steps:
+        for _ in range(step - done):
+            values = matrix @ values
+        done = step
+        yield values
+
+
+def draw_fields(smoother: Smoother, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Draw independent Gaussian fields of unit variance, a mixture of ranges each.
 
     A field is the sum of white noise averaged over the neighbours ``LEVELS`` times, from rough to
@@ -28,8 +83,8 @@ def draw_fields(graph: sp.csr_matrix, shares: np.ndarray, rng: np.random.Generat
 
     Parameters
     ----------
-    graph
-        Neighbours of each spot, shape (N, N).
+    smoother
+        The slide, N spots.
     shares
         Variance of each level, and of the constant, in each field; shape (levels + 1, fields).
     rng
@@ -39,70 +94,33 @@ def draw_fields(graph: sp.csr_matrix, shares: np.ndarray, rng: np.random.Generat
     -------
     Shape (N, fields).
     """
-    average, shape = smoother(graph), (graph.shape[0], shares.shape[1])
-    spread = level_spread(average)
-    fields = np.zeros(shape, dtype=np.float32)
-    for i in reversed(range(len(LEVELS))):
-        weight = np.sqrt(shares[i]) / spread[i]
-        fields += weight.astype(np.float32) * rng.standard_normal(shape, dtype=np.float32)
-        for _ in range(LEVELS[i] - LEVELS[i - 1] if i else 0):
-            fields = average @ fields
-    constant = np.sqrt(shares[-1]) * rng.standard_normal(shares.shape[1])
+    shape = smoother.n_spots, shares.shape[1]
+
+    def noise(level: int) -> np.ndarray:
+        weight = np.sqrt(shares[level]) / smoother.spread[level]
+        return weight.astype(np.float32) * rng.standard_normal(shape, dtype=np.float32)
+
+    fields = smoother.add_up(noise)
+    constant = np.sqrt(shares[-1]) * rng.standard_normal(shape[1])
     return fields + constant.astype(np.float32)
 
 
-def level_spread(average: sp.csr_matrix) -> np.ndarray:
-    """Tell the standard deviation over a slide of white noise averaged ``LEVELS`` times."""
-    noise = np.random.default_rng(0).standard_normal((average.shape[0], PROBES), dtype=np.float32)
-    spread, done = [], 0
-    for level in LEVELS:
-        for _ in range(level - done):
-            noise = average @ noise
-        done = level
-        spread.append(np.sqrt(np.mean(noise.astype(np.float64) ** 2)))
-    return np.array(spread)
-
-
-def _likeness(graph: sp.csr_matrix, fields: np.ndarray) -> np.ndarray:
-    """Mean product of each field with itself, at several distances and anywhere."""
-    average, moved, done = smoother(graph), fields, 0
-    rows = [np.mean(fields**2, axis=0)]
-    for lag in LAGS:
-        for _ in range(lag - done):
-            moved = average @ moved
-        done = lag
-        rows.append(np.mean(fields * moved, axis=0))
-    return np.stack([*rows, np.mean(fields, axis=0) ** 2])
-
-
-def fit_shares(graphs: list[sp.csr_matrix], fields: list[np.ndarray]) -> np.ndarray:
+def fit_shares(smoothers: list[Smoother], fields: list[np.ndarray]) -> np.ndarray:
     """Recognise the ranges of fields by the method of moments.
 
     Parameters
     ----------
-    graphs, fields
-        Graph (N, N) and fields (N, F) of each slide.
+    smoothers, fields
+        The slides, and fields (N, F) on each.
 
     Returns
     -------
     Shares as `draw_fields` takes them, shape (levels + 1, F), that sum to 1.
     """
-    sizes = np.array([len(each) for each in fields], dtype=np.float64)
-    pairs = list(zip(graphs, fields, strict=True))
-    found = np.average([_likeness(g, f.astype(np.float64)) for g, f in pairs], 0, sizes)
-    basis = np.average([_basis(g) for g in graphs], 0, sizes)
-    shares = np.stack([nnls(basis, column)[0] for column in found.T], axis=1)
-    total = shares.sum(0)
-    shares[0, total == 0] = 1
+    sizes = np.array([each.n_spots for each in smoothers], dtype=np.float64)
+    pairs = zip(smoothers, fields, strict=True)
+    found = np.average([slide.likeness(each) for slide, each in pairs], 0, sizes)
+    expected = np.average([slide.expected for slide in smoothers], 0, sizes)
+    shares = np.stack([nnls(expected, column)[0] for column in found.T], axis=1)
+    shares[0, shares.sum(0) == 0] = 1
     return shares / shares.sum(0)
-
-
-def _basis(graph: sp.csr_matrix) -> np.ndarray:
-    """Expect `_likeness` of each level and of a constant, shape (lags + 2, levels + 1)."""
-    rng, columns = np.random.default_rng(0), []
-    for level in range(len(LEVELS)):
-        shares = np.zeros((len(LEVELS) + 1, 4 * PROBES))
-        shares[level] = 1
-        fields = draw_fields(graph, shares, rng).astype(np.float64)
-        columns.append(_likeness(graph, fields).mean(1))
-    return np.stack([*columns, np.ones(len(LAGS) + 2)], axis=1)

@@ -16,6 +16,7 @@ from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
 from stflow.model._evaluation import Evaluation, draws
 from stflow.model._features import Features
+from stflow.model._fields import Smoother
 from stflow.model._kernel_ridge import KernelRidge
 from stflow.model._observed import Observed
 from stflow.model._prediction import Moments, Prediction
@@ -109,14 +110,14 @@ class Network(nn.Module):
         )
         shape = (slide.n_spots, self.denoiser.n_genes)
         drawing = {"n_samples": n_samples, "n_steps": n_steps, "seed": seed}
-        known = None
+        smoother, known = Smoother(slide.graph), None
         if observed is not None:
             free = Moments(shape)
             for some in draws(evaluation, self.prior, **drawing):
                 for sample in some:
                     free.add(sample)
             expected = torch.lerp(regressed, free.mean, self.blend)
-            known = Observed.of(slide, observed, expected)
+            known = Observed.of(slide, smoother, observed, expected)
             evaluation.hold(known.spots, known.expression)
         flow, latent = Moments(shape), torch.zeros(slide.n_spots, self.denoiser.hidden)
         samples = torch.empty(*shape, n_samples if keep_samples else 0)
@@ -125,7 +126,7 @@ class Network(nn.Module):
                 if keep_samples:
                     rng = np.random.default_rng((seed, flow.n))
                     blended = torch.lerp(regressed, sample, self.blend)
-                    samples[..., flow.n] = self._complete(blended, slide, known, rng)
+                    samples[..., flow.n] = self._complete(blended, smoother, known, rng)
                 flow.add(sample)
                 latent.add_(state, alpha=1 / n_samples)
         mean = torch.lerp(regressed, flow.mean, self.blend)
@@ -157,10 +158,10 @@ class Network(nn.Module):
         return variance.sqrt_().mul_(self.residuals.widening)
 
     def _complete(
-        self, blended: Tensor, slide: Slide, known: Observed | None, rng: np.random.Generator
+        self, blended: Tensor, smoother: Smoother, known: Observed | None, rng: np.random.Generator
     ) -> Tensor:
         """Add residuals to a blended draw (N, G)."""
-        normal = self.residuals.draw_normal(slide.graph, rng)
+        normal = self.residuals.draw_normal(smoother, rng)
         if known is not None:
             normal = known.condition(normal, self.residuals).astype(np.float32)
         drawn = (blended + self.residuals.residual(blended, torch.from_numpy(normal))).clamp_(min=0)

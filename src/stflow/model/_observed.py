@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
 from stflow._slide import Slide
+from stflow.model._fields import Smoother
 from stflow.model._residuals import ResidualLaw
 
 
@@ -20,8 +20,8 @@ class Observed:
 
     Parameters
     ----------
-    graph
-        Neighbours of all spots, shape (N, N).
+    smoother
+        The slide, N spots.
     spots
         The spots that were measured, shape (K,).
     expression
@@ -30,20 +30,20 @@ class Observed:
         The mean prediction of these spots when nothing is known, shape (K, G).
     """
 
-    graph: sp.csr_matrix
+    smoother: Smoother
     spots: Tensor
     expression: Tensor
     expected: Tensor
 
     @classmethod
-    def of(cls, slide: Slide, spots: np.ndarray, free: Tensor) -> Self:
+    def of(cls, slide: Slide, smoother: Smoother, spots: np.ndarray, free: Tensor) -> Self:
         """Take the expression of some spots (K,) from a slide that holds it.
 
         ``free`` (N, G) is the mean prediction that knows nothing.
         """
         expression = torch.from_numpy(np.asarray(slide.expression, dtype=np.float32)[spots])
         at = torch.from_numpy(spots)
-        return cls(slide.graph, at, expression, free[at])
+        return cls(smoother, at, expression, free[at])
 
     def correct(self, mean: Tensor, law: ResidualLaw) -> Tensor:
         """Expect the expression (N, G) given what is known and a mean prediction.
@@ -53,13 +53,13 @@ class Observed:
         spread = law.variance(mean).sqrt()
         away = (self.expression - self.expected) / law.variance(self.expected).sqrt()
         nowhere = np.zeros(mean.shape, dtype=np.float32)
-        moved = law.condition(nowhere, self.graph, self.spots.numpy(), away.numpy())
+        moved = law.condition(nowhere, self.smoother, self.spots.numpy(), away.numpy())
         return self.hold(torch.addcmul(mean, spread, torch.from_numpy(moved).to(mean.dtype)))
 
     def condition(self, normal: np.ndarray, law: ResidualLaw) -> np.ndarray:
         """Condition a draw of standard normals (N, G)."""
         values = law.normal(self.expected, self.expression - self.expected).numpy()
-        return law.condition(normal, self.graph, self.spots.numpy(), values)
+        return law.condition(normal, self.smoother, self.spots.numpy(), values)
 
     def hold(self, expression: Tensor) -> Tensor:
         """Put what is known in its place."""

@@ -11,7 +11,7 @@ from scipy.stats import norm, rankdata
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
-from stflow.model._fields import LEVELS, draw_fields, fit_shares
+from stflow.model._fields import LEVELS, Smoother, draw_fields, fit_shares
 from stflow.model._kriging import krige
 
 N_FACTORS, N_DRAWN, CHUNK = 32, 8192, 4096
@@ -80,25 +80,26 @@ class ResidualLaw(nn.Module):
         divided -= divided.mean(0)
         law.quantiles.copy_(torch.from_numpy(np.quantile(divided, norm.cdf(GRID), axis=0)))
         normal = norm.ppf((rankdata(divided, axis=0) - 0.5) / len(divided))
-        law._fit_fields(normal, graphs, [len(part) for part in predicted], seed)
-        law._match(graphs, predicted, residual, seed)
+        slides = [Smoother(graph) for graph in graphs]
+        law._fit_fields(normal, slides, seed)
+        law._match(slides, predicted, residual, seed)
         return law
 
     def variance(self, mean: Tensor) -> Tensor:
         """Variance of the residuals of spots with these mean predictions, both (N, G)."""
         return torch.maximum(self.slope[0] + self.slope[1] * mean.clamp(min=0), self.floor)
 
-    def draw_normal(self, graph: sp.csr_matrix, rng: np.random.Generator) -> np.ndarray:
+    def draw_normal(self, slide: Smoother, rng: np.random.Generator) -> np.ndarray:
         """Draw the field n of standard normals, shape (N, G)."""
         loadings = self.loadings.numpy()
         own = np.repeat(self.own_shares.numpy(), len(loadings), axis=1)
-        field = draw_fields(graph, own, rng)
+        field = draw_fields(slide, own, rng)
         field *= np.sqrt(np.clip(1 - (loadings**2).sum(1), 0, None))
-        field += draw_fields(graph, self.shares.numpy(), rng) @ loadings.T
+        field += draw_fields(slide, self.shares.numpy(), rng) @ loadings.T
         return field
 
     def condition(
-        self, normal: np.ndarray, graph: sp.csr_matrix, known: np.ndarray, values: np.ndarray
+        self, normal: np.ndarray, slide: Smoother, known: np.ndarray, values: np.ndarray
     ) -> np.ndarray:
         """Move a field (N, G) to the values (K, G) that it is known to have at spots (K,).
 
@@ -108,8 +109,8 @@ class ResidualLaw(nn.Module):
         away = values - normal[known]
         factors = away @ (loadings / (loadings**2).sum(0))
         own = away - factors @ loadings.T
-        moved = krige(graph, known, factors, self.shares.numpy()) @ loadings.T
-        return normal + moved + krige(graph, known, own, self.own_shares.numpy())
+        moved = krige(slide, known, factors, self.shares.numpy()) @ loadings.T
+        return normal + moved + krige(slide, known, own, self.own_shares.numpy())
 
     def normal(self, mean: Tensor, residual: Tensor) -> Tensor:
         """Find the standard normals that `residual` makes into these residuals; all (N, G)."""
@@ -169,24 +170,22 @@ class ResidualLaw(nn.Module):
             constant = (sums[0, 1] - slope * sums[1, 0]) / sums[0, 0]
             self.slope.copy_(torch.from_numpy(np.stack([constant, slope])))
 
-    def _fit_fields(
-        self, normal: np.ndarray, graphs: list[sp.csr_matrix], sizes: list[int], seed: int
-    ) -> None:
+    def _fit_fields(self, normal: np.ndarray, slides: list[Smoother], seed: int) -> None:
         """Split the normal scores into factors, and recognise the ranges of each."""
-        cuts, n_factors = np.cumsum(sizes)[:-1], self.loadings.shape[1]
-        _, values, axes = randomized_svd(normal, n_factors, random_state=seed)
+        cuts = np.cumsum([slide.n_spots for slide in slides])[:-1]
+        _, values, axes = randomized_svd(normal, self.loadings.shape[1], random_state=seed)
         length = np.maximum(values / np.sqrt(len(normal)), 1e-6)
         loadings, factors = axes.T * length, normal @ axes.T / length
         own = normal - factors @ loadings.T
         self.loadings.copy_(torch.from_numpy(loadings))
-        self.shares.copy_(torch.from_numpy(fit_shares(graphs, np.split(factors, cuts))))
+        self.shares.copy_(torch.from_numpy(fit_shares(slides, np.split(factors, cuts))))
         own /= np.maximum(own.std(0), 1e-6)
-        shares = fit_shares(graphs, np.split(own, cuts)).mean(1, keepdims=True)
+        shares = fit_shares(slides, np.split(own, cuts)).mean(1, keepdims=True)
         self.own_shares.copy_(torch.from_numpy(shares))
 
     def _match(
         self,
-        graphs: list[sp.csr_matrix],
+        slides: list[Smoother],
         predicted: list[np.ndarray],
         residual: np.ndarray,
         seed: int,
@@ -194,10 +193,10 @@ class ResidualLaw(nn.Module):
         """Scale draws, which end at no counts, to the variance seen; widen the sd to cover."""
         rng, drawn = np.random.default_rng(seed), []
         means = [torch.from_numpy(part).float() for part in predicted]
-        for graph, mean in zip(graphs, means, strict=True):
+        for slide, mean in zip(slides, means, strict=True):
             n_draws = -(-N_DRAWN // len(mean))
             for _ in range(n_draws):
-                normal = torch.from_numpy(self.draw_normal(graph, rng))
+                normal = torch.from_numpy(self.draw_normal(slide, rng))
                 ended = (mean + self.residual(mean, normal)).clamp(min=0)
                 drawn.append((ended - mean).square().sum(0).double().numpy() / n_draws)
         square = (residual**2).sum(0)
