@@ -62,7 +62,7 @@ def tissue(_tissue: dict[str, SpatialData]) -> dict[str, SpatialData]:
 def model(_tissue: dict[str, SpatialData]) -> stf.STFlow:
     """A model fitted in passing to S1, S2 and S3, good for plumbing only."""
     genes = stf.pp.select_genes(_tissue, n_top_genes=8)
-    return stf.tl.fit(_tissue, genes=genes, **SMALL)
+    return stf.tl.fit(_tissue, genes=genes, **{**SMALL, "n_flows": 2})
 
 
 @pytest.fixture

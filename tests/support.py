@@ -44,6 +44,7 @@ SMALL = {
     "hidden": 32,
     "n_layers": 2,
     "max_epochs": 3,
+    "n_flows": 1,
     "device": "cpu",
     "show_progress_bar": False,
 }

@@ -12,7 +12,7 @@ from scipy.spatial import KDTree
 from stflow._slide import Slide
 from stflow.baselines import METHODS, Baseline, Retrieval, Ridge, SmoothedRidge, TrainingMean, _mlp
 from stflow.baselines import _baseline as base
-from stflow.model._validation_split import subset
+from stflow.model._folds import subset
 
 FAST = [name for name in METHODS if name != "network"]
 

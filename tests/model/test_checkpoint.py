@@ -8,22 +8,23 @@ import torch
 from safetensors.torch import save_file
 
 from stflow.model import _checkpoint
-from stflow.model._checkpoint import FILE, HEADER, SCRATCH, Checkpoint
+from stflow.model._checkpoint import HEADER, SCRATCH, Checkpoint
 
+FILE = "flow-0.safetensors"
 RUN = {"lr": 0.1, "genes": [f"GENE{i}" for i in range(50)], "seed": 0}
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3).T, "step": torch.tensor(7)}
 ROWS = [{"epoch": 0, "val_loss": 0.1 + 0.2, "val_pearson": float("nan")}]
 
 
 def write(path: Path) -> Path:
-    Checkpoint.open(path).claim(RUN, max_epochs=9).write(TENSORS, ROWS)
+    Checkpoint.open(path, 0).claim(RUN, max_epochs=9).write(TENSORS, ROWS)
     return path / FILE
 
 
 def test_gives_back_what_was_written(tmp_path) -> None:
     folder = tmp_path / "runs" / "one"
     write(folder)
-    found = Checkpoint.open(str(folder)).claim(RUN, max_epochs=1)
+    found = Checkpoint.open(str(folder), 0).claim(RUN, max_epochs=1)
     assert found.run == RUN
     assert all(torch.equal(found.tensors[name], TENSORS[name]) for name in TENSORS)
     assert found.rows[0]["val_loss"] == 0.1 + 0.2
@@ -32,7 +33,7 @@ def test_gives_back_what_was_written(tmp_path) -> None:
 
 
 def test_nothing_is_made_before_the_first_write(tmp_path) -> None:
-    found = Checkpoint.open(tmp_path / "new").claim(RUN, max_epochs=1)
+    found = Checkpoint.open(tmp_path / "new", 0).claim(RUN, max_epochs=1)
     assert (found.tensors, found.rows) == ({}, [])
     assert list(tmp_path.iterdir()) == []
 
@@ -45,7 +46,7 @@ def test_a_failed_write_leaves_the_state_before(tmp_path, monkeypatch, call: str
         raise OSError("disk full")
 
     monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (Path, "replace")), fail)
-    found = Checkpoint.open(tmp_path)
+    found = Checkpoint.open(tmp_path, 0)
     with pytest.raises(OSError, match="disk full"):
         found.write({"a": torch.ones(9)}, ROWS * 2)
     assert (tmp_path / FILE).read_bytes() == before
@@ -57,12 +58,12 @@ def test_leftovers_of_a_killed_write_are_no_hindrance(tmp_path) -> None:
     leftover.mkdir()
     (leftover / FILE).write_bytes(b"half")
     write(tmp_path)
-    assert Checkpoint.open(tmp_path).rows[0]["epoch"] == 0
+    assert Checkpoint.open(tmp_path, 0).rows[0]["epoch"] == 0
 
 
 def test_another_run_is_refused(tmp_path) -> None:
     write(tmp_path)
-    found = Checkpoint.open(tmp_path)
+    found = Checkpoint.open(tmp_path, 0)
     other = {**RUN, "lr": 0.2, "genes": RUN["genes"][::-1]}
     message = r"another fit: lr is 0.2, there 0.1; genes differs\. Pass another directory"
     with pytest.raises(ValueError, match=message):
@@ -95,7 +96,7 @@ def not_json(file: Path) -> None:
 
 
 def not_whole(file: Path) -> None:
-    save_file({"a": torch.ones(2)}, file, metadata={HEADER: '{"format_version": 1}'})
+    save_file({"a": torch.ones(2)}, file, metadata={HEADER: '{"format_version": 2}'})
 
 
 def not_a_dict(file: Path) -> None:
@@ -110,30 +111,30 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path, damage) -> None:
     damage(file)
     before = file.read_bytes()
     with pytest.raises(ValueError, match=rf"{FILE} is damaged, or not .* delete this one"):
-        Checkpoint.open(tmp_path)
+        Checkpoint.open(tmp_path, 0)
     assert file.read_bytes() == before
 
 
 def test_another_format_is_refused(tmp_path, monkeypatch) -> None:
     with monkeypatch.context() as later:
-        later.setattr(_checkpoint, "FORMAT_VERSION", 2)
+        later.setattr(_checkpoint, "FORMAT_VERSION", 3)
         write(tmp_path)
-    with pytest.raises(ValueError, match="has format 2, this stflow reads 1"):
-        Checkpoint.open(tmp_path)
+    with pytest.raises(ValueError, match="has format 3, this stflow reads 2"):
+        Checkpoint.open(tmp_path, 0)
 
 
 def test_a_file_in_the_way(tmp_path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(FileExistsError, match=r"file is a file. Pass a directory"):
-        Checkpoint.open(tmp_path / "file")
+        Checkpoint.open(tmp_path / "file", 0)
     with pytest.raises(NotADirectoryError, match=r"cannot be made: .*file is a file"):
-        Checkpoint.open(tmp_path / "file" / "below")
+        Checkpoint.open(tmp_path / "file" / "below", 0)
     with pytest.raises(FileExistsError, match="holds no checkpoint, but 'file'"):
-        Checkpoint.open(tmp_path)
+        Checkpoint.open(tmp_path, 0)
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_read_only_place(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     with pytest.raises(PermissionError, match="is read-only"):
-        Checkpoint.open(tmp_path / "new")
+        Checkpoint.open(tmp_path / "new", 0)

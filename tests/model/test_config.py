@@ -81,11 +81,11 @@ def test_a_regression_is_evaluated_once_at_time_zero(monkeypatch) -> None:
     found = []
     for n_steps in (1, 5):
         evaluation = Evaluation(make(flow=False), features, coords, graph, device=CPU)
-        found += draws(evaluation, prior, n_samples=1, n_steps=n_steps, seed=n_steps)
+        found += draws(evaluation, prior, seeds=[n_steps], n_steps=n_steps)
     assert times == [0, 0]
     assert torch.equal(*found)
     control = Evaluation(make(), features, coords, graph, device=CPU)
-    list(draws(control, prior, n_samples=1, n_steps=5, seed=0))
+    list(draws(control, prior, seeds=[0], n_steps=5))
     assert times[2:] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
 
 

@@ -13,6 +13,7 @@ from stflow.model._attention import FrameEncoder
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
 from stflow.model._evaluation import Evaluation, draws, samples_at_once, tables_home
+from stflow.model._random import spawn_seeds
 from stflow.pp._neighbors import knn_graph
 
 CPU = torch.device("cpu")
@@ -92,8 +93,8 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(denoiser, chunk_size) ->
 
     def drawn(n_samples: int, size: int | None = None) -> torch.Tensor:
         evaluation = make(denoiser, n_samples=n_samples, chunk_size=size)
-        how = {"n_samples": n_samples, "n_steps": N_STEPS, "seed": 5}
-        return torch.cat(list(draws(evaluation, prior, **how)))
+        seeds = spawn_seeds(5, n_samples)
+        return torch.cat(list(draws(evaluation, prior, seeds=seeds, n_steps=N_STEPS)))
 
     many, one = drawn(4, chunk_size), drawn(1)
     assert many.shape == (4, 49, N_GENES)

@@ -30,7 +30,7 @@ def make_slide(name: str = "a", n: int = 12) -> Slide:
 def describe(kept: Slide | None = None, **changed) -> dict:
     arguments = {"seed": np.int64(1), "lr": 0.1, "trainer_kwargs": {}, **changed}
     config = arguments.pop("config", Config())
-    return describe_run([kept or make_slide()], make_slide("bc"), config, **arguments)
+    return describe_run([kept or make_slide(), make_slide("bc")], ["bc"], config, **arguments)
 
 
 def other(array: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def test_a_changed_edge_slide_or_argument_shows() -> None:
         "graph of the spots"
     }
     renamed = replace(make_slide(), name="c")
-    assert differing(describe(), describe(renamed)) == {"training slides"}
+    assert differing(describe(), describe(renamed)) == {"slides"}
     assert differing(describe(), describe(lr=0.2)) == {"lr"}
     assert differing(describe(), describe(config=Config(hidden=64))) == {"hidden"}
 

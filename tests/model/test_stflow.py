@@ -40,7 +40,7 @@ def test_priors_are_saved(tissue, tmp_path, prior: str) -> None:
     fitted = stf.tl.fit(tissue, ["GENE001", "GENE002"], prior=prior, **{**SMALL, "max_epochs": 1})
     fitted.save(tmp_path / "m")
     loaded = stf.STFlow.load(tmp_path / "m")
-    kept, found = (m.network.prior.state_dict() for m in (fitted, loaded))
+    kept, found = (m.network.members[0].prior.state_dict() for m in (fitted, loaded))
     assert list(kept) == list(found)
     assert all(torch.equal(kept[name], found[name]) for name in kept)
     first, second = (stf.tl.predict(tissue["S1"], m, inplace=False) for m in (fitted, loaded))
@@ -104,7 +104,7 @@ def test_foreign_folder(saved) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 99}, "has format 99, this stflow reads 2"),
+        ({"format_version": 99}, "has format 99, this stflow reads 3"),
         ({"sizes": {}}, "not a whole stflow model"),
         ({"config": {"depth": 3}}, "not a whole stflow model"),
         ({"genes": ["A"]}, "not a whole stflow model"),

@@ -28,13 +28,26 @@ def curves(axes) -> dict[str, np.ndarray]:
     return {line.get_label(): line.get_xydata() for line in axes.get_lines()}
 
 
+def legend(axes) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 def test_curves_and_best_epoch(history):
     axes = training(history, title="Run")
     drawn = curves(axes)
     np.testing.assert_array_equal(drawn["training"], history[["epoch", "train_loss"]])
     np.testing.assert_array_equal(drawn["validation"], history[["epoch", "val_loss"]])
-    np.testing.assert_array_equal(drawn["best epoch: 2"], [[2, 3.0]])
+    np.testing.assert_array_equal(drawn["best epoch"], [[2, 3.0]])
+    assert legend(axes)[-1] == "best epoch: 2"
     assert (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()) == ("epoch", "loss", "Run")
+
+
+def test_each_flow_has_its_curves(history):
+    other = history.assign(flow=1, val_loss=[3.0, 4.0, 5.0, 6.0])
+    axes = training(pd.concat([history.assign(flow=0), other]))
+    lines = [line for line in axes.get_lines() if line.get_label() == "validation"]
+    assert [list(line.get_ydata()) for line in lines] == [[5, 3.5, 3, 3.2], [3, 4, 5, 6]]
+    assert legend(axes) == ["training", "validation", "best epoch: 2, 0"]
 
 
 def test_a_model_shows_its_history(history):
@@ -49,7 +62,7 @@ def test_without_validation_there_is_no_best_epoch(history):
 
 def test_epochs_without_validation_are_passed_over(history):
     drawn = curves(training(history.assign(val_loss=[np.nan, 3.5, np.nan, 3.7])))
-    assert "best epoch: 1" in drawn
+    np.testing.assert_array_equal(drawn["best epoch"], [[1, 3.5]])
 
 
 def test_draws_where_it_is_told_and_saves(history, tmp_path):

@@ -15,10 +15,10 @@ from support import SMALL, snapshot
 
 import stflow as stf
 from stflow.model import _flow_training, _training
-from stflow.model._checkpoint import FILE
 
 PANEL = ["GENE001", "GENE002", "GENE003"]
 EPOCHS = 5
+FILE = "flow-0.safetensors"
 
 
 def fit(data, *callbacks: Callback, **kwargs) -> stf.STFlow:
@@ -104,7 +104,7 @@ def test_each_part_of_the_state_matters(tissue, whole, tmp_path, monkeypatch, lo
     """Control: a run that resumes without a part of its state ends elsewhere."""
     cut_off(tissue, tmp_path)
     write = _training.Checkpoint.write
-    kept = _training.Checkpoint.open(tmp_path)
+    kept = _training.Checkpoint.open(tmp_path, 0)
     zero = {
         name: torch.zeros_like(tensor) if name.startswith(lost) else tensor
         for name, tensor in kept.tensors.items()
@@ -205,7 +205,7 @@ OTHER = {
     "config": ({"dropout": 0.1}, "dropout is 0.1, there 0.2"),
     "prior": ({"prior": "zero"}, "prior is 'zero', there 'zinb'"),
     "genes": ({"genes": PANEL[::-1]}, r"genes is .*; expression of the slides differs"),
-    "validation": ({"validation": "S1"}, "validation slide is 'S1', there 'S3'"),
+    "validation": ({"validation": "S1"}, "validation is \\['S1'\\], there \\['S3'\\]"),
 }
 
 
@@ -268,7 +268,7 @@ def test_paths_are_checked_before_the_slides(tmp_path) -> None:
 
 def test_a_checkpoint_of_another_network_is_refused(tissue, tmp_path) -> None:
     fit(tissue, checkpoint=tmp_path, max_epochs=1)
-    found = _training.Checkpoint.open(tmp_path)
+    found = _training.Checkpoint.open(tmp_path, 0)
     found.write({name: t for name, t in found.tensors.items() if "mlp" not in name}, found.rows)
     with pytest.raises(ValueError, match="holds another network, perhaps that of another version"):
         fit(tissue, checkpoint=tmp_path)
@@ -286,7 +286,7 @@ def test_ctrl_c_returns_the_best_so_far(tissue) -> None:
 
 
 def test_the_warning_says_how_to_resume(tissue, tmp_path) -> None:
-    message = rf"best so far, that of epoch \d\. The same call with `checkpoint='{tmp_path}'` res"
+    message = rf"best so far\. The same call with `checkpoint='{tmp_path}'` res"
     with pytest.warns(UserWarning, match=message):
         fit(tissue, Stop(1), checkpoint=tmp_path)
 
@@ -297,6 +297,47 @@ def test_ctrl_c_before_there_is_a_model(tissue, tmp_path) -> None:
         fit(tissue, Stop(0), checkpoint=tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is handler
     assert list(tmp_path.iterdir()) == []
+
+
+class StopInFlow(Stop):
+    """Interrupt an epoch of one of several flows."""
+
+    def __init__(self, flow: int, epoch: int) -> None:
+        super().__init__(epoch, KeyboardInterrupt)
+        self.left = flow
+
+    def on_train_batch_start(self, *args) -> None:
+        if not self.left:
+            super().on_train_batch_start(*args)
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        self.left -= 1
+
+
+def test_several_flows_are_resumed_one_by_one(tissue, tmp_path) -> None:
+    several = {"n_flows": 3, "max_epochs": 2}
+    uncut = fit(tissue, **several)
+    with pytest.warns(UserWarning, match="after 3 whole epochs, in flow 2 of 3"):
+        part = fit(tissue, StopInFlow(1, 1), checkpoint=tmp_path, **several)
+    assert len(part.network.members) == 2
+    assert part.history["flow"].tolist() == [0, 0, 1]
+    assert np.isfinite(stf.tl.predict(tissue["S1"], part, inplace=False).obsm["stflow"]).all(None)
+    files = ["flow-0.safetensors", "flow-1.safetensors"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == files
+    spy = Spy()
+    assert equal(fit(tissue, spy, checkpoint=tmp_path, **several), uncut)
+    assert spy.seen == [1, 0, 1]
+    with pytest.raises(
+        ValueError, match=r"of another fit: validation is \['S1, S3', 'S2'\], there"
+    ):
+        fit(tissue, checkpoint=tmp_path, **{**several, "n_flows": 2})
+
+
+def test_a_flow_without_a_whole_epoch_is_left_out(tissue) -> None:
+    with pytest.warns(UserWarning, match="after 2 whole epochs, in flow 1 of 3"):
+        part = fit(tissue, StopInFlow(1, 0), n_flows=3, max_epochs=2)
+    assert len(part.network.members) == 1
+    assert "validated on S1" in repr(part)
 
 
 def test_ctrl_c_right_after_resuming_returns_the_best_of_before(tissue, tmp_path) -> None:

@@ -58,19 +58,19 @@ def test_validation_slide_teaches_the_flow_nothing(tissue) -> None:
     table.X = table.X[::-1].copy()
     for_one_epoch = {"validation": "S3", "max_epochs": 1}
     first, second = fit(tissue, **for_one_epoch), fit(changed, **for_one_epoch)
-    weights = [model.network.denoiser.state_dict() for model in (first, second)]
+    weights = [model.network.members[0].denoiser.state_dict() for model in (first, second)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert first.history["val_loss"][0] != second.history["val_loss"][0]
     table.X = tissue["S3"]["table"].X
     control = changed["S1"]["table"]
     control.X = control.X[::-1].copy()
-    third = fit(changed, **for_one_epoch).network.denoiser.state_dict()
+    third = fit(changed, **for_one_epoch).network.members[0].denoiser.state_dict()
     assert not all(torch.equal(weights[0][name], third[name]) for name in third)
 
 
 def test_history_and_description(tissue) -> None:
     model = fit(tissue, validation="S2")
-    assert list(model.history) == ["epoch", "train_loss", "val_loss", "val_pearson"]
+    assert list(model.history) == ["flow", "epoch", "train_loss", "val_loss", "val_pearson"]
     assert list(model.history["epoch"]) == [0, 1, 2]
     assert np.isfinite(model.history).all(axis=None)
     assert model.genes == tuple(PANEL)
@@ -86,7 +86,7 @@ def test_stops_early_and_keeps_the_best_weights(tissue) -> None:
     assert len(losses) < 40
     assert len(losses) == losses.idxmin() + 3
     short = fit(tissue, max_epochs=int(losses.idxmin()) + 1, early_stopping=99, lr=0.02)
-    states = [model.network.denoiser.state_dict() for model in (long, short)]
+    states = [model.network.members[0].denoiser.state_dict() for model in (long, short)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
@@ -101,10 +101,11 @@ def test_the_prior_is_fitted_to_training_counts_alone(tissue) -> None:
     """Its mean is that of the training slides, whatever the held-out slide holds."""
     table = tissue["S3"]["table"]
     table.X = table.X * 100
-    prior = fit(tissue, prior="nb", max_epochs=1).network.prior
+    prior = fit(tissue, prior="nb", max_epochs=1).network.members[0].prior
     counts = np.concatenate([tissue[s]["table"][:, PANEL].X.toarray() for s in ("S1", "S2")])
     assert prior.mu.numpy() == pytest.approx(counts.mean(0), rel=1e-4)
-    held = fit(tissue, prior="nb", max_epochs=1, prior_parameters={"mu": 0.2}).network.prior
+    held = fit(tissue, prior="nb", max_epochs=1, prior_parameters={"mu": 0.2})
+    held = held.network.members[0].prior
     assert held.mu.tolist() == pytest.approx([0.2] * 3)
     assert held.phi.unique().numel() == 3
 
@@ -146,7 +147,7 @@ def test_one_slide_holds_out_a_block_of_its_own(tissue) -> None:
 def test_regions_of_one_table_are_slides(two_regions, tissue) -> None:
     model = fit(two_regions)
     assert model.info["training"] == ["slide/b"]
-    assert model.info["validation"] == "slide/a"
+    assert model.info["validation"] == ["slide/a"]
 
 
 def test_one_gene(tissue) -> None:
@@ -257,6 +258,7 @@ def test_bad_slide(tissue, case: str) -> None:
         ({"lr": 0}, ValueError, "`lr` must be a positive"),
         ({"max_epochs": 0}, ValueError, "`max_epochs` must be a whole number"),
         ({"batch_size": -2}, ValueError, "`batch_size` must be a whole number"),
+        ({"n_flows": 0}, ValueError, "`n_flows` must be a whole number"),
     ],
 )
 def test_bad_argument(tissue, arguments: dict, error: type, message: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from stflow._slide import Slide
 from stflow._validation import require_count, require_seed
-from stflow.model._validation_split import along_longer_axis, subset
+from stflow.model._folds import along_longer_axis, subset
 
 N_BLOCKS = 4
 MIN_SPOTS = 8

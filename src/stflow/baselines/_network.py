@@ -12,8 +12,9 @@ from stflow._slide import Slide
 from stflow.baselines._baseline import Baseline, Choice, Predictor, leave_one_out
 from stflow.model._config import Config
 from stflow.model._fitting import fit_network
-from stflow.model._validation_split import split
+from stflow.model._folds import folds
 
+N_FLOWS = 4
 TRAINING: dict[str, Any] = {
     "max_epochs": 100,
     "early_stopping": 20,
@@ -41,19 +42,21 @@ class NetworkRegression(Baseline):
     def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         device = resolve_device("auto")
         network, _ = fit_network(
-            *split(slides, None),
+            slides,
+            folds(slides, None, N_FLOWS),
             Config(flow=False),
             seed=seed,
             device=device,
             show_progress_bar=False,
             trainer_kwargs={},
+            checkpoints=[None] * N_FLOWS,
             **TRAINING,
         )
 
         def predict(slide: Slide) -> np.ndarray:
             return network.predict(
                 slide,
-                n_samples=1,
+                n_samples=len(network.members),
                 n_steps=1,
                 seed=seed,
                 device=device,

@@ -1,4 +1,4 @@
-"""Training on disk as of its last whole epoch: one file, replaced in one step."""
+"""Training on disk as of its last whole epoch: one file a flow, replaced in one step."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from torch import Tensor
 
 from stflow._validation import listing
 
-FILE = "training.safetensors"
-SCRATCH = f".{FILE}-"
-HEADER, FORMAT_VERSION = "stflow-training", 1
+FILES, SCRATCH = "flow-*.safetensors", ".flow-"
+HEADER, FORMAT_VERSION = "stflow-training", 2
 ANEW = "Pass another directory as `checkpoint=`, or delete this one to start anew."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """A directory for the state of one training run.
+    """Where one flow leaves the state of its training.
 
     Parameters
     ----------
-    path
-        The directory, made when first written to.
+    path, flow
+        The directory, made when first written to, and the number of the flow.
     run
         What the run computes: equal for runs that give the same result. Plain values.
     tensors, rows
@@ -36,12 +35,13 @@ class Checkpoint:
     """
 
     path: Path
+    flow: int
     run: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     rows: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, path: str | Path) -> Checkpoint:
+    def open(cls, path: str | Path, flow: int) -> Checkpoint:
         """Read what is there, if anything.
 
         Raises
@@ -53,11 +53,16 @@ class Checkpoint:
         ValueError
             The checkpoint is damaged, or not written by this stflow.
         """
-        folder = Path(path)
-        if (folder / FILE).is_file():
-            return cls(folder, **_read(folder / FILE))
-        _require_room(folder)
-        return cls(folder)
+        empty = cls(Path(path), flow)
+        if empty.file.is_file():
+            return replace(empty, **_read(empty.file))
+        _require_room(empty.path)
+        return empty
+
+    @property
+    def file(self) -> Path:
+        """The file."""
+        return self.path / FILES.replace("*", str(self.flow))
 
     def claim(self, run: dict[str, Any], *, max_epochs: int) -> Checkpoint:
         """Return this checkpoint for a run, when it is empty or that run's own.
@@ -72,7 +77,7 @@ class Checkpoint:
             raise ValueError(f"The checkpoint {self.path} is of another fit: {differ}. {ANEW}")
         if len(self.rows) > max_epochs:
             raise ValueError(
-                f"The checkpoint {self.path} holds {len(self.rows)} epochs, more than "
+                f"The checkpoint {self.file} holds {len(self.rows)} epochs, more than "
                 f"`max_epochs` = {max_epochs}. {ANEW}"
             )
         return replace(self, run=run)
@@ -83,12 +88,12 @@ class Checkpoint:
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         self.path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.path, prefix=SCRATCH) as scratch:
-            fresh = Path(scratch, FILE)
+            fresh = Path(scratch, self.file.name)
             with fresh.open("wb") as stream:
                 stream.write(save(whole, metadata={HEADER: about}))
                 stream.flush()
                 os.fsync(stream.fileno())
-            fresh.replace(self.path / FILE)
+            fresh.replace(self.file)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -111,7 +116,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _require_room(folder: Path) -> None:
     if folder.is_dir():
         there = sorted(each.name for each in folder.iterdir() if not each.name.startswith(SCRATCH))
-        if there:
+        if there and not list(folder.glob(FILES)):
             raise FileExistsError(
                 f"{folder} holds no checkpoint, but {listing(there)}. Pass a new or an empty "
                 "directory as `checkpoint=`."

@@ -215,7 +215,7 @@ class Evaluation:
 
 
 def draws(
-    evaluation: Evaluation, prior: Prior, *, n_samples: int, n_steps: int, seed: int
+    evaluation: Evaluation, prior: Prior, *, seeds: list[int], n_steps: int
 ) -> Iterator[Tensor]:
     """Sample the flow for the spots of one slide.
 
@@ -225,21 +225,17 @@ def draws(
         The slide and the network, made for as many samples.
     prior
         Where the flow starts.
-    n_samples, n_steps
-        Samples, and evaluations of the denoiser for each.
-    seed
-        Sample i is the same however many are drawn, but for rounding.
+    seeds
+        One for each sample, which is the same whatever is drawn beside it, but for rounding.
+    n_steps
+        Evaluations of the denoiser for each sample.
 
     Yields
     ------
     Some samples at a time, shape (S, N, G), on the CPU.
     """
     shape = (evaluation.n_rows // evaluation.at_once, evaluation.denoiser.n_genes)
-    seeds = [
-        int(child.generate_state(1, np.uint64)[0] >> 1)
-        for child in np.random.SeedSequence(seed).spawn(n_samples)
-    ]
-    for first in range(0, n_samples, evaluation.at_once):
+    for first in range(0, len(seeds), evaluation.at_once):
         some = seeds[first : first + evaluation.at_once]
         starts = [prior.sample(shape, torch.Generator().manual_seed(each)) for each in some]
         yield evaluation.sample(torch.stack(starts), n_steps)

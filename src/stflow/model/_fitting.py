@@ -1,26 +1,31 @@
-"""From slides to a fitted network: reduce, train, regress, blend, learn what is left."""
+"""From slides to a fitted network: reduce, train by turns, regress, blend, learn what is left."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from stflow._slide import Slide
 from stflow.flow import fit_prior
 from stflow.model._blend import blend_weight
+from stflow.model._checkpoint import Checkpoint
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
 from stflow.model._evaluation import Evaluation, draws
 from stflow.model._features import Features
 from stflow.model._flow_training import N_STEPS
+from stflow.model._folds import Masks
+from stflow.model._kernel_ridge import KernelRidge
+from stflow.model._member import Member
 from stflow.model._network import Network
-from stflow.model._out_of_fold import fit_regression, out_of_fold
-from stflow.model._random import isolated_rng
+from stflow.model._random import isolated_rng, spawn_seeds
 from stflow.model._regions import TensorSlide
 from stflow.model._residuals import ResidualLaw
 from stflow.model._training import train
@@ -29,57 +34,101 @@ CALIBRATION_SAMPLES, MAX_CALIBRATION = 8, 16_384
 
 
 def fit_network(
-    kept: list[Slide],
-    held_out: Slide,
+    slides: list[Slide],
+    folds: list[Masks],
     config: Config,
     *,
     seed: int,
     device: torch.device,
+    checkpoints: Sequence[Checkpoint | None],
     **training: Any,
 ) -> tuple[Network, pd.DataFrame]:
     """Fit everything to labelled slides.
 
     Parameters
     ----------
-    kept, held_out
-        Labelled slides with the same genes, to train on and to validate on.
+    slides
+        Labelled slides with the same genes.
+    folds
+        What each flow leaves out; after Ctrl-C the model has the flows so far.
     config
         Hyper-parameters.
     seed, device
-        Seed of all draws, and where the denoiser trains.
+        Seed of all draws, and where the denoisers train.
+    checkpoints
+        Where each flow leaves the state of its training, if anywhere.
     training
         Further arguments of `train`.
 
     Returns
     -------
     The network, on the CPU, and the history of its training.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C before an epoch was finished.
+
+    Warns
+    -----
+    UserWarning
+        Ctrl-C later; the history ends there.
     """
-    features = Features.fit([*kept, held_out], config.n_components, seed)
-    *ready, target = [_to_tensors(slide, features) for slide in (*kept, held_out)]
-    counts = torch.cat([slide.expression for slide in ready]).expm1().round()
-    prior = fit_prior(
-        config.prior,
-        counts,
-        config.prior_parameters,
-        generator=torch.Generator().manual_seed(seed),
-    )
-    with isolated_rng(seed, device):
-        denoiser = Denoiser(features.width, target.expression.shape[1], config)
-        denoiser.start_from(torch.cat([slide.expression for slide in ready]).mean(0))
-        history = train(denoiser, ready, target, prior, seed=seed, device=device, **training)
-    denoiser.cpu().eval()
-    *others, unused = [slide.middle(MAX_CALIBRATION) for slide in (*ready, target)]
-    unseen = out_of_fold(others, unused, seed)
-    law = ResidualLaw.fit(
-        [slide.adjacency for slide, _ in unseen],
-        [regressed.numpy() for _, regressed in unseen],
-        [slide.expression.numpy() for slide, _ in unseen],
-        seed,
-    )
-    regression = fit_regression([*ready, target], seed)
-    network = Network(features, regression, denoiser, prior, law)
-    _blend(network, unseen[-1][1], unused, seed, device)
-    return network, history
+    features = Features.fit(slides, config.n_components, seed)
+    ready = [_to_tensors(slide, features) for slide in slides]
+    members: list[Member] = []
+    unseen: list[Unseen] = []
+    histories: list[pd.DataFrame] = []
+    interrupted = False
+    for number, (masks, own_seed, checkpoint) in enumerate(
+        zip(folds, spawn_seeds(seed, len(folds)), checkpoints, strict=False)
+    ):
+        kept = _parts(ready, [~mask for mask in masks])
+        held_out = _parts(ready, masks)
+        label = f"fit, flow {number + 1} of {len(folds)}"
+        member, history, interrupted = _train_member(
+            kept, held_out, config, own_seed, device, checkpoint=checkpoint, label=label, **training
+        )
+        if len(history):
+            members.append(member)
+            history.insert(0, "flow", number)
+            histories.append(history)
+            unseen += _predict_unseen(member, fit_regression(kept, seed), held_out, seed, device)
+        if interrupted:
+            break
+    if not members:
+        raise KeyboardInterrupt
+    if interrupted:
+        _warn_of_interrupt(histories, len(folds), checkpoints[0])
+    regression = fit_regression(ready, seed)
+    network = Network(features, regression, members, *_learn_from(unseen, seed))
+    return network, pd.concat(histories, ignore_index=True)
+
+
+def fit_regression(slides: list[TensorSlide], seed: int) -> KernelRidge:
+    """Fit the regression to all spots of some slides."""
+    features = torch.cat([slide.features for slide in slides])
+    return KernelRidge.fit(features, torch.cat([slide.expression for slide in slides]), seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unseen:
+    """Spots of a slide (N), and what was predicted of them by what has not seen them.
+
+    Parameters
+    ----------
+    slide
+        The spots.
+    flow, spread
+        Mean and variance of draws of the flow, shape (N, G).
+    regression
+        Prediction of the regression, shape (N, G).
+    """
+
+    slide: TensorSlide
+    flow: Tensor
+    spread: Tensor
+    regression: Tensor
 
 
 def _to_tensors(slide: Slide, features: Features) -> TensorSlide:
@@ -88,19 +137,86 @@ def _to_tensors(slide: Slide, features: Features) -> TensorSlide:
     return TensorSlide(slide.coords, slide.graph, reduced, expression)
 
 
-def _blend(
-    network: Network, regressed: Tensor, held_out: TensorSlide, seed: int, device: torch.device
-) -> None:
-    """Learn on held-out spots how flow and regression add up, and how far off the sum is."""
-    evaluation = Evaluation(
-        network.denoiser, *held_out.inputs, device=device, n_samples=CALIBRATION_SAMPLES
+def _parts(slides: list[TensorSlide], masks: Masks) -> list[TensorSlide]:
+    """Take the spots that are marked, and no slide without any."""
+    return [
+        slide if mask.all() else slide.subset(np.flatnonzero(mask))
+        for slide, mask in zip(slides, masks, strict=True)
+        if mask.any()
+    ]
+
+
+def _train_member(
+    kept: list[TensorSlide],
+    held_out: list[TensorSlide],
+    config: Config,
+    seed: int,
+    device: torch.device,
+    **training: Any,
+) -> tuple[Member, pd.DataFrame, bool]:
+    """Train one flow; return its history and whether Ctrl-C cut it short, too."""
+    expression = torch.cat([slide.expression for slide in kept])
+    prior = fit_prior(
+        config.prior,
+        expression.expm1().round(),
+        config.prior_parameters,
+        generator=torch.Generator().manual_seed(seed),
     )
-    how = {"n_samples": CALIBRATION_SAMPLES, "n_steps": N_STEPS, "seed": seed}
-    flow = torch.cat(list(draws(evaluation, network.prior, **how)))
-    measured = held_out.expression
-    network.blend.fill_(blend_weight(flow.mean(0), regressed, measured))
-    blended = torch.lerp(regressed, flow, network.blend)
-    errors = [float(F.mse_loss(mean, measured)) for mean in (blended.mean(0), regressed)]
-    network.residuals.account_for(
-        blended.mean(0), blended.var(0), errors[0] / max(errors[1], 1e-12)
+    with isolated_rng(seed, device):
+        denoiser = Denoiser(kept[0].features.shape[1], expression.shape[1], config)
+        denoiser.start_from(expression.mean(0))
+        history, interrupted = train(
+            denoiser, kept, held_out, prior, seed=seed, device=device, **training
+        )
+    return Member(denoiser.cpu().eval(), prior), history, interrupted
+
+
+def _predict_unseen(
+    member: Member,
+    regression: KernelRidge,
+    held_out: list[TensorSlide],
+    seed: int,
+    device: torch.device,
+) -> list[Unseen]:
+    """Predict the middles of held-out slides."""
+    found, seeds = [], spawn_seeds(seed, CALIBRATION_SAMPLES)
+    for slide in (whole.middle(MAX_CALIBRATION) for whole in held_out):
+        evaluation = Evaluation(
+            member.denoiser, *slide.inputs, device=device, n_samples=CALIBRATION_SAMPLES
+        )
+        flow = torch.cat(list(draws(evaluation, member.prior, seeds=seeds, n_steps=N_STEPS)))
+        found.append(Unseen(slide, flow.mean(0), flow.var(0), regression(slide.features)))
+    return found
+
+
+def _learn_from(unseen: list[Unseen], seed: int) -> tuple[ResidualLaw, float]:
+    """Learn how flow and regression add up, and the law of what their sum leaves."""
+    flow, spread, regression = (
+        torch.cat([getattr(each, name) for each in unseen])
+        for name in ("flow", "spread", "regression")
+    )
+    measured = [each.slide.expression for each in unseen]
+    blend = blend_weight(flow, regression, torch.cat(measured))
+    predicted = [torch.lerp(each.regression, each.flow, blend) for each in unseen]
+    law = ResidualLaw.fit(
+        [each.slide.adjacency for each in unseen],
+        [each.numpy() for each in predicted],
+        [each.numpy() for each in measured],
+        seed,
+    )
+    law.account_for(torch.cat(predicted), spread * blend**2)
+    return law, blend
+
+
+def _warn_of_interrupt(
+    histories: list[pd.DataFrame], n_flows: int, checkpoint: Checkpoint | None
+) -> None:
+    """Say, where the user called `fit`, what the model is and how to go on."""
+    resume = "Pass `checkpoint=` to be able to resume such a run."
+    if checkpoint is not None:
+        resume = f"The same call with `checkpoint={str(checkpoint.path)!r}` resumes it."
+    warnings.warn(
+        f"Training was interrupted after {sum(map(len, histories))} whole epochs, in flow "
+        f"{len(histories)} of {n_flows}; the model is the best so far. {resume}",
+        stacklevel=4,
     )

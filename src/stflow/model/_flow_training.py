@@ -18,7 +18,7 @@ from stflow.metrics import pearson
 from stflow.model._checkpoint import ANEW, Checkpoint
 from stflow.model._denoiser import Denoiser
 from stflow.model._evaluation import Evaluation, draws
-from stflow.model._random import seed_torch
+from stflow.model._random import seed_torch, spawn_seeds
 from stflow.model._regions import Batch, TensorSlide
 
 EMA_DECAY = 0.98
@@ -27,14 +27,14 @@ N_STEPS = 5
 
 
 class FlowTraining(pl.LightningModule):
-    """Trains a denoiser on regions; judges the moving average of its weights on a held-out slide.
+    """Trains a denoiser on regions; judges the moving average of its weights on held-out slides.
 
     Parameters
     ----------
     denoiser
         The network, trained in place.
     validation
-        Held-out spots; the ``MAX_VALIDATION`` in the middle are looked at.
+        Held-out slides; in all ``MAX_VALIDATION`` spots in their middles are looked at.
     prior
         Where the flow starts.
     lr, seed
@@ -48,7 +48,7 @@ class FlowTraining(pl.LightningModule):
     def __init__(
         self,
         denoiser: Denoiser,
-        validation: TensorSlide,
+        validation: list[TensorSlide],
         prior: Prior,
         *,
         lr: float,
@@ -60,7 +60,7 @@ class FlowTraining(pl.LightningModule):
         self.denoiser, self.lr, self.seed = denoiser, lr, seed
         self.prior = copy.deepcopy(prior)
         self.average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
-        self.validation = validation.middle(MAX_VALIDATION)
+        self.validation = [slide.middle(MAX_VALIDATION // len(validation)) for slide in validation]
         self.early_stopping, self.checkpoint = early_stopping, checkpoint
         self.best = copy.deepcopy(denoiser.state_dict())
         self.rows: list[dict[str, float]] = []
@@ -114,16 +114,19 @@ class FlowTraining(pl.LightningModule):
     def validation_step(self, batch: Tensor, index: int) -> None:
         """Score the mean of a few samples of the held-out spots."""
         network: Any = self.average.module
-        evaluation = Evaluation(
-            network, *self.validation.inputs, device=self.device, n_samples=VALIDATION_SAMPLES
-        )
-        how = {"n_samples": VALIDATION_SAMPLES, "n_steps": N_STEPS, "seed": self.seed}
-        mean = torch.cat(list(draws(evaluation, self.prior, **how))).mean(0)
-        measured = self.validation.expression
+        mean = torch.cat([self._predict(network, slide) for slide in self.validation])
+        measured = torch.cat([slide.expression for slide in self.validation])
         scores = pearson(measured.numpy(), mean.numpy())
         defined = scores[np.isfinite(scores)]
         self.log("val_loss", F.mse_loss(mean, measured), batch_size=1)
         self.log("val_pearson", float(defined.mean()) if defined.size else np.nan, batch_size=1)
+
+    def _predict(self, network: Any, slide: TensorSlide) -> Tensor:
+        evaluation = Evaluation(
+            network, *slide.inputs, device=self.device, n_samples=VALIDATION_SAMPLES
+        )
+        seeds = spawn_seeds(self.seed, VALIDATION_SAMPLES)
+        return torch.cat(list(draws(evaluation, self.prior, seeds=seeds, n_steps=N_STEPS))).mean(0)
 
     def on_train_start(self) -> None:
         """Train no more when the checkpoint had come to its end."""

@@ -1,38 +1,42 @@
-"""All that is learned, as one module: features, regression, flow, residuals. Tensors and slides."""
+"""All that is learned, as one module: features, regression, flows, residuals."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stflow._slide import Slide
-from stflow.flow import Empirical, Prior, make_prior
+from stflow.flow import Empirical, make_prior
 from stflow.model._config import Config
 from stflow.model._denoiser import Denoiser
 from stflow.model._evaluation import Evaluation, draws
 from stflow.model._features import Features
 from stflow.model._fields import Smoother
 from stflow.model._kernel_ridge import KernelRidge
+from stflow.model._member import Member
 from stflow.model._observed import Observed
 from stflow.model._prediction import Moments, Prediction
+from stflow.model._random import spawn_seeds
 from stflow.model._residuals import ResidualLaw
 
 
 class Network(nn.Module):
-    """Image features, a regression and a flow on them, their blend, and the law of what is left.
+    """Image features, a regression and flows on them, their blend, and the law of what is left.
 
-    The mean is ``blend * flow + (1 - blend) * regression``. A sample is the same for one draw of
-    the flow, and a draw of the residuals.
+    The mean is ``blend * flow + (1 - blend) * regression``, with the mean over flows. A sample is
+    the same for one draw of one flow, and a draw of the residuals; the flows take turns.
 
     Parameters
     ----------
-    features, regression, denoiser, prior, residuals
-        The parts; the flow goes from the prior to what the denoiser makes of it.
+    features, regression, members, residuals
+        The parts.
+    blend
+        Share of the flows, in [0, 1].
     """
 
     blend: Tensor
@@ -41,39 +45,45 @@ class Network(nn.Module):
         self,
         features: Features,
         regression: KernelRidge,
-        denoiser: Denoiser,
-        prior: Prior,
+        members: list[Member],
         residuals: ResidualLaw,
+        blend: float = 1.0,
     ) -> None:
         super().__init__()
-        self.features, self.regression, self.denoiser = features, regression, denoiser
-        self.prior, self.residuals = prior, residuals
-        self.register_buffer("blend", torch.tensor(1.0))
+        self.features, self.regression, self.residuals = features, regression, residuals
+        self._members = nn.ModuleList(members)
+        self.register_buffer("blend", torch.tensor(blend))
         self.eval()
 
     @classmethod
     def empty(cls, sizes: dict[str, Any], config: Config) -> Network:
         """Build the modules with the sizes of `sizes`, to be filled from a file."""
         features = Features(sizes["n_inputs"], sizes["n_components"])
-        width, n_genes = features.width, sizes["n_genes"]
-        regression = KernelRidge(sizes["n_landmarks"], width, n_genes)
-        prior = make_prior(config.prior, n_genes=n_genes, n_rows=sizes["n_prior_rows"])
-        residuals = ResidualLaw(n_genes, sizes["n_factors"])
+        n_genes, n_rows = sizes["n_genes"], sizes["n_prior_rows"]
+        regression = KernelRidge(sizes["n_landmarks"], features.width, n_genes)
+        priors = [make_prior(config.prior, n_genes=n_genes, n_rows=n) for n in n_rows]
         with torch.random.fork_rng(devices=[]):
-            return cls(features, regression, Denoiser(width, n_genes, config), prior, residuals)
+            members = [Member(Denoiser(features.width, n_genes, config), each) for each in priors]
+        return cls(features, regression, members, ResidualLaw(n_genes, sizes["n_factors"]))
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """Sizes from which `empty` builds the same modules."""
+    def members(self) -> list[Member]:
+        """The flows, one a fold of the training slides."""
+        return cast("list[Member]", list(self._members))
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Sizes from which `empty` builds the same modules; the rows of each flow's prior."""
         _, n_components, n_inputs = self.features.components.shape
         n_landmarks, n_genes = self.regression.weights.shape
+        priors = [member.prior for member in self.members]
         return {
             "n_inputs": n_inputs,
             "n_components": n_components,
             "n_landmarks": n_landmarks,
             "n_genes": n_genes,
             "n_factors": self.residuals.loadings.shape[1],
-            "n_prior_rows": len(self.prior.counts) if isinstance(self.prior, Empirical) else 1,
+            "n_prior_rows": [len(p.counts) if isinstance(p, Empirical) else 1 for p in priors],
         }
 
     @torch.inference_mode()
@@ -82,53 +92,50 @@ class Network(nn.Module):
         slide: Slide,
         *,
         n_samples: int,
-        n_steps: int,
-        seed: int,
         device: torch.device,
-        chunk_size: int | None,
-        precision: str,
-        on_layer: Callable[[int], object],
+        seed: int,
         keep_samples: bool = False,
         observed: np.ndarray | None = None,
+        **how: Any,
     ) -> Prediction:
-        """Predict one slide; further arguments are those of `Evaluation` and `draws`.
+        """Predict one slide.
 
         Parameters
         ----------
+        slide
+            The spots (N).
+        n_samples, seed
+            Draws of the flows, one flow after the other, and their seed.
+        device
+            Where to compute.
         keep_samples
             Whether to return the samples.
         observed
             Spots (K,) whose expression is known; the slide holds it.
+        how
+            Further arguments of `draws` and `Evaluation`.
         """
-        evaluation, regressed = self._evaluate(
-            slide,
-            device=device,
-            n_samples=n_samples,
-            chunk_size=chunk_size,
-            precision=precision,
-            on_layer=on_layer,
-        )
-        shape = (slide.n_spots, self.denoiser.n_genes)
-        drawing = {"n_samples": n_samples, "n_steps": n_steps, "seed": seed}
-        smoother, known = Smoother(slide.graph), None
+        features = self.features(slide.embedding, slide.graph)
+        regressed = copy.deepcopy(self.regression).to(device)(features)
+        inputs = features, slide.coords, slide.graph
+        drawing = {"n_samples": n_samples, "seed": seed, "device": device, **how}
+        shape, smoother, known = regressed.shape, Smoother(slide.graph), None
         if observed is not None:
             free = Moments(shape)
-            for some in draws(evaluation, self.prior, **drawing):
-                for sample in some:
-                    free.add(sample)
+            for sample, _, _ in self._draw(*inputs, **drawing):
+                free.add(sample)
             expected = torch.lerp(regressed, free.mean, self.blend)
             known = Observed.of(slide, smoother, observed, expected)
-            evaluation.hold(known.spots, known.expression)
-        flow, latent = Moments(shape), torch.zeros(slide.n_spots, self.denoiser.hidden)
+        flow, latent = Moments(shape), Moments((slide.n_spots, self.members[0].denoiser.hidden))
         samples = torch.empty(*shape, n_samples if keep_samples else 0)
-        for some in draws(evaluation, self.prior, **drawing):
-            for sample, state in zip(some, evaluation.latent, strict=True):
-                if keep_samples:
-                    rng = np.random.default_rng((seed, flow.n))
-                    blended = torch.lerp(regressed, sample, self.blend)
-                    samples[..., flow.n] = self._complete(blended, smoother, known, rng)
-                flow.add(sample)
-                latent.add_(state, alpha=1 / n_samples)
+        for sample, state, number in self._draw(*inputs, **drawing, known=known):
+            if keep_samples:
+                rng = np.random.default_rng((seed, number))
+                blended = torch.lerp(regressed, sample, self.blend)
+                samples[..., number] = self._complete(blended, smoother, known, rng)
+            flow.add(sample)
+            if number % len(self.members) == 0:
+                latent.add(state)
         mean = torch.lerp(regressed, flow.mean, self.blend)
         sd = self._sd(mean, flow.variance) if n_samples > 1 else None
         if known is not None:
@@ -137,19 +144,29 @@ class Network(nn.Module):
         return Prediction(
             mean.numpy(),
             None if sd is None else sd.numpy(),
-            latent.numpy(),
+            latent.mean.numpy(),
             samples.numpy() if keep_samples else None,
         )
 
-    def _evaluate(
-        self, slide: Slide, *, device: torch.device, **how: Any
-    ) -> tuple[Evaluation, Tensor]:
-        """Make a slide ready for the denoiser, and predict it by regression (N, G)."""
-        features = self.features(slide.embedding, slide.graph)
-        evaluation = Evaluation(
-            self.denoiser, features, slide.coords, slide.graph, device=device, **how
-        )
-        return evaluation, copy.deepcopy(self.regression).to(device)(features)
+    def _draw(
+        self,
+        *inputs: Any,
+        n_samples: int,
+        n_steps: int,
+        seed: int,
+        known: Observed | None = None,
+        **how: Any,
+    ) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """Yield each draw (N, G), its latent state (N, d) and its number."""
+        turns, all_seeds = len(self.members), spawn_seeds(seed, n_samples)
+        for first, member in enumerate(self.members[:n_samples]):
+            seeds, numbers = all_seeds[first::turns], iter(range(first, n_samples, turns))
+            evaluation = Evaluation(member.denoiser, *inputs, n_samples=len(seeds), **how)
+            if known is not None:
+                evaluation.hold(known.spots, known.expression)
+            for some in draws(evaluation, member.prior, seeds=seeds, n_steps=n_steps):
+                yield from zip(some, evaluation.latent, numbers, strict=False)
+            del evaluation
 
     def _sd(self, mean: Tensor, variance: Tensor) -> Tensor:
         """Widen what draws of the flow spread (N, G), and residuals beside them, to the sd."""

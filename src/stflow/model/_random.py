@@ -1,10 +1,11 @@
-"""The random state of torch: seeded for a while, left as it was."""
+"""Seeds, and the random state of torch: seeded for a while, left as it was."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 
@@ -22,3 +23,9 @@ def seed_torch(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+
+
+def spawn_seeds(seed: int, n: int) -> list[int]:
+    """Derive seeds from one; the first are the same however many there are."""
+    children = np.random.SeedSequence(seed).spawn(n)
+    return [int(child.generate_state(1, np.uint64)[0] >> 1) for child in children]

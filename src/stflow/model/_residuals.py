@@ -133,18 +133,8 @@ class ResidualLaw(nn.Module):
             row.copy_(self._spread(m) * torch.lerp(low, high, place - below))
         return out
 
-    def account_for(self, mean: Tensor, spread: Tensor, ratio: float) -> None:
-        """Adapt to another mean prediction, whose own draws spread.
-
-        Parameters
-        ----------
-        mean, spread
-            Mean of those draws and their variance for some spots, shape (N, G).
-        ratio
-            Squared error of that prediction as a share of the one that the law was fitted to.
-        """
-        for buffer in (self.slope, self.floor):
-            buffer.mul_(ratio)
+    def account_for(self, mean: Tensor, spread: Tensor) -> None:
+        """Draw only what draws around the mean (N, G), of a variance (N, G), do not bring."""
         share = spread.mean(0) / self.variance(mean).mean(0).clamp(min=1e-12)
         self.left.copy_((1 - share).clamp(0.01, 1))
 

@@ -17,8 +17,8 @@ ROWS_AT_ONCE = 65536
 
 
 def describe_run(
-    kept: list[Slide],
-    held_out: Slide,
+    slides: list[Slide],
+    held_out: list[str],
     config: Config,
     *,
     seed: int,
@@ -29,14 +29,15 @@ def describe_run(
 
     Parameters
     ----------
-    kept, held_out
-        Training slides and validation spots; a digest stands for their values.
+    slides
+        Training slides; a digest stands for their values.
+    held_out
+        What each flow leaves out.
     config, seed, arguments
         All that the result depends on, but for the number of epochs.
     trainer_kwargs
         Arguments for lightning; of these the numbers and words, but for limits (``max_``).
     """
-    slides = [*kept, held_out]
     plain = {
         name: value
         for name, value in trainer_kwargs.items()
@@ -47,9 +48,9 @@ def describe_run(
         **arguments,
         "seed": seed,
         "trainer_kwargs": plain,
-        "training slides": [slide.name for slide in kept],
-        "validation slide": held_out.name,
-        "genes": held_out.genes,
+        "slides": [slide.name for slide in slides],
+        "validation": held_out,
+        "genes": slides[0].genes,
         "embedding of the slides": digest(slide.embedding for slide in slides),
         "expression of the slides": digest(slide.expression for slide in slides),
         "coordinates of the spots": digest(slide.coords for slide in slides),

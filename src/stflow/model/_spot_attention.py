@@ -10,13 +10,14 @@ import torch
 from stflow._slide import Slide
 from stflow.model._evaluation import Evaluation, draws
 from stflow.model._network import Network
+from stflow.model._random import spawn_seeds
 
 
 @torch.inference_mode()
 def spot_attention(
     network: Network, slide: Slide, *, n_steps: int, seed: int, **how: Any
 ) -> sp.csr_matrix:
-    """Return the attention of the last evaluation of one sample, shape (N, N).
+    """Return the first flow's attention in the last evaluation of one sample, shape (N, N).
 
     Parameters
     ----------
@@ -27,9 +28,9 @@ def spot_attention(
     how
         Further arguments of `Evaluation`.
     """
-    features = network.features(slide.embedding, slide.graph)
+    member, features = network.members[0], network.features(slide.embedding, slide.graph)
     evaluation = Evaluation(
-        network.denoiser, features, slide.coords, slide.graph, keep_attention=True, **how
+        member.denoiser, features, slide.coords, slide.graph, keep_attention=True, **how
     )
-    next(draws(evaluation, network.prior, n_samples=1, n_steps=n_steps, seed=seed))
+    next(draws(evaluation, member.prior, seeds=spawn_seeds(seed, 1), n_steps=n_steps))
     return evaluation.attention

@@ -37,7 +37,8 @@ class STFlow:
     config
         Hyper-parameters.
     history
-        One row an epoch: ``epoch``, ``train_loss``, ``val_loss``, ``val_pearson``.
+        One row an epoch of a flow: ``flow``, ``epoch``, ``train_loss``, ``val_loss``,
+        ``val_pearson``.
     network
         What was learned.
     info
@@ -52,13 +53,15 @@ class STFlow:
     info: dict[str, Any]
 
     def __repr__(self) -> str:
-        best = self.history.iloc[int(self.history["val_loss"].argmin())]
+        best = self.history.loc[self.history.groupby("flow")["val_loss"].idxmin()]
+        epochs = ", ".join(str(epoch) for epoch in best["epoch"])
+        by_turns = " by turns" if len(best) > 1 else ""
         return (
             f"STFlow: {len(self.genes)} genes from {self.encoder.get('encoder', 'precomputed')} "
             f"embeddings ({self.n_inputs} wide), {self.config.prior} prior\n"
             f"  trained on {', '.join(self.info['training'])}; validated on "
-            f"{self.info['validation']}: Pearson {best['val_pearson']:.3f} at epoch "
-            f"{best['epoch']:.0f}\n"
+            f"{'; '.join(dict.fromkeys(self.info['validation']))}{by_turns}: Pearson "
+            f"{best['val_pearson'].mean():.3f} at epoch {epochs}\n"
             f"  {', '.join(self.genes[:8])}{', ...' if len(self.genes) > 8 else ''}"
         )
 
@@ -88,7 +91,7 @@ class STFlow:
         slide
             Spots with the embeddings that the model was trained on.
         n_samples
-            Draws of the flow; their mean is the prediction.
+            Draws, which the model's flows take by turns; their mean is the prediction.
         n_steps
             Evaluations S of the denoiser for each draw.
         chunk_size
@@ -122,7 +125,7 @@ class STFlow:
         require_choice(precision, PRECISIONS, name="precision")
         if chunk_size is not None:
             require_count(chunk_size, name="chunk_size")
-        total = n_samples * self.network.denoiser.steps(n_steps) * self.config.n_layers
+        total = n_samples * self._steps(n_steps) * self.config.n_layers
         total *= 1 if observed is None else 2
         with tqdm(total=total, desc="predict", unit="layer", disable=not show_progress_bar) as bar:
             return self.network.predict(
@@ -180,7 +183,7 @@ class STFlow:
         self._require_width(slide)
         if chunk_size is not None:
             require_count(chunk_size, name="chunk_size")
-        total = self.network.denoiser.steps(n_steps) * self.config.n_layers
+        total = self._steps(n_steps) * self.config.n_layers
         with tqdm(
             total=total, desc="attention", unit="layer", disable=not show_progress_bar
         ) as bar:
@@ -193,6 +196,9 @@ class STFlow:
                 chunk_size=chunk_size,
                 on_layer=bar.update,
             )
+
+    def _steps(self, n_steps: int) -> int:
+        return self.network.members[0].denoiser.steps(n_steps)
 
     def _require_width(self, slide: Slide) -> None:
         width = slide.embedding.shape[1]
@@ -253,8 +259,8 @@ class STFlow:
             network = Network.empty(metadata["sizes"], config)
             network.load_state_dict(tensors)
             genes = tuple(metadata["genes"])
-            if len(genes) != network.denoiser.n_genes:
-                raise KeyError(f"{len(genes)} genes for {network.denoiser.n_genes} outputs")
+            if len(genes) != network.sizes["n_genes"]:
+                raise KeyError(f"{len(genes)} genes for {network.sizes['n_genes']} outputs")
             return cls(
                 genes=genes,
                 encoder=metadata["encoder"],

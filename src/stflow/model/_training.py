@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +31,7 @@ REGIONS_PER_EPOCH = 32
 def train(
     denoiser: Denoiser,
     slides: list[TensorSlide],
-    validation: TensorSlide,
+    validation: list[TensorSlide],
     prior: Prior,
     *,
     max_epochs: int,
@@ -43,39 +42,34 @@ def train(
     seed: int,
     device: torch.device,
     show_progress_bar: bool,
+    label: str,
     trainer_kwargs: Mapping[str, Any],
     checkpoint: Checkpoint | None = None,
-) -> pd.DataFrame:
-    """Train a denoiser in place, leave it with its best weights, return the history.
+) -> tuple[pd.DataFrame, bool]:
+    """Train a denoiser in place, and leave it with its best weights.
 
     Parameters
     ----------
     denoiser
         The network to train.
     slides, validation
-        Training slides, and the held-out spots that decide when to stop.
+        Training slides, and the held-out ones that decide when to stop.
     prior
         Where the flow starts.
     max_epochs, early_stopping
         Epochs at most, and epochs without gain after which to stop.
     lr, batch_size, num_workers, seed, device
         Learning rate, regions a step, loader processes, seed, device.
-    show_progress_bar
-        Show a bar over the epochs.
+    show_progress_bar, label
+        Show a bar over the epochs, and what stands in front of it.
     trainer_kwargs
         Further arguments of ``lightning.Trainer``.
     checkpoint
         Where to leave the state after each epoch, and to take it from; None: nowhere.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        Ctrl-C before an epoch was finished.
-
-    Warns
-    -----
-    UserWarning
-        Ctrl-C later; the history ends there.
+    Returns
+    -------
+    The history, one row an epoch, and whether Ctrl-C cut it short.
     """
     loader = DataLoader(
         Regions(slides, prior, seed, flow=denoiser.flow),
@@ -99,32 +93,14 @@ def train(
     with (
         quiet_lightning(),
         tqdm(
-            total=max_epochs, initial=done, desc="fit", unit="epoch", disable=not show_progress_bar
+            total=max_epochs, initial=done, desc=label, unit="epoch", disable=not show_progress_bar
         ) as bar,
     ):
         trainer = make_trainer(device, max_epochs, EpochBar(bar), trainer_kwargs)
         start_at(trainer, done)
         interrupted = fit_or_interrupt(trainer, module, loader, once)
-    history = pd.DataFrame(module.rows)
-    if interrupted:
-        if not module.rows:
-            raise KeyboardInterrupt
-        _warn_of_interrupt(history, checkpoint)
     denoiser.load_state_dict(module.best)
-    return history
-
-
-def _warn_of_interrupt(history: pd.DataFrame, checkpoint: Checkpoint | None) -> None:
-    """Say, where the user called `fit`, what the model is and how to go on."""
-    best = history["epoch"][history["val_loss"].argmin()]
-    resume = "Pass `checkpoint=` to be able to resume such a run."
-    if checkpoint is not None:
-        resume = f"The same call with `checkpoint={str(checkpoint.path)!r}` resumes it."
-    warnings.warn(
-        f"Training was interrupted after {len(history)} whole epochs; the model is the best so "
-        f"far, that of epoch {best}. {resume}",
-        stacklevel=5,
-    )
+    return pd.DataFrame(module.rows), interrupted
 
 
 def make_trainer(

@@ -30,13 +30,13 @@ def training(
     save: str | Path | None = None,
     return_ax: bool = False,
 ) -> Axes | None:
-    """Draw training and validation loss against the epoch, with the best epoch marked.
+    """Draw training and validation loss of each flow against the epoch, the best epoch marked.
 
     Parameters
     ----------
     model
         A fitted model, or its ``history``: a DataFrame with the columns ``epoch``,
-        ``train_loss`` and ``val_loss``.
+        ``train_loss``, ``val_loss`` and, of several flows, ``flow``.
     figsize
         Width and height of the figure in inches.
     dpi
@@ -68,18 +68,27 @@ def training(
     """
     history = _history(model)
     axes = one_axes(ax, figsize=figsize, dpi=dpi, title=title)
+    flow = history["flow"] if "flow" in history else np.zeros(len(history))
+    best = [epoch for _, part in history.groupby(np.asarray(flow)) for epoch in _draw(axes, part)]
+    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    if best:
+        handles[f"best epoch: {', '.join(best)}"] = handles.pop("best epoch")
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.legend(handles.values(), handles.keys(), frameon=False)
+    return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
+
+
+def _draw(axes: Axes, history: pd.DataFrame) -> list[str]:
+    """Draw the curves of one flow; return its best epoch, if there is one."""
     epochs, train_loss, val_loss = (history[name].to_numpy(dtype=float) for name in _COLUMNS)
     axes.plot(epochs, train_loss, label="training", color="C0")
-    if not np.isnan(val_loss).all():
-        axes.plot(epochs, val_loss, label="validation", color="C1")
-        best = int(np.nanargmin(val_loss))
-        axes.axvline(epochs[best], color="0.7", linestyle=":", zorder=0)
-        axes.plot(
-            epochs[best], val_loss[best], "o", color="C1", label=f"best epoch: {epochs[best]:g}"
-        )
-    axes.set(xlabel="epoch", ylabel="loss")
-    axes.legend(frameon=False)
-    return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
+    if np.isnan(val_loss).all():
+        return []
+    axes.plot(epochs, val_loss, label="validation", color="C1")
+    best = int(np.nanargmin(val_loss))
+    axes.axvline(epochs[best], color="0.7", linestyle=":", zorder=0)
+    axes.plot(epochs[best], val_loss[best], "o", color="C1", label="best epoch")
+    return [f"{epochs[best]:g}"]
 
 
 def _history(model: STFlow | pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,7 @@ def fit(
     *,
     layer: str | None = None,
     validation: str | None = None,
+    n_flows: int = 4,
     prior: str = "zinb",
     prior_parameters: Mapping[str, float] | None = None,
     n_layers: int = 4,
@@ -54,10 +55,11 @@ def fit(
     """Fit a model that predicts gene expression from image embeddings.
 
     A frame-averaging transformer learns by flow matching to turn draws of a prior into the
-    expression of whole regions, given the embeddings and the positions of their spots. One slide
-    (or, of a single slide, the fifth of its spots at one end) is held out: it decides when to
-    stop, which weights to keep, and how much of the flow is blended with a kernel ridge
-    regression on the same features. Nothing is written to ``data``.
+    expression of whole regions, given the embeddings and the positions of their spots. Several are
+    trained, and each leaves out other slides (or, of a single slide, another block of spots) that
+    decide when it stops and which of its weights are kept. How much of their mean is blended with
+    a kernel ridge regression on the same features, and how far off the blend is, is learned from
+    spots that neither had seen. Nothing is written to ``data``.
 
     Ctrl-C while training ends it with the best model so far and a warning. With a
     ``checkpoint``, the same call takes up an unfinished run where its last whole epoch ended; on
@@ -73,7 +75,11 @@ def fit(
     layer
         Layer that holds the raw counts; None is ``.X``.
     validation
-        Name of the slide to hold out. None: the last, or part of the only one.
+        Name of the slide to hold out, of a single flow. None: slides are held out by turns.
+    n_flows
+        Flows at most, each with another fold of the slides held out, or another block of the only
+        one. 1 takes a fraction of the time: it holds out the last slide, or the fifth of the only
+        one's spots at one end.
     prior
         What the flow starts from: ``"zinb"`` or ``"nb"``, (zero-inflated) negative binomial counts
         fitted to each gene by maximum likelihood; ``"empirical"``, the training counts
@@ -161,15 +167,16 @@ def fit(
     require_count(max_epochs, name="max_epochs")
     require_count(early_stopping, name="early_stopping")
     require_count(batch_size, name="batch_size")
+    require_count(n_flows, name="n_flows")
     require_seed(seed)
     panel = require_gene_list(genes)
 
     from stflow.model._checkpoint import Checkpoint
     from stflow.model._config import Config
     from stflow.model._fitting import fit_network
+    from stflow.model._folds import folds, held_out_name
     from stflow.model._run import describe_run
     from stflow.model._stflow import STFlow
-    from stflow.model._validation_split import split
 
     config = Config(
         n_layers=n_layers,
@@ -183,7 +190,8 @@ def fit(
         prior_parameters=dict(prior_parameters or {}),
     )
     where = resolve_device(device)
-    saved = None if checkpoint is None else Checkpoint.open(checkpoint)
+    flows = range(n_flows)
+    saved = [None if checkpoint is None else Checkpoint.open(checkpoint, flow) for flow in flows]
     slides, recipe = _read(
         as_mapping(data),
         genes=panel,
@@ -192,7 +200,8 @@ def fit(
         embedding_key=embedding_key,
         coordinate_system=coordinate_system,
     )
-    kept, held_out = split(slides, validation)
+    held_out = folds(slides, validation, n_flows)
+    held_out_names = [held_out_name(slides, masks) for masks in held_out]
     learning: dict[str, Any] = {
         "early_stopping": early_stopping,
         "lr": lr,
@@ -200,11 +209,11 @@ def fit(
         "seed": seed,
         "trainer_kwargs": dict(trainer_kwargs or {}),
     }
-    if saved is not None:
-        run = describe_run(kept, held_out, config, **learning)
-        saved = saved.claim(run, max_epochs=max_epochs)
+    if checkpoint is not None:
+        run = describe_run(slides, held_out_names, config, **learning)
+        saved = [each and each.claim(run, max_epochs=max_epochs) for each in saved]
     network, history = fit_network(
-        kept,
+        slides,
         held_out,
         config,
         **learning,
@@ -212,14 +221,15 @@ def fit(
         num_workers=num_workers,
         device=where,
         show_progress_bar=show_progress_bar,
-        checkpoint=saved,
+        checkpoints=saved,
     )
-    held_out_name = held_out.name if len(slides) > 1 else f"a block of {held_out.name}"
-    info = _info(seed, [slide.name for slide in kept], held_out_name)
+    always_out = [all(mask.all() for mask in masks) for masks in zip(*held_out, strict=True)]
+    taught = [slide.name for slide, out in zip(slides, always_out, strict=True) if not out]
+    info = _info(seed, taught, held_out_names)
     return STFlow(tuple(panel), recipe, config, history, network, info)
 
 
-def _info(seed: int, training: list[str], validation: str) -> dict[str, Any]:
+def _info(seed: int, training: list[str], validation: list[str]) -> dict[str, Any]:
     """Where a model comes from."""
     versions = {name: version(name) for name in ("stflow-spatial", "torch", "lightning")}
     return {"seed": seed, "training": training, "validation": validation, "versions": versions}
