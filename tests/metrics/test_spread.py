@@ -96,8 +96,19 @@ def test_intervals_are_those_of_scipy_and_numpy(rng):
         gaussian_interval(mean, sd, level=0.8), stats.norm.interval(0.8, mean, sd)
     )
     assert (gaussian_interval(np.zeros((1, 1)), np.ones((1, 1)), level=0.5)[0] < 0).all()
-    lower, upper = central_interval(np.arange(101.0)[:, None, None], level=0.9)
-    assert (lower, upper) == (pytest.approx(5.0), pytest.approx(95.0))
+    lower, upper = central_interval(np.arange(99.0)[:, None, None], level=0.9)
+    assert (lower, upper) == (pytest.approx(4.0), pytest.approx(94.0))
+
+
+@pytest.mark.parametrize(("n", "level"), [(3, 0.5), (9, 0.8), (19, 0.9), (25, 0.9)])
+def test_few_samples_cover_as_much_as_many(rng, n: int, level: float):
+    draws = rng.exponential(size=(n + 1, 20_000, 1))
+    found = coverage(draws[0], *central_interval(draws[1:], level=level))
+    assert found == pytest.approx([level], abs=0.012)
+    control = coverage(
+        draws[0], *np.quantile(draws[1:], [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    )
+    assert (control < level - 0.05).all()
 
 
 values = hnp.arrays(np.float64, (4, 2), elements=st.floats(-5, 5))

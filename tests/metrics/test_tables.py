@@ -40,9 +40,20 @@ def test_spread_with_samples_or_without(arrays):
         np.testing.assert_array_equal(found, metrics.coverage(measured, *interval))
     both = metrics.score_spread(measured, predicted, genes=GENES, sd=sd, samples=samples)
     np.testing.assert_allclose(both["crps"], metrics.crps(measured, samples))
-    pd.testing.assert_frame_equal(both.drop(columns="crps"), gaussian.drop(columns="crps"))
-    alone = metrics.score_spread(measured, predicted, genes=GENES, samples=samples)
-    assert list(alone) == ["crps"]
+    assert list(both[list(gaussian)[1:]]) == list(gaussian)[1:]
+    pd.testing.assert_frame_equal(both[list(gaussian)[1:]], gaussian.drop(columns="crps"))
+
+
+@pytest.mark.parametrize(("n", "levels"), [(2, []), (3, [50]), (9, [50, 80]), (19, [50, 80, 90])])
+def test_coverage_of_samples_when_they_are_enough(arrays, rng, n: int, levels: list[int]):
+    measured, predicted, *_ = arrays.values()
+    samples = rng.uniform(0, 3, size=(n, *measured.shape))
+    found = metrics.score_spread(measured, predicted, genes=GENES, samples=samples)
+    assert list(found) == ["crps", *(f"coverage_{level}_samples" for level in levels)]
+    for level in levels:
+        interval = metrics.central_interval(samples, level=level / 100)
+        covered = metrics.coverage(measured, *interval)
+        np.testing.assert_array_equal(found[f"coverage_{level}_samples"], covered)
 
 
 def test_spread_without_spread_has_no_columns(arrays):

@@ -128,7 +128,10 @@ def coverage(measured: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.n
 
 
 def central_interval(samples: np.ndarray, *, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Interval that holds a share ``level`` of the samples, with as many below it as above.
+    """Interval that covers one more sample with probability ``level``, in its middle.
+
+    Its ends are quantiles of Weibull's kind: that promise holds whatever the number S of samples,
+    as long as S + 1 is at least ``2 / (1 - level)``; of fewer it is their range.
 
     Parameters
     ----------
@@ -147,7 +150,8 @@ def central_interval(samples: np.ndarray, *, level: float) -> tuple[np.ndarray, 
         ``level`` is not between 0 and 1.
     """
     _require_level(level)
-    lower, upper = np.quantile(samples, [0.5 - level / 2, 0.5 + level / 2], axis=0)
+    ends = [0.5 - level / 2, 0.5 + level / 2]
+    lower, upper = np.quantile(samples, ends, axis=0, method="weibull")
     return lower, upper
 
 

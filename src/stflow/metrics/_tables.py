@@ -10,7 +10,13 @@ import scipy.sparse as sp
 
 from stflow.metrics._arrays import as_draws, as_pair, mean_defined
 from stflow.metrics._genes import SCORES, pearson, r2, rmse, spearman
-from stflow.metrics._spread import coverage, crps, crps_gaussian, gaussian_interval
+from stflow.metrics._spread import (
+    central_interval,
+    coverage,
+    crps,
+    crps_gaussian,
+    gaussian_interval,
+)
 from stflow.metrics._structure import morans_i, variance, variance_error
 
 LEVELS = (0.5, 0.8, 0.9)
@@ -76,9 +82,9 @@ def score_spread(
     Returns
     -------
     One row a gene. Column ``crps``, of the samples if there are 2 or more, else of a normal
-    distribution with ``sd``; and with ``sd`` ``coverage_50``, ``coverage_80`` and
-    ``coverage_90``, of the central intervals of that normal distribution. No columns without
-    either.
+    distribution with ``sd``; with ``sd`` ``coverage_50``, ``coverage_80`` and ``coverage_90``, of
+    the central intervals of that normal distribution; with samples ``coverage_50_samples`` and so
+    on, of those that they are enough for: 3, 9 and 19. No columns without either.
 
     Raises
     ------
@@ -95,6 +101,10 @@ def score_spread(
         for level in LEVELS:
             interval = gaussian_interval(predicted, sd, level=level)
             columns[f"coverage_{100 * level:.0f}"] = coverage(measured, *interval)
+    for level in LEVELS if samples is not None else ():
+        if len(samples) + 1 >= 2 / (1 - level) - 1e-9:
+            interval = central_interval(samples, level=level)
+            columns[f"coverage_{100 * level:.0f}_samples"] = coverage(measured, *interval)
     return _frame(columns, genes)
 
 

@@ -70,6 +70,8 @@ def evaluate(
     ``coverage_50``, ``coverage_80``, ``coverage_90``
         With a standard deviation: share of the spots inside the central 50, 80 and 90 % of that
         normal distribution.
+    ``coverage_50_samples``, ``coverage_80_samples``, ``coverage_90_samples``
+        With 3, 9 and 19 samples: the same of the samples' own central intervals.
     ``variance_samples``, ``variance_error_samples``, ``morans_i_samples``, \
 ``morans_i_error_samples``
         With samples: the same as of the mean prediction, for single samples, then averaged.
