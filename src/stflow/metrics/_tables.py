@@ -101,8 +101,8 @@ def score_spread(
         for level in LEVELS:
             interval = gaussian_interval(predicted, sd, level=level)
             columns[f"coverage_{100 * level:.0f}"] = coverage(measured, *interval)
-    for level in LEVELS if samples is not None else ():
-        if len(samples) + 1 >= 2 / (1 - level) - 1e-9:
+    for level in LEVELS:
+        if samples is not None and len(samples) + 1 >= 2 / (1 - level) - 1e-9:
             interval = central_interval(samples, level=level)
             columns[f"coverage_{100 * level:.0f}_samples"] = coverage(measured, *interval)
     return _frame(columns, genes)
