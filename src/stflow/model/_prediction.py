@@ -20,7 +20,7 @@ class Prediction:
     sd
         Its standard deviation, shape (N, G), or None after a single sample.
     latent
-        Last state of each spot in the denoiser, shape (N, d).
+        Last state of each spot in the first flow's denoiser, shape (N, d).
     samples
         Draws of the expression, shape (N, G, S), or None when they were not kept.
     """
