@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from support import make_tissue
 
+import stflow as stf
 from stflow._sdata._slides import read_slides
 from stflow._slide import Slide
 from stflow.baselines import METHODS, NetworkRegression, _network
@@ -21,12 +23,19 @@ def slides() -> list[Slide]:
     return [read_slides(each, name=name, genes=genes, **how)[0] for name, each in tissue.items()]
 
 
-@pytest.fixture(autouse=True)
+def test_it_is_trained_as_fit_trains() -> None:
+    defaults = inspect.signature(stf.tl.fit).parameters
+    training = {**_network.TRAINING, "n_flows": _network.N_FLOWS}
+    assert training == {name: defaults[name].default for name in training}
+
+
+@pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(_network.TRAINING, "max_epochs", 2)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("_short")
 def test_it_is_a_regression_fitted_without_the_slide_it_predicts(slides: list[Slide]) -> None:
     *train, test = slides
     before = torch.random.get_rng_state()
