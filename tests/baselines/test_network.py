@@ -31,7 +31,8 @@ def test_it_is_trained_as_fit_trains() -> None:
 
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_network.TRAINING, "max_epochs", 2)
+    monkeypatch.setitem(_network.TRAINING, "max_epochs", 1)
+    monkeypatch.setattr(_network, "N_FLOWS", 1)
 
 
 @pytest.mark.slow

@@ -109,6 +109,23 @@ def test_known_values_are_met_and_felt_nearby() -> None:
     assert np.abs(field[0]).max() < 0.3
 
 
+def test_less_is_unknown_near_what_is_known() -> None:
+    """As much less as conditional draws vary less; nothing of a field without likeness."""
+    known, middle = np.array([SIDE * 10 + 10]), np.array([SIDE * 10 + 11])
+    for smooth in (0.9, 0.0):
+        graphs, predicted, measured = made(smooth=smooth, alike=smooth)
+        law, slide = ResidualLaw.fit(graphs, predicted, measured, 0), Smoother(graphs[0])
+        rng = np.random.default_rng(0)
+        share = law.unknown(slide, known, rng)
+        assert share.shape == (SIDE**2,)
+        assert share[known] < 0.01
+        assert share[0] == pytest.approx(1, abs=0.1)
+        zero = np.zeros((1, N_GENES))
+        drawn = [law.condition(law.draw_normal(slide, rng), slide, known, zero) for _ in range(99)]
+        assert share[middle] == pytest.approx(np.square(drawn)[:, middle].mean(), abs=0.15)
+        assert (share[middle] < 0.7) == (smooth > 0)
+
+
 def test_many_genes_and_few_spots() -> None:
     rng, graph = np.random.default_rng(0), knn_graph(square(3), 8)[0]
     predicted = [rng.uniform(0, 3, (9, 40)).astype(np.float32) for _ in range(2)]

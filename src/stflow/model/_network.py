@@ -140,7 +140,7 @@ class Network(nn.Module):
         sd = self._sd(mean, flow.variance) if n_samples > 1 else None
         if known is not None:
             mean = known.correct(mean, self.residuals)
-            sd = None if sd is None else sd.index_fill_(0, known.spots, 0)
+            sd = None if sd is None else known.shrink(sd, self.residuals, seed)
         return Prediction(
             mean.numpy(),
             None if sd is None else sd.numpy(),

@@ -56,6 +56,12 @@ class Observed:
         moved = law.condition(nowhere, self.smoother, self.spots.numpy(), away.numpy())
         return self.hold(torch.addcmul(mean, spread, torch.from_numpy(moved).to(mean.dtype)))
 
+    def shrink(self, sd: Tensor, law: ResidualLaw, seed: int) -> Tensor:
+        """Make the standard deviation (N, G) smaller the nearer a spot is to what is known."""
+        known, rng = self.spots.numpy(), np.random.default_rng(seed)
+        share = torch.from_numpy(law.unknown(self.smoother, known, rng)).to(sd.dtype)
+        return (sd * share.sqrt()[:, None]).index_fill_(0, self.spots, 0)
+
     def condition(self, normal: np.ndarray, law: ResidualLaw) -> np.ndarray:
         """Condition a draw of standard normals (N, G)."""
         values = law.normal(self.expected, self.expression - self.expected).numpy()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stflow.model._fields import LEVELS, Smoother, draw_fields, fit_shares
 from stflow.model._kriging import krige
 
-N_FACTORS, N_DRAWN, CHUNK = 32, 8192, 4096
+N_FACTORS, N_DRAWN, N_KRIGED, CHUNK = 32, 8192, 64, 4096
 GRID = np.linspace(-3.2, 3.2, 65)
 CENTRAL = (0.5, 0.8, 0.9)
 
@@ -111,6 +111,19 @@ class ResidualLaw(nn.Module):
         own = away - factors @ loadings.T
         moved = krige(slide, known, factors, self.shares.numpy()) @ loadings.T
         return normal + moved + krige(slide, known, own, self.own_shares.numpy())
+
+    def unknown(self, slide: Smoother, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Tell what share of the variance is left at each spot (N,) when some (K,) are known.
+
+        That of a field with the mean shares of all genes, over ``N_KRIGED`` draws.
+        """
+        loadings = self.loadings.numpy() ** 2
+        own = np.clip(1 - loadings.sum(1), 0, None).mean()
+        typical = self.shares.numpy() @ loadings.mean(0) + own * self.own_shares.numpy()[:, 0]
+        shares = np.repeat(typical[:, None] / typical.sum(), N_KRIGED, axis=1)
+        fields = draw_fields(slide, shares, rng)
+        away = fields - krige(slide, known, fields[known], shares)
+        return np.clip((away**2).sum(1) / (fields**2).sum(1), 0, 1)
 
     def normal(self, mean: Tensor, residual: Tensor) -> Tensor:
         """Find the standard normals that `residual` makes into these residuals; all (N, G)."""

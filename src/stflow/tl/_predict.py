@@ -106,7 +106,7 @@ def predict(
         above 2 GiB.
     ``.obsm[key_added + "_sd"]``, ``.layers[key_added + "_sd"]``
         Its standard deviation, calibrated on training spots that were held out: mean +- 1.28 sd
-        covers about 80 %. It does not shrink near ``observed`` spots, and is 0 at them.
+        covers about 80 %. It shrinks near ``observed`` spots, and is 0 at them.
     ``.obsm[key_added + "_samples"]``
         With ``keep_samples``: the samples in log1p counts, shape (N, genes of the panel,
         ``n_samples``).
