@@ -24,7 +24,7 @@ FAST: dict[str, Any] = {
     "device": "cpu",
     "show_progress_bar": False,
 }
-SMALL_FIT = {name: SMALL[name] for name in ("hidden", "n_layers", "max_epochs")}
+SMALL_FIT = {name: SMALL[name] for name in ("hidden", "n_layers", "max_epochs", "n_flows")}
 
 
 class Spy(Ridge):

@@ -81,11 +81,11 @@ def test_history_and_description(tissue) -> None:
 
 
 def test_stops_early_and_keeps_the_best_weights(tissue) -> None:
-    long = fit(tissue, max_epochs=40, early_stopping=2, lr=0.02)
+    long = fit(tissue, max_epochs=40, early_stopping=2, lr=0.05)
     losses = long.history["val_loss"]
     assert len(losses) < 40
     assert len(losses) == losses.idxmin() + 3
-    short = fit(tissue, max_epochs=int(losses.idxmin()) + 1, early_stopping=99, lr=0.02)
+    short = fit(tissue, max_epochs=int(losses.idxmin()) + 1, early_stopping=99, lr=0.05)
     states = [model.network.members[0].denoiser.state_dict() for model in (long, short)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 

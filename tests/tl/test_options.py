@@ -21,7 +21,7 @@ def regression(_tissue) -> stf.STFlow:
 
 
 def predict(sdata, model: stf.STFlow, **how) -> dict[str, np.ndarray]:
-    how = {"n_samples": 2, "show_progress_bar": False, **how}
+    how = {"n_samples": 4, "show_progress_bar": False, **how}
     table = stf.tl.predict(sdata, model, inplace=False, **how)
     return {key: np.asarray(table.obsm[key]) for key in ("stflow", "X_stflow")}
 

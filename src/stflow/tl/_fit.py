@@ -19,6 +19,7 @@ from stflow._slide import Slide
 from stflow._validation import require_count, require_positive, require_seed
 
 if TYPE_CHECKING:
+    from stflow.model._folds import Masks
     from stflow.model._stflow import STFlow
 
 
@@ -174,7 +175,7 @@ def fit(
     from stflow.model._checkpoint import Checkpoint
     from stflow.model._config import Config
     from stflow.model._fitting import fit_network
-    from stflow.model._folds import folds, held_out_name
+    from stflow.model._folds import folds
     from stflow.model._run import describe_run
     from stflow.model._stflow import STFlow
 
@@ -190,8 +191,7 @@ def fit(
         prior_parameters=dict(prior_parameters or {}),
     )
     where = resolve_device(device)
-    flows = range(n_flows)
-    saved = [None if checkpoint is None else Checkpoint.open(checkpoint, flow) for flow in flows]
+    saved = [None if checkpoint is None else Checkpoint.open(checkpoint, k) for k in range(n_flows)]
     slides, recipe = _read(
         as_mapping(data),
         genes=panel,
@@ -201,7 +201,7 @@ def fit(
         coordinate_system=coordinate_system,
     )
     held_out = folds(slides, validation, n_flows)
-    held_out_names = [held_out_name(slides, masks) for masks in held_out]
+    info = _info(seed, slides, held_out)
     learning: dict[str, Any] = {
         "early_stopping": early_stopping,
         "lr": lr,
@@ -210,7 +210,7 @@ def fit(
         "trainer_kwargs": dict(trainer_kwargs or {}),
     }
     if checkpoint is not None:
-        run = describe_run(slides, held_out_names, config, **learning)
+        run = describe_run(slides, info["validation"], config, **learning)
         saved = [each and each.claim(run, max_epochs=max_epochs) for each in saved]
     network, history = fit_network(
         slides,
@@ -223,14 +223,16 @@ def fit(
         show_progress_bar=show_progress_bar,
         checkpoints=saved,
     )
-    always_out = [all(mask.all() for mask in masks) for masks in zip(*held_out, strict=True)]
-    taught = [slide.name for slide, out in zip(slides, always_out, strict=True) if not out]
-    info = _info(seed, taught, held_out_names)
     return STFlow(tuple(panel), recipe, config, history, network, info)
 
 
-def _info(seed: int, training: list[str], validation: list[str]) -> dict[str, Any]:
-    """Where a model comes from."""
+def _info(seed: int, slides: list[Slide], held_out: list[Masks]) -> dict[str, Any]:
+    """Where a model comes from; slides that every flow leaves out taught none."""
+    from stflow.model._folds import held_out_name
+
+    always_out = [all(mask.all() for mask in masks) for masks in zip(*held_out, strict=True)]
+    training = [slide.name for slide, out in zip(slides, always_out, strict=True) if not out]
+    validation = [held_out_name(slides, masks) for masks in held_out]
     versions = {name: version(name) for name in ("stflow-spatial", "torch", "lightning")}
     return {"seed": seed, "training": training, "validation": validation, "versions": versions}
 
