@@ -38,12 +38,12 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no frames": {"frames": False},
     **{f"prior {name}": {"prior": name} for name in ("nb", "zero", "gaussian", "empirical")},
 }
-SECTIONS = {"her2st": ("C2", "C3", "C4", "C5"), "synthetic": ("S3", "S4")}
+SECTIONS = {"her2st": ("C2", "C3", "C4", "C5"), "synthetic": ("S4",)}
 HEADINGS = {
     "her2st": "her2st C2 to C5, 50 genes, `efficientnet_lite0`, pooled stages, mpp 0.5. All of one "
     "patient. Defaults of the network and of its regression were chosen on C2, C3 and C4, in part "
     "on all four (the kernel's and the pooling): every row of stflow is a little kind",
-    "synthetic": "Synthetic, four slides of 200 spots, 50 genes, hidden = 0.6, embedded by colours",
+    "synthetic": "Synthetic, four slides of 100 spots, 50 genes, hidden = 0.6, embedded by colours",
 }
 AMONG = "stflow, a sample beside others"
 SCORES = {
@@ -127,7 +127,7 @@ def of_baseline(
 def load(tissue: str) -> dict[str, SpatialData]:
     """All sections of a tissue, embedded."""
     if tissue == "synthetic":
-        slides = stf.datasets.synthetic(4, n_spots=200, n_genes=50, image_mpp=8.0, hidden=0.6)
+        slides = stf.datasets.synthetic(4, n_spots=100, n_genes=50, image_mpp=8.0, hidden=0.6)
         how: dict[str, Any] = {"encoder": colours, "mpp": 8.0, "tile_px": 28}
     else:
         slides, how = {name: stf.datasets.her2st(name) for name in SECTIONS[tissue]}, {}

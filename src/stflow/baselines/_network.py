@@ -25,10 +25,10 @@ TRAINING: dict[str, Any] = {
 
 
 class NetworkRegression(Baseline):
-    """What ``stf.tl.fit(..., flow=False)`` gives: the network evaluated once, and its blend.
+    """What ``stf.tl.fit(..., flow=False)`` gives: the networks evaluated once, and their blend.
 
-    Everything is chosen in the fit itself, on the last slide, so there is no ``choice``; and
-    ``residual_sd`` is measured on the last slide alone, by a fit that has not seen it.
+    Everything is chosen in the fit itself, on slides held out by turns, so there is no ``choice``;
+    and ``residual_sd`` is measured on the last slide alone, by a fit that has not seen it.
     """
 
     def _pairs(self, slides: list[Slide]) -> list[tuple[list[Slide], Slide]]:
