@@ -39,11 +39,12 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     **{f"prior {name}": {"prior": name} for name in ("nb", "zero", "gaussian", "empirical")},
 }
 SECTIONS = {"her2st": ("C2", "C3", "C4", "C5"), "synthetic": ("S4",)}
-HEADINGS = {
-    "her2st": "her2st C2 to C5, 50 genes, `efficientnet_lite0`, pooled stages, mpp 0.5. All of one "
-    "patient. Defaults of the network and of its regression were chosen on C2, C3 and C4, in part "
-    "on all four (the kernel's and the pooling): every row of stflow is a little kind",
-    "synthetic": "Synthetic, four slides of 100 spots, 50 genes, hidden = 0.6, embedded by colours",
+ABOUT = {
+    "her2st": "Sections C2 to C5 of one patient, 50 genes; `efficientnet_lite0`, pooled stages, "
+    "mpp 0.5. Defaults of the network and of its regression were chosen on C2, C3 and C4, in part on "
+    "all four (the kernel's and the pooling): every row of stflow is a little kind.",
+    "synthetic": "Four slides of 100 spots, 50 genes, hidden = 0.6, embedded by 12 colours; S4 is "
+    "left out. So few spots with so little to see ask for a linear model.",
 }
 AMONG = "stflow, a sample beside others"
 SCORES = {
@@ -210,7 +211,7 @@ def report(frame: pd.DataFrame, command: str) -> str:
         f"its ablations, of the baselines and of synthetic tissue; `{command}`.",
     ]
     for tissue, part in frame.groupby("tissue", sort=False):
-        lines += ["", f"## {HEADINGS[str(tissue)]}", "", *tables(part)]
+        lines += ["", f"## {tissue}", "", ABOUT[str(tissue)], "", *tables(part)]
     return "\n".join([*lines, ""])
 
 
