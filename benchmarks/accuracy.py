@@ -41,8 +41,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 SECTIONS = {"her2st": ("C2", "C3", "C4", "C5"), "synthetic": ("S4",)}
 ABOUT = {
     "her2st": "Sections C2 to C5 of one patient, 50 genes; `efficientnet_lite0`, pooled stages, "
-    "mpp 0.5. Defaults of the network and of its regression were chosen on C2, C3 and C4, in part on "
-    "all four (the kernel's and the pooling): every row of stflow is a little kind.",
+    "mpp 0.5. Defaults of the network and of its regression were chosen on C2, C3 and C4, in part "
+    "on all four (the kernel's and the pooling): every row of stflow is a little kind.",
     "synthetic": "Four slides of 100 spots, 50 genes, hidden = 0.6, embedded by 12 colours; S4 is "
     "left out. So few spots with so little to see ask for a linear model.",
 }
