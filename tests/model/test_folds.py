@@ -61,6 +61,8 @@ def test_one_end_of_a_single_slide() -> None:
 
 def test_few_spots_make_few_blocks() -> None:
     assert len(folds([make_slide("a", 9)], None, 4)) == 3
+    with pytest.raises(ValueError, match="4 to train on and 1 to validate on"):
+        folds([make_slide("a", 5)], None, 4)
 
 
 def test_slides_with_few_spots_are_never_held_out_alone() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -45,6 +46,11 @@ def test_priors_are_saved(tissue, tmp_path, prior: str) -> None:
     assert all(torch.equal(kept[name], found[name]) for name in kept)
     first, second = (stf.tl.predict(tissue["S1"], m, inplace=False) for m in (fitted, loaded))
     assert np.array_equal(first.obsm["stflow"], second.obsm["stflow"])
+
+
+def test_shows_a_fit_that_diverged(model) -> None:
+    lost = model.history.assign(val_loss=np.nan, val_pearson=np.nan)
+    assert "Pearson nan at epoch 0, 0" in repr(replace(model, history=lost))
 
 
 def test_loading_leaves_the_global_random_state(saved) -> None:

@@ -80,14 +80,20 @@ def fit_network(
     unseen: list[Unseen] = []
     histories: list[pd.DataFrame] = []
     interrupted = False
-    for number, (masks, own_seed, checkpoint) in enumerate(
-        zip(folds, spawn_seeds(seed, len(folds)), checkpoints, strict=False)
-    ):
+    seeds = spawn_seeds(seed, len(folds))
+    for number, masks in enumerate(folds):
         kept = _parts(ready, [~mask for mask in masks])
         held_out = _parts(ready, masks)
         label = f"fit, flow {number + 1} of {len(folds)}"
         member, history, interrupted = _train_member(
-            kept, held_out, config, own_seed, device, checkpoint=checkpoint, label=label, **training
+            kept,
+            held_out,
+            config,
+            seeds[number],
+            device,
+            checkpoint=checkpoints[number],
+            label=label,
+            **training,
         )
         if len(history):
             members.append(member)

@@ -74,12 +74,11 @@ def _whole(slides: list[Slide], held_out: set[int]) -> Masks:
 
 
 def _blocks(slide: Slide, n_flows: int) -> Masks:
-    """Cut a slide across its longer axis, into as many blocks as there are flows."""
+    """Cut a slide across its longer axis into a block for each flow, or cut off one end."""
     order, n_spots = along_longer_axis(slide.coords), slide.n_spots
-    if n_flows == 1:
-        pieces = [order[: round(HELD_OUT_SHARE * n_spots)]]
-    else:
-        pieces = np.array_split(order, max(min(n_flows, n_spots // MIN_HELD_OUT), 1))
+    pieces = [order[: round(HELD_OUT_SHARE * n_spots)]]
+    if (n_blocks := min(n_flows, n_spots // MIN_HELD_OUT)) > 1:
+        pieces = np.array_split(order, n_blocks)
     return [np.isin(np.arange(n_spots), piece) for piece in pieces]
 
 

@@ -53,7 +53,8 @@ class STFlow:
     info: dict[str, Any]
 
     def __repr__(self) -> str:
-        best = self.history.loc[self.history.groupby("flow")["val_loss"].idxmin()]
+        losses = self.history["val_loss"].fillna(np.inf)
+        best = self.history.loc[losses.groupby(self.history["flow"]).idxmin()]
         epochs = ", ".join(str(epoch) for epoch in best["epoch"])
         by_turns = " by turns" if len(best) > 1 else ""
         return (
