@@ -22,7 +22,7 @@ from stflow.model._random import seed_torch, spawn_seeds
 from stflow.model._regions import Batch, TensorSlide
 
 EMA_DECAY = 0.98
-VALIDATION_SAMPLES, MAX_VALIDATION = 4, 4096
+VALIDATION_SAMPLES, MAX_VALIDATION = 4, 2048
 N_STEPS = 5
 
 

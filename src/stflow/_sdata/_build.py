@@ -1,4 +1,4 @@
-"""From an image and a table of counts to the SpatialData that stflow works on."""
+"""Boundary: from pyramids, spot centres and counts to the elements that stflow works on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spatialdata.transformations import Identity
 from xarray import DataTree
 
 from stflow import _keys
-from stflow.datasets._raster import CHUNK, count_halvings
+from stflow.images._raster import CHUNK, count_halvings
 
 
 def build_slide(
@@ -42,21 +42,25 @@ def build_slide(
     -------
     Slide with a multiscale image, circles, and the table that annotates them.
     """
-    table.obs["region"] = pd.Categorical([_keys.SPOTS] * table.n_obs)
-    table.obs["spot_id"] = table.obs_names.to_numpy()
-    annotated = TableModel.parse(
-        table, region=_keys.SPOTS, region_key="region", instance_key="spot_id"
-    )
-    mpp_record = {"mpp": float(mpp), "technology": technology}
+    annotated = annotate(table)
+    x_y = np.asarray(table.obsm[_keys.SPATIAL])
     return SpatialData(
-        images={_keys.IMAGE: _pyramid(levels)},
-        shapes={_keys.SPOTS: _circles(table, radius)},
+        images={_keys.IMAGE: image_element(levels)},
+        shapes={_keys.SPOTS: circles(x_y, radius, table.obs_names.to_numpy())},
         tables={_keys.TABLE: annotated},
-        attrs={_keys.SLIDE_PROPERTIES: mpp_record},
+        attrs={_keys.SLIDE_PROPERTIES: {"mpp": float(mpp), "technology": technology}},
     )
 
 
-def _pyramid(levels: Sequence[da.Array]) -> DataTree:
+def image_element(levels: Sequence[da.Array]) -> DataTree:
+    """Make a multiscale RGB image, in pixels of its first level.
+
+    Parameters
+    ----------
+    levels
+        The image, shape (3, height, width), and its halvings. Those that are missing are averaged
+        from the image when they are read.
+    """
     tree = Image2DModel.parse(
         levels[0],
         dims=("c", "y", "x"),
@@ -70,11 +74,29 @@ def _pyramid(levels: Sequence[da.Array]) -> DataTree:
     return tree
 
 
-def _circles(table: AnnData, radius: float) -> gpd.GeoDataFrame:
-    x, y = table.obsm[_keys.SPATIAL].T
+def circles(centres: np.ndarray, radius: float, names: np.ndarray) -> gpd.GeoDataFrame:
+    """Make a shapes element of spots.
+
+    Parameters
+    ----------
+    centres
+        In pixels, x then y, shape (N, 2).
+    radius
+        In pixels.
+    names
+        Index of the element, shape (N,).
+    """
+    x, y = centres.T
     spots = gpd.GeoDataFrame(
-        {"radius": np.full(table.n_obs, float(radius))},
+        {"radius": np.full(len(centres), float(radius))},
         geometry=gpd.points_from_xy(x, y),
-        index=table.obs_names.to_numpy(),
+        index=names,
     )
     return ShapesModel.parse(spots, transformations={_keys.COORDINATE_SYSTEM: Identity()})
+
+
+def annotate(table: AnnData) -> AnnData:
+    """Complete a table in place with what ties its rows, by their names, to the spots."""
+    table.obs["region"] = pd.Categorical([_keys.SPOTS] * table.n_obs)
+    table.obs["spot_id"] = table.obs_names.to_numpy()
+    return TableModel.parse(table, region=_keys.SPOTS, region_key="region", instance_key="spot_id")

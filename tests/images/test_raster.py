@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stflow.datasets import _raster
-from stflow.datasets._raster import count_halvings, read_jpeg
+from stflow.images import _raster
+from stflow.images._raster import count_halvings, read_jpeg
 
 
 def save(path: Path, *, seed: int = 0, size: tuple[int, int] = (213, 311)) -> np.ndarray:
