@@ -5,6 +5,7 @@ from __future__ import annotations
 TABLE = "table"
 SPOTS = "spots"
 IMAGE = "he"
+TISSUE = "tissue"
 COORDINATE_SYSTEM = "global"
 
 EMBEDDING = "X_embedding"
