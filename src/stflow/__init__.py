@@ -4,10 +4,8 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from stflow import datasets, get, pl, pp, tl
-
 if TYPE_CHECKING:
-    from stflow import baselines
+    from stflow import baselines, datasets, get, pl, pp, tl
     from stflow.model._stflow import STFlow
 
 __version__ = version("stflow-spatial")
@@ -15,11 +13,16 @@ __all__ = ["STFlow", "__version__", "baselines", "datasets", "get", "pl", "pp", 
 
 
 def __getattr__(name: str) -> Any:
-    """Load the model and the baselines, and with them torch, when they are first asked for."""
+    """Load a part when it is first asked for, so that the command line answers at once."""
     if name == "STFlow":
         from stflow.model._stflow import STFlow
 
         return STFlow
-    if name == "baselines":
-        return import_module("stflow.baselines")
+    if name in __all__:
+        return import_module(f"stflow.{name}")
     raise AttributeError(f"module 'stflow' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the parts, loaded or not."""
+    return sorted(__all__)
