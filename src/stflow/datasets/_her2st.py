@@ -18,7 +18,7 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata._build import build_slide
 from stflow._validation import listing, require_counts, require_unique
-from stflow.images._raster import read_jpeg
+from stflow.images._raster import read_raster
 
 _URL = "https://github.com/almaan/her2st/raw/master/data/"
 _PITCH_UM = 200.0
@@ -90,7 +90,7 @@ def her2st(
     table = _join(spots, _read_counts(counts_path), where=f"{counts_path} and {spots_path}")
     table.obs["section"] = pd.Categorical([section] * table.n_obs)
     table.obs["patient"] = pd.Categorical([entry["patient"]] * table.n_obs)
-    levels = read_jpeg(image_path)
+    levels = read_raster(image_path)
     return build_slide(levels, table, radius=_DIAMETER_UM / 2 / mpp, mpp=mpp, technology="st")
 
 

@@ -18,7 +18,7 @@ from stflow._validation import require_choice, require_count, require_key, requi
 from stflow.datasets._law import Law, draw_law, mean_pearson
 from stflow.datasets._stain import DOMAINS, draw_tissue
 from stflow.datasets._tissue import LATTICES, domain_shares, grow_tissue, neighbour_mean
-from stflow.images._raster import CHUNK
+from stflow.images._lazy import CHUNK
 
 
 def synthetic(

@@ -1,41 +1,42 @@
-"""A JPEG as a lazy pyramid: decoded on first reading, once for all blocks. Arrays only."""
+"""A JPEG or PNG as a lazy pyramid: decoded on first reading, once for all blocks. Arrays only."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import dask.array as da
 import numpy as np
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
-CHUNK = 2048
-_MOST_HALVINGS = 3
+from stflow.images._lazy import TO_EIGHT_BITS, TO_RGB, count_halvings, lazy_levels
+
 _STRIP = 1024
-_END_OF_IMAGE = b"\xff\xd9"
 _TAIL_BYTES = 4096
+_PNG_DEPTH_AT = 24
+_KINDS = {
+    ".jpg": (JpegImageFile, b"\xff\xd9", ("RGB",)),
+    ".jpeg": (JpegImageFile, b"\xff\xd9", ("RGB",)),
+    ".png": (PngImageFile, b"IEND", ("RGB", "RGBA", "P")),
+}
+RASTER_SUFFIXES = tuple(_KINDS)
 _decoding = threading.Lock()
 
 
-def count_halvings(height: int, width: int) -> int:
-    """How often an image is halved: three times, or as often as its size allows."""
-    return min(_MOST_HALVINGS, min(height, width).bit_length() - 1)
-
-
-def read_jpeg(path: Path) -> list[da.Array]:
-    """Open an RGB JPEG and its halvings without decoding it.
+def read_raster(path: Path) -> list[da.Array]:
+    """Open an RGB JPEG or PNG and its halvings without decoding it.
 
     The last image that was decoded stays in memory, so that reading it block by block, at
-    whatever level, decodes it once; the next image takes its place.
+    whatever level, decodes it once; the next image takes its place. What is transparent lies on
+    white.
 
     Parameters
     ----------
     path
-        The file.
+        The file; its extension says which of the two it is.
 
     Returns
     -------
@@ -45,86 +46,61 @@ def read_jpeg(path: Path) -> list[da.Array]:
     Raises
     ------
     ValueError
-        The file is not a JPEG, is cut short or is not RGB.
+        The file is not what its extension says, is cut short or is not 8-bit RGB.
     """
+    _, end_mark, modes = _KINDS[path.suffix.lower()]
     try:
         with _open(path) as image:
             (width, height), mode = image.size, image.mode
         with path.open("rb") as file:
+            depth = file.read(_PNG_DEPTH_AT + 1)[-1]
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            complete = _END_OF_IMAGE in file.read()
+            complete = end_mark in file.read()
     except (SyntaxError, OSError) as error:
         raise ValueError(f"Image {path} cannot be read: {error}.") from error
     if not complete:
         raise ValueError(f"Image {path} is cut short: it has no end-of-image mark.")
-    if mode != "RGB":
-        raise ValueError(f"Image {path} has the colour mode {mode!r}, not 'RGB'.")
-    modified = path.stat().st_mtime_ns
-    levels = [
-        LazyJpeg(str(path), modified, level, (3, height >> level, width >> level))
-        for level in range(1 + count_halvings(height, width))
+    if path.suffix.lower() == ".png" and depth > 8:
+        raise ValueError(f"Image {path} has 16 bits a channel. {TO_EIGHT_BITS}")
+    if mode not in modes:
+        raise ValueError(f"Image {path} has the colour mode {mode!r}, not 'RGB'. {TO_RGB}")
+    sizes = [
+        (height >> level, width >> level) for level in range(1 + count_halvings(height, width))
     ]
-    nothing = np.empty((0, 0, 0), dtype=np.uint8)
-    return [da.from_array(level, chunks=(3, CHUNK, CHUNK), meta=nothing) for level in levels]
+    return lazy_levels(str(path), path.stat().st_mtime_ns, sizes, _read_window)
 
 
-@dataclass(frozen=True, slots=True)
-class LazyJpeg:
-    """What dask needs to know of an array, and where to read it.
-
-    Parameters
-    ----------
-    path
-        The file.
-    modified_ns
-        When the file last changed; tells two contents of one path apart.
-    level
-        How often the image is halved.
-    shape
-        Channels, height and width.
-    """
-
-    path: str
-    modified_ns: int
-    level: int
-    shape: tuple[int, int, int]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of a channel's value."""
-        return np.dtype(np.uint8)
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    def __getitem__(self, window: tuple[slice, ...]) -> np.ndarray:
-        """Pixels of a window, channels first, as an array of its own."""
-        with _decoding:
-            pixels = _decode(self.path, self.modified_ns)[self.level]
-        return np.ascontiguousarray(np.moveaxis(pixels, -1, 0)[window])
+def _read_window(
+    path: str, modified_ns: int, level: int, rows: slice, columns: slice
+) -> np.ndarray:
+    with _decoding:
+        return _decode(path, modified_ns)[level][rows, columns]
 
 
 @lru_cache(maxsize=1)
 def _decode(path: str, modified_ns: int) -> list[np.ndarray]:
     """All levels of an image, each of shape (height, width, 3)."""
     _decode.cache_clear()  # else the last image stays until this one is complete
-    try:
-        with _open(path) as image:
-            levels = [_to_array(image)]
-            for _ in range(count_halvings(image.height, image.width)):
-                even = (0, 0, image.width // 2 * 2, image.height // 2 * 2)
-                image = image.reduce(2, box=even)
-                levels.append(np.asarray(image))
-    except (SyntaxError, OSError) as error:
-        raise ValueError(f"Image {path} does not decode: {error}.") from error
+    with _open(Path(path)) as file:
+        image = file if file.mode == "RGB" else _on_white(file)
+        levels = [_to_array(image)]
+        for _ in range(count_halvings(image.height, image.width)):
+            even = (0, 0, image.width // 2 * 2, image.height // 2 * 2)
+            image = image.reduce(2, box=even)
+            levels.append(np.asarray(image))
     return levels
 
 
-def _open(path: str | Path) -> Image.Image:
-    """Open a JPEG; Pillow's general opener would refuse one of 180 million pixels or more."""
-    return JpegImageFile(path)
+def _open(path: Path) -> Image.Image:
+    """Open an image; Pillow's general opener would refuse one of 180 million pixels or more."""
+    return _KINDS[path.suffix.lower()][0](path)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    image = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white
 
 
 def _to_array(image: Image.Image) -> np.ndarray:

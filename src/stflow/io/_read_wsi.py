@@ -1,0 +1,100 @@
+"""Public verb: a slide image alone."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata._build import image_element
+from stflow._validation import require_positive
+from stflow.images._file import ImageFile, mean_scale
+from stflow.images._open import open_image
+
+
+def read_wsi(path: str | PathLike[str], *, mpp: float | None = None) -> SpatialData:
+    """Read a slide image without reading its pixels.
+
+    Scanner files (.svs, .ndpi, .mrxs, .scn, .bif, .svslide, .vms, .vmu, .czi, .dcm, and TIFFs
+    that a scanner wrote) are read by OpenSlide, which the extra ``stflow-spatial[wsi]`` installs;
+    OME-TIFF, pyramidal and plain TIFF (.tif, .tiff, .btf, .tf8) by tifffile; .jpg and .png by
+    Pillow. Pixels are decoded when they are first used, window by window; a JPEG or PNG as a
+    whole. The file must stay where it is.
+
+    Parameters
+    ----------
+    path
+        The file: 8-bit RGB, or RGBA, whose transparent parts become white.
+    mpp
+        Micrometres per pixel. None: what the file says. Resolution tags that no microscope would
+        give, such as 72 dots per inch, say nothing.
+
+    Returns
+    -------
+    SpatialData in pixels of the full-resolution image:
+
+    ``images["he"]``
+        Lazy multiscale image: the levels of the file, and below them averages of 2 x 2 pixels,
+        until the coarsest has at most 2,048 pixels a side.
+    ``attrs["slide_properties"]``
+        ``mpp``, ``mpp_source`` (where it was found), ``source`` (name of the file), ``format``,
+        ``shape`` (height and width), and the ``magnification`` of the objective where it is known.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        There is no such file.
+    ImportError
+        The file needs OpenSlide, which is not installed.
+    ValueError
+        The format is not supported; the file is damaged or not 8-bit RGB (greyscale, 16 bits);
+        nothing tells its scale, its pixels are not square, or ``mpp`` is no positive number.
+
+    See Also
+    --------
+    read_visium, read_visium_hd, read_xenium : slides with measured genes.
+
+    Examples
+    --------
+    >>> sdata = stf.io.read_wsi("slide.svs")  # doctest: +SKIP
+    >>> sdata = stf.io.read_wsi("scan.jpg", mpp=0.5)  # doctest: +SKIP
+    """
+    path = Path(path)
+    if mpp is not None:
+        require_positive(mpp, name="mpp")
+    file = open_image(path)
+    if mpp is not None:
+        scale, source = float(mpp), "argument"
+    elif file.scale_um is not None:
+        scale, source = mean_scale(file.scale_um, name=f"Image {path}"), file.scale_source
+    else:
+        raise ValueError(
+            f"Image {path} does not say how many micrometres a pixel measures. Pass `mpp=`; about "
+            "0.25 for a scan at 40x, 0.5 at 20x."
+        )
+    properties = {"mpp": scale, "mpp_source": source, **provenance(file, path)}
+    return SpatialData(
+        images={_keys.IMAGE: image_element(file.levels)},
+        attrs={_keys.SLIDE_PROPERTIES: properties},
+    )
+
+
+def provenance(file: ImageFile, path: Path) -> dict[str, Any]:
+    """What is kept of where an image came from, as plain values.
+
+    Parameters
+    ----------
+    file, path
+        The opened file, and where it lies.
+    """
+    kept: dict[str, Any] = {
+        "source": path.name,
+        "format": file.format,
+        "shape": [int(side) for side in file.levels[0].shape[1:]],
+    }
+    if file.magnification is not None:
+        kept["magnification"] = file.magnification
+    return kept
