@@ -23,27 +23,6 @@ class Means(nn.Module):
         return self.drop(self.layer(tiles.mean((-2, -1))))
 
 
-class ImageModel:
-    """An encoder as other pathology packages have them: one tile in, HWC uint8."""
-
-    name = "means"
-
-    def __init__(self):
-        self.model = Means().eval()
-        self.seen = []
-
-    def get_transform(self):
-        def transform(tile):
-            self.seen.append(tile)
-            return torch.from_numpy(tile.astype(np.float32) / 255).permute(2, 0, 1)
-
-        return transform
-
-    @torch.inference_mode()
-    def encode_image(self, image):
-        return self.model(image).numpy()
-
-
 @pytest.fixture
 def tiles(rng) -> np.ndarray:
     return rng.integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
@@ -79,37 +58,6 @@ def test_a_callable(colour_encoder, tiles):
     assert encoder.weights_sha256 == qualified_name(colour_encoder)
 
 
-def test_an_object_with_encode_image_gets_its_own_transform(tiles):
-    model = ImageModel()
-    encoder = get_encoder(model)
-    np.testing.assert_allclose(encoder.encode(tiles), expected(model.model, tiles), atol=1e-6)
-    np.testing.assert_array_equal(np.stack(model.seen), tiles)
-    assert encoder.name == "means"
-    assert encoder.weights_sha256 == weights_digest(model.model)
-
-
-def test_an_object_with_encode_image_and_no_transform(tiles):
-    model = ImageModel()
-    model.get_transform = lambda: None
-    np.testing.assert_allclose(
-        get_encoder(model).encode(tiles), expected(model.model, tiles), atol=1e-6
-    )
-
-
-def test_an_object_with_encode_image_and_no_network():
-    class Bare:
-        def get_transform(self):
-            return None
-
-        def encode_image(self, image):
-            return image.mean((-2, -1))
-
-    encoder = get_encoder(Bare())
-    assert encoder.name == "Bare"
-    assert encoder.weights_sha256.endswith("Bare")
-    assert encoder.width(4) == 3
-
-
 def test_an_unknown_pooling_lists_the_known():
     with pytest.raises(ValueError, match=r"`pooling` is 'max'; available: 'stages', 'final'"):
         get_encoder("efficientnet_lite0", pooling="max")
@@ -122,8 +70,6 @@ def test_options_that_cannot_be_honoured(colour_encoder, tmp_path):
         get_encoder(Means(), checkpoint=tmp_path / "weights.pth")
     with pytest.raises(ValueError, match="has its own normalisation"):
         get_encoder("efficientnet_lite0", transform=colour_encoder)
-    with pytest.raises(ValueError, match="brings its own transform"):
-        get_encoder(ImageModel(), transform=colour_encoder)
 
 
 def test_nothing_that_encodes():

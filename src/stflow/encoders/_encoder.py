@@ -36,6 +36,8 @@ class Encoder:
         Whether to average over the 8 flips and rotations of each tile.
     device
         Where the model lies.
+    precision
+        What the model computes in, as the recipe says it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Encoder:
     transform: Callable[[Tensor], Tensor] | None = None
     dihedral: bool = False
     device: torch.device | str = "cpu"
+    precision: str = "float32"
 
     @torch.inference_mode()
     def encode(self, tiles: np.ndarray) -> np.ndarray:
@@ -66,7 +69,7 @@ class Encoder:
         ValueError
             The model gives anything but one vector a tile.
         """
-        batch = torch.from_numpy(tiles).to(self.device).permute(0, 3, 1, 2).float().div(255)
+        batch = torch.from_numpy(tiles).to(self.device).permute(0, 3, 1, 2)
         views = _dihedral_views(batch) if self.dihedral else [batch]
         return np.stack([self._forward(view) for view in views]).mean(axis=0)
 
@@ -104,15 +107,12 @@ class Encoder:
                 "normalise" if self.transform is None else qualified_name(self.transform)
             ),
             "dihedral": self.dihedral,
+            "precision": self.precision,
             "versions": {"timm": timm.__version__, "torch": str(torch.__version__)},
         }
 
     def _forward(self, tiles: Tensor) -> np.ndarray:
-        if self.transform is not None:
-            tiles = self.transform(tiles)
-        else:
-            shift, scale = (tiles.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
-            tiles = (tiles - shift) / scale
+        tiles = self._transformed(tiles.float())
         vectors = torch.as_tensor(self.model(tiles))
         if vectors.ndim != 2 or len(vectors) != len(tiles):
             raise ValueError(
@@ -120,6 +120,13 @@ class Encoder:
                 "tiles; expected one vector a tile."
             )
         return vectors.float().cpu().numpy()
+
+    def _transformed(self, tiles: Tensor) -> Tensor:
+        """Normalise tiles of 0 to 255, in one pass over them."""
+        if self.transform is not None:
+            return self.transform(tiles.div_(255))
+        mean, std = (tiles.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
+        return torch.addcmul(-mean / std, tiles, 1 / (255 * std))
 
 
 def _dihedral_views(tiles: Tensor) -> list[Tensor]:

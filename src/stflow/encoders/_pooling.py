@@ -31,8 +31,9 @@ class StagePool(nn.Module):
         """Return the vectors, shape (B, twice the channels of all maps): mean, sd, map by map."""
         vectors: list[Tensor] = []
         for features in self.maps(self.model, tiles):
-            variance, mean = torch.var_mean(features, dim=(-2, -1), correction=0)
-            vectors += [mean, variance.sqrt()]
+            pixels = features.flatten(2).transpose(1, 2).float()
+            mean = pixels.mean(1, keepdim=True)
+            vectors += [mean[:, 0], (pixels - mean).square_().mean(1).sqrt_()]
         return torch.cat(vectors, dim=1)
 
 

@@ -7,17 +7,33 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any
 
-import numpy as np
 import timm
 import torch
 from torch import Tensor, nn
 
 from stflow._validation import require_choice
+from stflow.encoders._card import Card
+from stflow.encoders._cards import CARDS
+from stflow.encoders._conch import build_conch
 from stflow.encoders._encoder import Encoder, qualified_name, weights_digest
+from stflow.encoders._hub import show_licence
+from stflow.encoders._image_model import wrap_image_model
+from stflow.encoders._local import build_ciga, build_ctranspath
 from stflow.encoders._pooling import is_convolutional, pool_stages
 from stflow.encoders._timm import LITE0, create_lite0, create_timm
+from stflow.encoders._tokens import Promised, TokenPool
+from stflow.encoders._transform import ResizeCrop
+from stflow.encoders._transformers import build_transformer
+from stflow.encoders._vit import build_vit
 
 POOLINGS = ("stages", "final")
+BUILDERS: dict[str, Callable[[Card, str | PathLike[str] | None], nn.Module]] = {
+    "vit": build_vit,
+    "transformers": build_transformer,
+    "conch": build_conch,
+    "ciga": build_ciga,
+    "ctranspath": build_ctranspath,
+}
 
 
 def get_encoder(
@@ -34,14 +50,15 @@ def get_encoder(
     Parameters
     ----------
     spec
-        ``"efficientnet_lite0"`` (ImageNet weights of an installed package), any timm name, an
-        ``nn.Module``, a callable from float tiles to vectors, or an object with
-        ``encode_image`` and ``get_transform``. A module is copied, never changed.
+        ``"efficientnet_lite0"`` (ImageNet weights of an installed package), another name of
+        :func:`stflow.encoders.list`, any timm name, an ``nn.Module``, a callable from float
+        tiles to vectors, or an object with ``encode_image`` and ``get_transform``. A module is
+        copied, never changed.
     pooling
-        ``"stages"`` or ``"final"``. None: stages for the convolutional networks of timm, final
+        ``"stages"`` or ``"final"``. None: stages for convolutional networks known by name, final
         for everything else.
     checkpoint
-        Weights of a timm network on disk instead of the hub.
+        Weights on disk instead of the hub, of an encoder known by name.
     transform
         Takes and gives float tiles, shape (B, 3, H, W), in [0, 1]; for a module or callable.
     dihedral
@@ -49,12 +66,21 @@ def get_encoder(
     device
         Where to run.
 
+    Returns
+    -------
+    The encoder, frozen.
+
     Raises
     ------
     ValueError
-        An unknown name, or an option that the encoder cannot honour.
+        An unknown name, an option that the encoder cannot honour, or a checkpoint of another
+        network.
     TypeError
         ``spec`` is nothing that encodes.
+    ImportError
+        A package that the encoder needs is not installed.
+    OSError
+        The weights cannot be had: no network, no token for a gated encoder, no such file.
     """
     if pooling is not None:
         require_choice(pooling, POOLINGS, name="pooling")
@@ -68,7 +94,7 @@ def get_encoder(
     if hasattr(spec, "encode_image") and hasattr(spec, "get_transform"):
         if transform is not None:
             raise ValueError("The encoder brings its own transform; leave out `transform=`.")
-        return _image_model(spec, dihedral)
+        return wrap_image_model(spec, dihedral=dihedral)
     if not callable(spec):
         raise TypeError(f"An encoder is a name, nn.Module or callable, not {type(spec).__name__}.")
     return _custom(spec, transform, dihedral, device)
@@ -81,25 +107,52 @@ def _named(
     dihedral: bool,
     device: torch.device,
 ) -> Encoder:
-    if name == LITE0 and checkpoint is not None:
-        raise ValueError(f"{LITE0!r} brings its weights; with `checkpoint=` name 'tf_{LITE0}'.")
-    model = create_lite0() if name == LITE0 else create_timm(name, checkpoint=checkpoint)
-    convolutional = is_convolutional(model)
-    pooling = pooling or ("stages" if convolutional else "final")
-    if pooling == "stages" and not convolutional:
+    card = CARDS.get(name)
+    if card is not None:
+        show_licence(card)
+    if card is not None and card.family in BUILDERS:
+        network = BUILDERS[card.family](card, checkpoint)
+    else:
+        network = _plain(name, checkpoint)
+    if pooling is None:
+        pooling = "stages" if is_convolutional(network) else "final"
+    elif pooling == "stages" and not is_convolutional(network):
         raise ValueError(f"Encoder {name!r} has no convolutional stages; use `pooling='final'`.")
-    config = timm.data.resolve_model_data_config(model)
-    pooled = pool_stages(model) if pooling == "stages" else model
+    if card is not None and card.family in BUILDERS:
+        model = assemble(card, network, pooling=pooling)
+        mean, std = card.normalisation
+        transform = ResizeCrop(card.resize, card.tile_px, mean, std) if card.resize else None
+    else:
+        model = pool_stages(network) if pooling == "stages" else network
+        config = timm.data.resolve_model_data_config(network)
+        mean, std, transform = tuple(config["mean"]), tuple(config["std"]), None
     return Encoder(
         name=name,
-        model=_frozen(pooled, device),
-        weights_sha256=weights_digest(model),
+        model=_frozen(model, device),
+        weights_sha256=weights_digest(network),
         pooling=pooling,
-        mean=tuple(config["mean"]),
-        std=tuple(config["std"]),
+        mean=mean,
+        std=std,
+        transform=transform,
         dihedral=dihedral,
         device=device,
     )
+
+
+def _plain(name: str, checkpoint: str | PathLike[str] | None) -> nn.Module:
+    """Build the default encoder, or any network of timm."""
+    if name == LITE0 and checkpoint is not None:
+        raise ValueError(f"{LITE0!r} brings its weights; with `checkpoint=` name 'tf_{LITE0}'.")
+    return create_lite0() if name == LITE0 else create_timm(name, checkpoint=checkpoint)
+
+
+def assemble(card: Card, network: nn.Module, *, pooling: str) -> nn.Module:
+    """Make the network of a card give the vectors that the card promises."""
+    if pooling == "stages":
+        return Promised(pool_stages(network), card, width=card.stages_width)
+    if card.pooling:
+        network = TokenPool(network, pooling=card.pooling, leading=card.leading)
+    return Promised(network, card, width=card.width)
 
 
 def _custom(
@@ -113,35 +166,6 @@ def _custom(
         digest = weights_digest(encode)
         encode = _frozen(copy.deepcopy(encode), device)
     return Encoder(name, encode, digest, transform=transform, dihedral=dihedral, device=device)
-
-
-def _image_model(spec: Any, dihedral: bool) -> Encoder:
-    """Wrap an object with ``encode_image`` and ``get_transform``, on the device it is on."""
-    network = getattr(spec, "model", None)
-    digest, device = qualified_name(spec), torch.device("cpu")
-    if isinstance(network, nn.Module):
-        digest = weights_digest(network)
-        device = next((tensor.device for tensor in network.parameters()), device)
-    transform = spec.get_transform()
-    return Encoder(
-        name=str(getattr(spec, "name", type(spec).__name__)),
-        model=spec.encode_image,
-        weights_sha256=digest,
-        transform=None if transform is None else _TileByTile(transform),
-        dihedral=dihedral,
-        device=device,
-    )
-
-
-class _TileByTile:
-    """Applies a transform of single uint8 tiles, shape (H, W, 3), to a batch of float tiles."""
-
-    def __init__(self, transform: Callable[[np.ndarray], Any]) -> None:
-        self.transform = transform
-
-    def __call__(self, tiles: Tensor) -> Tensor:
-        pixels = tiles.mul(255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        return torch.stack([torch.as_tensor(self.transform(p)) for p in pixels]).to(tiles.device)
 
 
 def _frozen(model: nn.Module, device: torch.device) -> nn.Module:

