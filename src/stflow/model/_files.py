@@ -27,10 +27,7 @@ def write(
     FileExistsError
         Something is there already, and ``overwrite`` is False or it is no stflow model.
     """
-    if path.exists() and not (overwrite and (path / METADATA).is_file()):
-        raise FileExistsError(
-            f"{path} exists. Pass `overwrite=True` to replace a model, or another path."
-        )
+    require_free_folder(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **metadata}, indent=2)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
@@ -41,6 +38,14 @@ def write(
         if path.exists():
             shutil.move(path, Path(scratch, "old"))
         folder.replace(path)
+
+
+def require_free_folder(path: Path, *, overwrite: bool) -> None:
+    """Raise ``FileExistsError`` when `write` would replace something that it may not."""
+    if path.exists() and not (overwrite and (path / METADATA).is_file()):
+        raise FileExistsError(
+            f"{path} exists. Pass `overwrite=True` to replace a model, or another path."
+        )
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,0 +1,95 @@
+"""The command ``stflow embed``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stflow import _keys
+from stflow._cli import _options as opt
+from stflow._cli._command import Command, given, note
+
+
+@click.command(cls=Command)
+@click.argument("slide", type=opt.ANYTHING)
+@opt.new_store
+@opt.option("--pitch-um", default=100.0, help="Whole-slide files: distance of spots.")
+@opt.option("--lattice", default="hex", help="Whole-slide files: hex or square.")
+@opt.option("--encoder", default="efficientnet_lite0", help="Name of the encoder.")
+@opt.option(
+    "--mpp",
+    multiple=True,
+    default=(0.5,),
+    help="Micrometres per pixel of a tile; again for another scale.",
+)
+@opt.option("--tile-px", default=224, help="Side of a tile in pixels.")
+@opt.option("--pooling", help="stages or final; left out, what suits the encoder.")
+@opt.option("--dihedral", is_flag=True, help="Average over flips and rotations of each tile.")
+@opt.option("--checkpoint", type=opt.FILE, help="File with the weights of the encoder.")
+@opt.option("--n-neighs", default=8, help="Neighbours of a spot.")
+@opt.option("--image-key", help="Name of the image; left out, the only one.")
+@opt.option("--image-mpp", type=float, help="Micrometres per pixel of the image.")
+@opt.option("--shapes-key", help="The spots; left out, those of the table.")
+@opt.table_key
+@opt.option("--key-added", default=_keys.EMBEDDING, help="Name of the embedding.")
+@opt.option("--batch-size", type=int, help="Tiles encoded at a time; left out, what suits.")
+@opt.device
+@opt.overwrite
+def embed(
+    slide: Path,
+    output: Path | None,
+    pitch_um: float,
+    lattice: str,
+    n_neighs: int,
+    quiet: bool,
+    **how: Any,
+) -> None:
+    """Embed the image around each spot.
+
+    SLIDE is a store with an image and spots, or a whole-slide file, whose tissue is found and
+    covered with spots first. The neighbours of spots are found as well; a graph that is there
+    stays, unless --n-neighs is given.
+    """
+    if slide.is_dir():
+        if given("pitch_um") or given("lattice"):
+            raise click.UsageError("--pitch-um and --lattice are for whole-slide files.")
+        _embed_store(slide, output, n_neighs, show_progress_bar=not quiet, **how)
+    elif output is None:
+        raise click.UsageError("A whole-slide file needs --output, the store to write.")
+    else:
+        grid = {"pitch_um": pitch_um, "lattice": lattice}
+        _embed_file(slide, output, grid, n_neighs, show_progress_bar=not quiet, **how)
+    note(f"{output or slide}: embedded as {how['key_added']!r}", quiet=quiet)
+
+
+def _embed_store(path: Path, output: Path | None, n_neighs: int, **how: Any) -> None:
+    from stflow import pp
+    from stflow._sdata._store import Store
+
+    store = Store.read(path)
+    store.require_writable(output)
+    table_key = how["table_key"]
+    pp.embed(store.sdata, **how)
+    if given("n_neighs") or _keys.CONNECTIVITIES not in store.sdata.tables[table_key].obsp:
+        pp.neighbors(store.sdata, n_neighs=n_neighs, **_placing(how))
+    store.save(table_key, output)
+
+
+def _embed_file(path: Path, output: Path, grid: dict[str, Any], n_neighs: int, **how: Any) -> None:
+    from stflow import io, pp
+    from stflow._sdata._store import require_new, write_store
+
+    require_new(output)
+    sdata = io.read_wsi(path, mpp=how.pop("image_mpp"))
+    pp.detect_tissue(sdata)
+    pp.grid(sdata, **grid)
+    pp.embed(sdata, **how)
+    pp.neighbors(sdata, n_neighs=n_neighs)
+    write_store(sdata, output)
+
+
+def _placing(how: dict[str, Any]) -> dict[str, Any]:
+    """Pick the options that say where the spots lie."""
+    return {name: how[name] for name in ("image_key", "image_mpp", "shapes_key", "table_key")}

@@ -1,0 +1,47 @@
+"""The command ``stflow info``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stflow._cli import _options as opt
+from stflow._cli._command import Command, write_result
+
+MODEL = "model.json"
+
+
+@click.command(cls=Command)
+@click.argument("path", type=opt.ANYTHING)
+def info(path: Path, quiet: bool) -> None:
+    """Tell what a store, a model or a whole-slide file holds."""
+    if (path / MODEL).is_file():
+        lines = _model(path)
+    elif path.is_dir():
+        lines = _store(path)
+    else:
+        lines = _file(path)
+    write_result("\n".join(lines))
+
+
+def _model(path: Path) -> list[str]:
+    from stflow._sdata._described import describe_recipe
+    from stflow.model._stflow import STFlow
+
+    model = STFlow.load(path)
+    return [repr(model), f"  embedding: {describe_recipe(model.encoder)}"]
+
+
+def _store(path: Path) -> list[str]:
+    from stflow._sdata._described import describe
+    from stflow._sdata._store import Store
+
+    return describe(Store.read(path).sdata)
+
+
+def _file(path: Path) -> list[str]:
+    from stflow import io
+    from stflow._sdata._described import describe
+
+    return describe(io.read_wsi(path))

@@ -1,0 +1,27 @@
+"""The program ``stflow`` and its commands."""
+
+from __future__ import annotations
+
+import click
+
+from stflow import __version__
+from stflow._cli._embed import embed
+from stflow._cli._evaluate import evaluate
+from stflow._cli._fit import fit
+from stflow._cli._info import info
+from stflow._cli._predict import predict
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="stflow")
+def main() -> None:
+    """Spatial gene expression from H&E slides.
+
+    Slides are SpatialData stores (.zarr folders), models are the folders that `fit` writes. A
+    command that fails has written nothing; it ends with 1 after an error, 2 when it was called
+    wrongly, 130 after Ctrl-C.
+    """
+
+
+for command in (embed, fit, predict, evaluate, info):
+    main.add_command(command)

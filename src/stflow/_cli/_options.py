@@ -1,0 +1,62 @@
+"""Arguments and options that several commands share, in the words of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stflow import _keys
+
+Decorator = Callable[[Any], Any]
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+ANYTHING = click.Path(exists=True, path_type=Path)
+NEW = click.Path(path_type=Path)
+
+store = click.argument("store", type=FOLDER)
+stores = click.argument("stores", nargs=-1, required=True, type=FOLDER)
+
+
+def option(*names: str, **settings: Any) -> Decorator:
+    """Make an option whose default is shown."""
+    return click.option(*names, **{"show_default": True, **settings})
+
+
+new_store = option(
+    "-o",
+    "--output",
+    type=NEW,
+    help="New store to write; left out, the table is replaced in its store.",
+)
+table_key = option("--table-key", default=_keys.TABLE, help="Name of the table.")
+embedding_key = option(
+    "--embedding-key", default=_keys.EMBEDDING, help="Key of the embedding in .obsm."
+)
+coordinate_system = option(
+    "--coordinate-system",
+    default=_keys.COORDINATE_SYSTEM,
+    help="The coordinate system in which spots are neighbours.",
+)
+layer = option("--layer", help="Layer with the raw counts; left out, X.")
+genes = option("--genes", "genes_file", type=FILE, metavar="FILE", help="Gene names, one a line.")
+device = option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
+seed = option("--seed", default=0, help="Seed of everything that is drawn.")
+overwrite = option("--overwrite", is_flag=True, help="Replace what is there by that name.")
+
+
+def read_genes(path: Path) -> list[str]:
+    """Read gene names, one a line, without empty lines.
+
+    Raises
+    ------
+    ValueError
+        The file holds no names, or is not text.
+    """
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    names = [line for line in lines if line]
+    if not names:
+        raise ValueError(f"{path} holds no gene names; write one a line.")
+    return names

@@ -1,0 +1,51 @@
+"""Names of slides, and text files that are written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+
+def by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    """Call each store by the name of its folder without the suffix.
+
+    Raises
+    ------
+    click.UsageError
+        Two have the same name.
+    """
+    named: dict[str, Path] = {}
+    for path in paths:
+        name = path.resolve().stem if path.name in ("", ".", "..") else path.stem
+        if name in named:
+            raise click.UsageError(f"{named[name]} and {path} would both be called {name!r}.")
+        named[name] = path
+    return named
+
+
+def require_free_file(path: Path, *, overwrite: bool) -> None:
+    """Raise before any work when `write_text` could not write.
+
+    Raises
+    ------
+    FileExistsError
+        The file is there and may not be replaced.
+    IsADirectoryError
+        It is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Pass another `output=`.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists. Pass `overwrite=True` to replace it.")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place, then move it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+        whole = Path(scratch, path.name)
+        whole.write_text(text, encoding="utf-8")
+        whole.replace(path)
