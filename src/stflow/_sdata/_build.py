@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dask.array as da
 import geopandas as gpd
@@ -11,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 from spatialdata import SpatialData
 from spatialdata.models import Image2DModel, ShapesModel, TableModel
-from spatialdata.transformations import Identity, set_transformation
+from spatialdata.transformations import BaseTransformation, Identity, set_transformation
 from xarray import DataArray, Dataset, DataTree
 
 from stflow import _keys
@@ -19,7 +20,13 @@ from stflow.images._lazy import complete
 
 
 def build_slide(
-    levels: Sequence[da.Array], table: AnnData, *, radius: float, mpp: float, technology: str
+    levels: Sequence[da.Array],
+    table: AnnData,
+    *,
+    radius: float | np.ndarray,
+    mpp: float,
+    technology: str,
+    properties: Mapping[str, Any] | None = None,
 ) -> SpatialData:
     """Put an image, its spots and their counts into one SpatialData.
 
@@ -32,11 +39,14 @@ def build_slide(
         Raw counts with the spot centres in ``.obsm["spatial"]``, in pixels of the image. It is
         completed in place with what ties its rows to the spots.
     radius
-        Radius of the spots in pixels.
+        Radius of the spots in pixels, one for all or shape (N,).
     mpp
         Micrometres per pixel.
     technology
-        What made the spots: ``"st"``, ``"visium"`` or ``"synthetic"``.
+        What made the spots: ``"st"``, ``"visium"``, ``"visium_hd"``, ``"xenium"`` or
+        ``"synthetic"``.
+    properties
+        What else to keep in ``attrs["slide_properties"]``.
 
     Returns
     -------
@@ -48,7 +58,13 @@ def build_slide(
         images={_keys.IMAGE: image_element(levels)},
         shapes={_keys.SPOTS: circles(x_y, radius, table.obs_names.to_numpy())},
         tables={_keys.TABLE: annotated},
-        attrs={_keys.SLIDE_PROPERTIES: {"mpp": float(mpp), "technology": technology}},
+        attrs={
+            _keys.SLIDE_PROPERTIES: {
+                "mpp": float(mpp),
+                "technology": technology,
+                **(properties or {}),
+            }
+        },
     )
 
 
@@ -79,7 +95,7 @@ def image_element(levels: Sequence[da.Array]) -> DataTree:
 
 def circles(
     centres: np.ndarray,
-    radius: float,
+    radius: float | np.ndarray,
     names: np.ndarray,
     *,
     transformations: Mapping[str, BaseTransformation] | None = None,
@@ -91,7 +107,7 @@ def circles(
     centres
         In pixels, x then y, shape (N, 2).
     radius
-        In pixels.
+        In pixels, one for all or shape (N,).
     names
         Index of the element, shape (N,).
     transformations
@@ -99,7 +115,7 @@ def circles(
     """
     x, y = centres.T
     spots = gpd.GeoDataFrame(
-        {"radius": np.full(len(centres), float(radius))},
+        {"radius": np.full(len(centres), radius, dtype=np.float64)},
         geometry=gpd.points_from_xy(x, y),
         index=names,
     )
@@ -110,6 +126,6 @@ def circles(
 
 def annotate(table: AnnData, *, region: str = _keys.SPOTS) -> AnnData:
     """Complete a table in place with what ties its rows, by their names, to the spots."""
-    table.obs["region"] = pd.Categorical.from_codes(np.zeros(table.n_obs, int), [region])
+    table.obs["region"] = pd.Categorical.from_codes([0] * table.n_obs, pd.Index([region]))
     table.obs["spot_id"] = table.obs_names.to_numpy()
     return TableModel.parse(table, region=region, region_key="region", instance_key="spot_id")

@@ -8,19 +8,15 @@ from typing import Any
 
 import numpy as np
 from anndata import AnnData
-from scipy.spatial import KDTree
 from spatialdata import SpatialData
 from spatialdata.transformations import Sequence, get_transformation
 from xarray import DataArray, DataTree
 
 from stflow import _keys
+from stflow._sdata._pitch import PITCH_UM, lattice_pitch, require_agreement
 from stflow._sdata._tables import Region, spot_centres
 from stflow._validation import listing, require_key, require_positive
 from stflow.images import Level, as_rgb
-
-PITCH_UM = {"visium": 100.0, "st": 200.0}
-PITCH_SPREAD = 0.25
-PITCH_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +126,8 @@ def spots_on_image(
         The image, the spots' element or a spot is missing.
     ValueError
         The table annotates no element, the spots and the image share no coordinate system, the
-        image is not 8-bit RGB, or nothing tells its scale.
+        image is not 8-bit RGB, nothing tells its scale, or what does differs by more than 20 %
+        from what the pitch of a known technology gives.
     """
     if not region.name:
         raise ValueError(
@@ -144,11 +141,8 @@ def spots_on_image(
     if isinstance(image_mpp, Mapping):
         require_key(region.name, image_mpp, what="`image_mpp` for region")
         image_mpp = image_mpp[region.name]
-    mpp = image_mpp if image_mpp is not None else _recorded_mpp(sdata)
-    if mpp is None:
-        mpp = _mpp_from_pitch(sdata, table, region, centres)
-    require_positive(mpp, name="image_mpp")
-    return PlacedSpots(region, name, levels, centres, float(mpp))
+    mpp = _scale(sdata, table, region, centres, image_mpp)
+    return PlacedSpots(region, name, levels, centres, mpp)
 
 
 def spot_centres_um(
@@ -192,39 +186,52 @@ def _recorded_mpp(sdata: SpatialData) -> float | None:
     return _properties(sdata).get("mpp")
 
 
+def _scale(
+    sdata: SpatialData,
+    table: AnnData,
+    region: Region,
+    centres: np.ndarray,
+    image_mpp: float | None,
+) -> float:
+    """Micrometres per pixel, refused when the spots of a known technology contradict it."""
+    mpp = image_mpp if image_mpp is not None else _recorded_mpp(sdata)
+    if mpp is None:
+        return _mpp_from_pitch(sdata, table, region, centres)
+    require_positive(mpp, name="image_mpp")
+    pitch_um = _pitch_um(sdata, table, region)
+    on_array = {"array_row", "array_col"} <= set(table.obs)
+    if pitch_um is not None and on_array and len(centres) > 1:
+        pitch = lattice_pitch(centres)
+        if pitch is not None:
+            name = "slide_properties" if image_mpp is None else "`image_mpp=`"
+            source = f"the pitch of the spots ({pitch_um:g} um)"
+            require_agreement(mpp, pitch_um / pitch, said_by=name, measured_by=source)
+    return float(mpp)
+
+
+def _pitch_um(sdata: SpatialData, table: AnnData, region: Region) -> float | None:
+    """Distance of neighbouring spots as the technology has it, None where it is not known."""
+    properties = _properties(sdata)
+    technology = str(properties.get("technology") or "").lower()
+    if not technology and _is_visium(table, region):
+        technology = "visium"
+    return PITCH_UM.get(technology, properties.get("pitch_um"))
+
+
 def _mpp_from_pitch(
     sdata: SpatialData, table: AnnData, region: Region, centres: np.ndarray
 ) -> float:
-    technology = str(_properties(sdata).get("technology") or "").lower()
-    if not technology and _is_visium(table, region):
-        technology = "visium"
+    pitch_um = _pitch_um(sdata, table, region)
     hint = "Pass `image_mpp=`, the micrometres per full-resolution pixel."
-    if technology not in PITCH_UM or len(centres) < 2:
+    if pitch_um is None or len(centres) < 2:
         raise ValueError(f"Nothing tells the scale of the image of region {region.name!r}. {hint}")
-    pitch = _lattice_pitch(centres)
+    pitch = lattice_pitch(centres)
     if pitch is None:
         raise ValueError(
             f"The spots of region {region.name!r} form no regular lattice, so their pitch does "
             f"not tell the scale of the image. {hint}"
         )
-    return PITCH_UM[technology] / pitch
-
-
-def _lattice_pitch(points: np.ndarray) -> float | None:
-    """Distance of neighbours on a lattice whose points may be shifted a little, None if it is none.
-
-    The median distance of nearest neighbours starts the search but is too short, each being the
-    closest of several shifted points; the median distance of all pairs around it is not.
-    """
-    tree = KDTree(points)
-    nearest = tree.query(points, k=2)[0][:, 1]
-    pitch = float(np.median(nearest))
-    for _ in range(PITCH_ROUNDS):
-        first, second = tree.query_pairs((1 + PITCH_SPREAD) * pitch, output_type="ndarray").T
-        distances = np.linalg.norm(points[first] - points[second], axis=1)
-        pitch = float(np.median(distances[distances >= (1 - PITCH_SPREAD) * pitch]))
-    regular = np.quantile(nearest, 0.1) > (1 - PITCH_SPREAD) * pitch
-    return pitch if regular else None
+    return pitch_um / pitch
 
 
 def _is_visium(table: AnnData, region: Region) -> bool:

@@ -83,7 +83,7 @@ def read_wsi(path: str | PathLike[str], *, mpp: float | None = None) -> SpatialD
 
 
 def provenance(file: ImageFile, path: Path) -> dict[str, Any]:
-    """What is kept of where an image came from, as plain values.
+    """Tell where an image came from, as plain values.
 
     Parameters
     ----------

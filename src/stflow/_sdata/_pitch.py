@@ -1,0 +1,89 @@
+"""Boundary: the scale of an image from the distance between the spots of a known technology."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import KDTree
+
+PITCH_UM = {"visium": 100.0, "st": 200.0}
+PITCH_SPREAD = 0.25
+PITCH_ROUNDS = 5
+ENOUGH_SPOTS = 20_000
+CONTRADICTION = 0.2
+# Area that belongs to a spot, in steps of the array (a hexagonal array counts columns in half
+# pitches) and in pitches: their ratio is the square of the pitch.
+_CELLS = {"hex": (2.0, np.sqrt(0.75)), "square": (1.0, 1.0)}
+
+
+def lattice_pitch(points: np.ndarray) -> float | None:
+    """Distance of neighbours on a lattice whose points may be shifted a little, None if it is none.
+
+    The median distance of nearest neighbours starts the search but is too short, each being the
+    closest of several shifted points; the median distance of all pairs around it is not. Of very
+    many points, those around the first are looked at.
+
+    Parameters
+    ----------
+    points
+        Shape (N, 2), at least two of them.
+    """
+    if len(points) > ENOUGH_SPOTS:
+        apart = np.linalg.norm(points - points[0], axis=1)
+        points = points[np.argpartition(apart, ENOUGH_SPOTS)[:ENOUGH_SPOTS]]
+    tree = KDTree(points)
+    nearest = tree.query(points, k=2)[0][:, 1]
+    pitch = float(np.median(nearest))
+    for _ in range(PITCH_ROUNDS):
+        first, second = tree.query_pairs((1 + PITCH_SPREAD) * pitch, output_type="ndarray").T
+        distances = np.linalg.norm(points[first] - points[second], axis=1)
+        pitch = float(np.median(distances[distances >= (1 - PITCH_SPREAD) * pitch]))
+    regular = np.quantile(nearest, 0.1) > (1 - PITCH_SPREAD) * pitch
+    return pitch if regular else None
+
+
+def array_pitch(places: np.ndarray, centres: np.ndarray, *, lattice: str) -> float:
+    """Distance of neighbours on an array, from where its spots were found on the image.
+
+    A linear map is fitted, so gaps, a turned array and scattered spots do no harm.
+
+    Parameters
+    ----------
+    places
+        Row and column of each spot on the array, shape (N, 2).
+    centres
+        Where they lie, shape (N, 2).
+    lattice
+        ``"square"``, or ``"hex"``, where neighbours in a row are two columns apart.
+
+    Raises
+    ------
+    ValueError
+        All spots lie on one line.
+    """
+    steps = places - places.mean(axis=0)
+    fitted, _, rank, _ = np.linalg.lstsq(steps, centres - centres.mean(axis=0), rcond=None)
+    if rank < 2:
+        raise ValueError(
+            f"{len(places)} spots on one line of the array do not tell the scale of the image."
+        )
+    in_steps, in_pitches = _CELLS[lattice]
+    return float(np.sqrt(abs(np.linalg.det(fitted)) * in_steps / in_pitches))
+
+
+def require_agreement(mpp: float, measured: float, *, said_by: str, measured_by: str) -> None:
+    """Raise ``ValueError`` when a scale contradicts where the spots lie by more than 20 %.
+
+    Parameters
+    ----------
+    mpp
+        Micrometres per pixel as something says.
+    measured
+        Micrometres per pixel as the places of the spots give it.
+    said_by, measured_by
+        What messages call the two sources.
+    """
+    if abs(mpp - measured) > CONTRADICTION * measured:
+        raise ValueError(
+            f"{said_by} says {mpp:.4g} um per pixel, but {measured_by} gives {measured:.4g}. Is "
+            "this the full-resolution image that the spots were placed on?"
+        )
