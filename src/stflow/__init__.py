@@ -5,11 +5,22 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stflow import baselines, datasets, get, io, pl, pp, tl
+    from stflow import baselines, datasets, encoders, get, io, pl, pp, tl
     from stflow.model._stflow import STFlow
 
 __version__ = version("stflow-spatial")
-__all__ = ["STFlow", "__version__", "baselines", "datasets", "get", "io", "pl", "pp", "tl"]
+__all__ = [
+    "STFlow",
+    "__version__",
+    "baselines",
+    "datasets",
+    "encoders",
+    "get",
+    "io",
+    "pl",
+    "pp",
+    "tl",
+]
 
 
 def __getattr__(name: str) -> Any:
