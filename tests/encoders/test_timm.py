@@ -152,7 +152,9 @@ def test_without_a_network_the_message_says_what_to_do(monkeypatch):
         raise ConnectionError("no route")
 
     monkeypatch.setattr(family.timm, "create_model", fail)
-    with pytest.raises(OSError, match=r"encoder 'resnet18' from the hub: no route .*`checkpoint=`"):
+    with pytest.raises(
+        OSError, match=r"encoder 'resnet18' from the hub: no route\. .*`checkpoint=`"
+    ):
         get_encoder("resnet18")
 
 

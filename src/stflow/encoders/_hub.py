@@ -56,9 +56,9 @@ def from_hub(name: str, card: Card | None = None) -> Iterator[None]:
         origin = type(error).__module__.partition(".")[0]
         if not isinstance(error, OSError) and origin not in DOWNLOADERS:
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         way_out = _access(card) if card is not None and gated else ELSEWHERE
-        raise OSError(f"Could not get encoder {name!r} from the hub: {reason} {way_out}") from None
+        raise OSError(f"Could not get encoder {name!r} from the hub: {reason}. {way_out}") from None
 
 
 def _access(card: Card) -> str:
