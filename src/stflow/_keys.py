@@ -29,6 +29,11 @@ def samples(key: str) -> str:
     return f"{key}_samples"
 
 
+def novelty(key: str) -> str:
+    """Key of how unlike the training spots the spots of the prediction ``key`` are."""
+    return f"{key}_novelty"
+
+
 def latent(key: str) -> str:
     """Key of the latent state that belongs to the prediction ``key``."""
     return f"X_{key}"

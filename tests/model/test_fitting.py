@@ -86,10 +86,25 @@ def test_the_blend_and_the_law_are_learned_from_spots_that_nothing_had_seen(
     assert float(network.blend) == pytest.approx(blend_weight(*parts, measured))
 
 
+def test_novelty_is_1_where_held_out_spots_end(slides) -> None:
+    """Of spots that a fold held out, 5 % are farther from its others than the reach."""
+    network = fit(slides)
+    ready = [_fitting._to_tensors(slide, network.features) for slide in slides]
+    away = [
+        fit_regression([*ready[:i], *ready[i + 1 :]], 0).nearest(ready[i].features)
+        for i in range(3)
+    ]
+    assert float((torch.cat(away) > network.reach).float().mean()) == pytest.approx(0.05, abs=0.01)
+    how = {"n_samples": 1, "n_steps": 1, "seed": 0, "device": CPU}
+    assert network.predict(slides[0], **how).novelty.max() < 0.01
+    odd = replace(slides[0], embedding=slides[0].embedding + 50 * slides[0].embedding.std(0))
+    assert network.predict(odd, **how).novelty.min() > 1
+
+
 def replace_members(network: Network, *which: int) -> Network:
     members = [network.members[i] for i in which]
     parts = network.features, network.regression, members, network.residuals
-    return Network(*parts, float(network.blend))
+    return Network(*parts, float(network.blend), float(network.reach))
 
 
 def test_the_flows_are_averaged(slides) -> None:

@@ -110,7 +110,7 @@ def test_foreign_folder(saved) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 99}, "has format 99, this stflow reads 3"),
+        ({"format_version": 99}, "has format 99, this stflow reads 4"),
         ({"sizes": {}}, "not a whole stflow model"),
         ({"config": {"depth": 3}}, "not a whole stflow model"),
         ({"genes": ["A"]}, "not a whole stflow model"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from copy import deepcopy
 from pathlib import Path
 
@@ -43,8 +44,25 @@ def test_keys_of_the_contract(tissue, model) -> None:
     for key in (*("stflow", "stflow_sd"), "X_stflow"):
         table.obsm.pop(key)
         table.layers.pop(key, None)
-    del table.uns["stflow"], table.var["stflow"]
+    del table.uns["stflow"], table.var["stflow"], table.obs["stflow_novelty"]
     assert snapshot(sdata) == before
+
+
+def test_a_slide_unlike_the_training_slides_is_told_apart(tissue, model) -> None:
+    familiar, odd = tissue["S1"]["table"], tissue["S2"]["table"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stf.tl.predict(familiar, model)
+    embedding = odd.obsm["X_embedding"]
+    embedding[:32] += 50 * embedding.std(0)
+    with pytest.warns(UserWarning, match=r"6\d% of the spots of the slide look unlike"):
+        stf.tl.predict(odd, model)
+    novelty = odd.obs["stflow_novelty"]
+    assert (novelty[:32] > 1).all()
+    far = odd.obsp["spatial_connectivities"][:, :32].getnnz(axis=1)[32:] == 0
+    assert far.sum() > 10
+    assert (novelty[32:][far] < 1).all()
+    assert (familiar.obs["stflow_novelty"] < 1).all()
 
 
 def test_one_sample_has_no_sd(tissue, model) -> None:
@@ -139,7 +157,7 @@ def test_regions_are_predicted_one_by_one(two_regions, tissue, model) -> None:
     alone.obsm.clear()
     alone.obsm["X_embedding"] = both.obsm["X_embedding"][rows]
     alone.layers.clear()
-    del alone.uns["stflow"], alone.var["stflow"]
+    del alone.uns["stflow"], alone.var["stflow"], alone.obs["stflow_novelty"]
     alone.uns.pop("spatialdata_attrs")
     alone.obsm["spatial"] = tissue["S1"]["table"].obsm["spatial"]
     stf.tl.predict(alone, model)

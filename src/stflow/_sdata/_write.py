@@ -25,6 +25,7 @@ def require_room(table: AnnData, key: str, *, overwrite: bool) -> None:
     keys = [key, _keys.sd(key), _keys.samples(key), _keys.latent(key)]
     taken = {*table.obsm, *table.layers, *table.uns, *table.var.columns}
     require_free(keys, taken, what="The table")
+    require_free([_keys.novelty(key)], table.obs.columns, what="The table's `obs`")
 
 
 def with_panel(table: AnnData, genes: Sequence[str]) -> AnnData:
@@ -47,6 +48,7 @@ def write_predictions(
     mean: np.ndarray,
     sd: np.ndarray | None,
     latent: np.ndarray,
+    novelty: np.ndarray,
     samples: np.ndarray | None,
     info: dict[str, Any],
 ) -> None:
@@ -62,6 +64,8 @@ def write_predictions(
         Expression in log1p counts and its standard deviation, shape (N, G).
     latent
         States of the spots, shape (N, d).
+    novelty
+        How unlike the training spots they are, shape (N,).
     samples
         Draws of the expression, shape (N, G, S).
     info
@@ -79,6 +83,7 @@ def write_predictions(
     if samples is not None:
         table.obsm[_keys.samples(key)] = samples
     table.obsm[_keys.latent(key)] = latent
+    table.obs[_keys.novelty(key)] = novelty
     table.var[key] = table.var_names.isin(genes)
     table.uns[key] = info
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 FORMAT = "stflow"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 WEIGHTS, METADATA = "model.safetensors", "model.json"
 
 

@@ -30,7 +30,7 @@ from stflow.model._regions import TensorSlide
 from stflow.model._residuals import ResidualLaw
 from stflow.model._training import train
 
-CALIBRATION_SAMPLES, MAX_CALIBRATION = 8, 16_384
+CALIBRATION_SAMPLES, MAX_CALIBRATION, USUAL = 8, 16_384, 0.95
 
 
 def fit_network(
@@ -127,14 +127,16 @@ class Unseen:
         The spots.
     flow, spread
         Mean and variance of draws of the flow, shape (N, G).
-    regression
-        Prediction of the regression, shape (N, G).
+    regression, nearest
+        Prediction of the regression, shape (N, G), and the distance of the features to those of
+        its nearest landmark, shape (N,).
     """
 
     slide: TensorSlide
     flow: Tensor
     spread: Tensor
     regression: Tensor
+    nearest: Tensor
 
 
 def _to_tensors(slide: Slide, features: Features) -> TensorSlide:
@@ -191,12 +193,13 @@ def _predict_unseen(
             member.denoiser, *slide.inputs, device=device, n_samples=CALIBRATION_SAMPLES
         )
         flow = torch.cat(list(draws(evaluation, member.prior, seeds=seeds, n_steps=N_STEPS)))
-        found.append(Unseen(slide, flow.mean(0), flow.var(0), regression(slide.features)))
+        known = regression(slide.features), regression.nearest(slide.features)
+        found.append(Unseen(slide, flow.mean(0), flow.var(0), *known))
     return found
 
 
-def _learn_from(unseen: list[Unseen], seed: int) -> tuple[ResidualLaw, float]:
-    """Learn how flow and regression add up, and the law of what their sum leaves."""
+def _learn_from(unseen: list[Unseen], seed: int) -> tuple[ResidualLaw, float, float]:
+    """Learn the law of what flow and regression leave, how they add up, and how far is far."""
     flow, spread, regression = (
         torch.cat([getattr(each, name) for each in unseen])
         for name in ("flow", "spread", "regression")
@@ -211,7 +214,8 @@ def _learn_from(unseen: list[Unseen], seed: int) -> tuple[ResidualLaw, float]:
         seed,
     )
     law.account_for(torch.cat(predicted), spread * blend**2)
-    return law, blend
+    nearest = torch.cat([each.nearest for each in unseen]).numpy()
+    return law, blend, float(np.quantile(nearest, USUAL))
 
 
 def _warn_of_interrupt(

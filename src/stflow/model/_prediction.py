@@ -21,6 +21,9 @@ class Prediction:
         Its standard deviation, shape (N, G), or None after a single sample.
     latent
         Last state of each spot in the first flow's denoiser, shape (N, d).
+    novelty
+        How far each spot's features are from those of training spots, shape (N,): 1 is what
+        95 % of held-out training spots stay below.
     samples
         Draws of the expression, shape (N, G, S), or None when they were not kept.
     """
@@ -28,6 +31,7 @@ class Prediction:
     mean: np.ndarray
     sd: np.ndarray | None
     latent: np.ndarray
+    novelty: np.ndarray
     samples: np.ndarray | None = None
 
 

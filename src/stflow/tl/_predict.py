@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from stflow._slide import Slide
 if TYPE_CHECKING:
     from stflow.model._prediction import Prediction
     from stflow.model._stflow import STFlow
+
+MOST_NOVEL = 0.25
 
 
 def predict(
@@ -112,6 +115,9 @@ def predict(
         ``n_samples``).
     ``.obsm["X_" + key_added]``
         Latent state of each spot, shape (N, hidden).
+    ``.obs[key_added + "_novelty"]``
+        How unlike all training spots a spot looks: 95 % of held-out training spots are below 1.
+        Where it is above, nothing was learned from images of that kind.
     ``.var[key_added]``
         Whether a gene is in the panel.
     ``.uns[key_added]``
@@ -128,6 +134,11 @@ def predict(
         The embedding or a coordinate is not finite, two spots share a place, the graph has no
         edges, the embedding is not made as the model's, something is there by that name,
         ``observed`` has another shape or holds NaN, or an argument is out of its range.
+
+    Warns
+    -----
+    UserWarning
+        More than a quarter of the spots look unlike all training spots.
 
     Examples
     --------
@@ -170,11 +181,27 @@ def predict(
     target = with_panel(table, model.genes) if table.n_vars == 0 else table
     target = target if inplace else target.copy()
     write_predictions(target, key_added, model.genes, info=info, **_in_order(found, rows))
+    _warn_of_novelty(slides, found)
     if not inplace:
         return target
     if target is not table and isinstance(data, SpatialData):
         replace_table(data, table_key, target)
     return None
+
+
+def _warn_of_novelty(slides: list[Slide], predictions: list[Prediction]) -> None:
+    """Say, where the user called `predict`, which slides are unlike those of the fit."""
+    for slide, prediction in zip(slides, predictions, strict=True):
+        share = float((prediction.novelty > 1).mean())
+        if share > MOST_NOVEL:
+            warnings.warn(
+                f"{share:.0%} of the spots of {slide.name} look unlike all training spots, where 5 % "
+                "are to be expected: nothing was learned from such images, and neither prediction "
+                "nor standard deviation can be relied on. `.obs` tells which spots, in the column "
+                "that ends in _novelty.",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def _with_known(slide: Slide, known: np.ndarray, genes: Sequence[str]) -> Slide:
@@ -192,7 +219,7 @@ def _known_spots(slide: Slide) -> np.ndarray | None:
 def _in_order(predictions: list[Prediction], rows: np.ndarray) -> dict[str, Any]:
     """Join the predictions of all slides in the order of the table's rows."""
     order = np.argsort(rows)
-    names = ("mean", "sd", "latent", "samples")
+    names = ("mean", "sd", "latent", "novelty", "samples")
     parts = {name: [getattr(p, name) for p in predictions] for name in names}
     return {
         name: None if part[0] is None else np.concatenate(part)[order]
