@@ -10,6 +10,7 @@ import click
 from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, given, note
+from stflow._cli._inputs import read_file
 
 
 @click.command(cls=Command)
@@ -30,7 +31,7 @@ from stflow._cli._command import Command, given, note
 @opt.option("--checkpoint", type=opt.FILE, help="File with the weights of the encoder.")
 @opt.option("--n-neighs", default=8, help="Neighbours of a spot.")
 @opt.option("--image-key", help="Name of the image; left out, the only one.")
-@opt.option("--image-mpp", type=float, help="Micrometres per pixel of the image.")
+@opt.image_mpp
 @opt.option("--shapes-key", help="The spots; left out, those of the table.")
 @opt.table_key
 @opt.option("--key-added", default=_keys.EMBEDDING, help="Name of the embedding.")
@@ -78,15 +79,15 @@ def _embed_store(path: Path, output: Path | None, n_neighs: int, **how: Any) -> 
 
 
 def _embed_file(path: Path, output: Path, grid: dict[str, Any], n_neighs: int, **how: Any) -> None:
-    from stflow import io, pp
+    from stflow import pp
     from stflow._sdata._store import require_new, write_store
 
     require_new(output)
-    sdata = io.read_wsi(path, mpp=how.pop("image_mpp"))
+    sdata = read_file(path, how.pop("image_mpp"))
     pp.detect_tissue(sdata)
-    pp.grid(sdata, **grid)
+    pp.grid(sdata, table_key=how["table_key"], **grid)
     pp.embed(sdata, **how)
-    pp.neighbors(sdata, n_neighs=n_neighs)
+    pp.neighbors(sdata, n_neighs=n_neighs, table_key=how["table_key"])
     write_store(sdata, output)
 
 

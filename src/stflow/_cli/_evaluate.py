@@ -10,7 +10,8 @@ import click
 from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, note, write_result
-from stflow._cli._output import by_stem, require_free_file, write_text
+from stflow._cli._inputs import by_stem, read_genes
+from stflow._cli._output import require_free_file, write_text
 
 
 @click.command(cls=Command)
@@ -40,7 +41,7 @@ def evaluate(
 
     if output is not None:
         require_free_file(output, overwrite=overwrite)
-    genes = None if genes_file is None else opt.read_genes(genes_file)
+    genes = None if genes_file is None else read_genes(genes_file)
     slides = {name: Store.read(path).sdata for name, path in by_stem(stores).items()}
     scores = score(slides, genes=genes, **how)
     if output is None:

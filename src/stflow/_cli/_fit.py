@@ -9,7 +9,7 @@ import click
 
 from stflow._cli import _options as opt
 from stflow._cli._command import INTERRUPTED, Command, given, note, warned_of
-from stflow._cli._output import by_stem
+from stflow._cli._inputs import by_stem, read_genes
 
 
 @click.command(cls=Command)
@@ -62,7 +62,7 @@ def fit(
     if genes_file is not None and given("n_top_genes"):
         raise click.UsageError("--genes and --n-top-genes exclude each other.")
     named = by_stem(stores)
-    genes = None if genes_file is None else opt.read_genes(genes_file)
+    genes = None if genes_file is None else read_genes(genes_file)
 
     from stflow._sdata._store import Store
     from stflow.model._files import require_free_folder

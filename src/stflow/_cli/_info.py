@@ -8,20 +8,22 @@ import click
 
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, write_result
+from stflow._cli._inputs import read_file
 
 MODEL = "model.json"
 
 
 @click.command(cls=Command)
 @click.argument("path", type=opt.ANYTHING)
-def info(path: Path, quiet: bool) -> None:
+@opt.image_mpp
+def info(path: Path, image_mpp: float | None, quiet: bool) -> None:
     """Tell what a store, a model or a whole-slide file holds."""
     if (path / MODEL).is_file():
         lines = _model(path)
     elif path.is_dir():
         lines = _store(path)
     else:
-        lines = _file(path)
+        lines = _file(path, image_mpp)
     write_result("\n".join(lines))
 
 
@@ -40,8 +42,7 @@ def _store(path: Path) -> list[str]:
     return describe(Store.read(path).sdata)
 
 
-def _file(path: Path) -> list[str]:
-    from stflow import io
+def _file(path: Path, image_mpp: float | None) -> list[str]:
     from stflow._sdata._described import describe
 
-    return describe(io.read_wsi(path))
+    return describe(read_file(path, image_mpp))

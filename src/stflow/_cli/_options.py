@@ -44,19 +44,5 @@ layer = option("--layer", help="Layer with the raw counts; left out, X.")
 genes = option("--genes", "genes_file", type=FILE, metavar="FILE", help="Gene names, one a line.")
 device = option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
 seed = option("--seed", default=0, help="Seed of everything that is drawn.")
+image_mpp = option("--image-mpp", type=float, help="Micrometres per pixel of the image.")
 overwrite = option("--overwrite", is_flag=True, help="Replace what is there by that name.")
-
-
-def read_genes(path: Path) -> list[str]:
-    """Read gene names, one a line, without empty lines.
-
-    Raises
-    ------
-    ValueError
-        The file holds no names, or is not text.
-    """
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    names = [line for line in lines if line]
-    if not names:
-        raise ValueError(f"{path} holds no gene names; write one a line.")
-    return names

@@ -1,29 +1,9 @@
-"""Names of slides, and text files that are written whole or not at all."""
+"""Text files that are written whole or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import click
-
-
-def by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    """Call each store by the name of its folder without the suffix.
-
-    Raises
-    ------
-    click.UsageError
-        Two have the same name.
-    """
-    named: dict[str, Path] = {}
-    for path in paths:
-        name = path.resolve().stem if path.name in ("", ".", "..") else path.stem
-        if name in named:
-            raise click.UsageError(f"{named[name]} and {path} would both be called {name!r}.")
-        named[name] = path
-    return named
 
 
 def require_free_file(path: Path, *, overwrite: bool) -> None:

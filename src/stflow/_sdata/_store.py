@@ -113,7 +113,8 @@ class Store:
                 )
             place = self.path / "tables" / table_key
             _exchange(place, new / "tables" / table_key, scratch / "old")
-            self.sdata.write_consolidated_metadata()
+            if self.sdata.has_consolidated_metadata():
+                self.sdata.write_consolidated_metadata()
 
 
 def write_store(sdata: SpatialData, output: Path) -> None:
@@ -128,9 +129,13 @@ def write_store(sdata: SpatialData, output: Path) -> None:
     """
     require_new(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    with _beside(output) as scratch, _quiet():
-        sdata.write(scratch / "new.zarr", update_sdata_path=False)
-        (scratch / "new.zarr").rename(output)
+    came_from = sdata.path
+    try:
+        with _beside(output) as scratch, _quiet():
+            sdata.write(scratch / "new.zarr")
+            (scratch / "new.zarr").rename(output)
+    finally:
+        sdata.path = came_from
 
 
 def require_new(output: Path) -> None:

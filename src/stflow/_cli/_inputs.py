@@ -1,0 +1,57 @@
+"""What commands read beside stores: names of slides, lists of genes, whole-slide files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from spatialdata import SpatialData
+
+
+def by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    """Call each store by the name of its folder without the suffix.
+
+    Raises
+    ------
+    click.UsageError
+        Two have the same name.
+    """
+    named: dict[str, Path] = {}
+    for path in paths:
+        name = (path if path.name else path.resolve()).stem
+        if name in named:
+            raise click.UsageError(f"{named[name]} and {path} would both be called {name!r}.")
+        named[name] = path
+    return named
+
+
+def read_genes(path: Path) -> list[str]:
+    """Read gene names, one a line, without empty lines.
+
+    Raises
+    ------
+    ValueError
+        The file holds no names, or is not text.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text file; write gene names, one a line.") from error
+    names = [line for line in lines if line]
+    if not names:
+        raise ValueError(f"{path} holds no gene names; write one a line.")
+    return names
+
+
+def read_file(path: Path, image_mpp: float | None) -> SpatialData:
+    """Read a whole-slide file; errors name the scale as the commands do."""
+    from stflow.io import read_wsi
+
+    try:
+        return read_wsi(path, mpp=image_mpp)
+    except ValueError as error:
+        raise ValueError(str(error).replace("`mpp=`", "`image_mpp=`")) from error
