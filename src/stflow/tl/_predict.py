@@ -195,10 +195,10 @@ def _warn_of_novelty(slides: list[Slide], predictions: list[Prediction]) -> None
         share = float((prediction.novelty > 1).mean())
         if share > MOST_NOVEL:
             warnings.warn(
-                f"{share:.0%} of the spots of {slide.name} look unlike all training spots, where 5 % "
-                "are to be expected: nothing was learned from such images, and neither prediction "
-                "nor standard deviation can be relied on. `.obs` tells which spots, in the column "
-                "that ends in _novelty.",
+                f"{share:.0%} of the spots of {slide.name} look unlike all training spots (5 % are "
+                "to be expected). Nothing was learned from such images, and neither the prediction "
+                "nor its standard deviation can be relied on. The column of `.obs` that ends in "
+                "_novelty tells which spots: those above 1.",
                 UserWarning,
                 stacklevel=3,
             )
