@@ -55,7 +55,7 @@ class LazyLevel:
         """Number of dimensions."""
         return len(self.shape)
 
-    def __getitem__(self, window: tuple[slice, slice, slice]) -> np.ndarray:
+    def __getitem__(self, window: tuple[Any, Any, Any]) -> np.ndarray:
         """Pixels of a window, channels first, as an array of its own.
 
         Raises
@@ -64,16 +64,20 @@ class LazyLevel:
             The file is damaged there.
         """
         channels, *inside = window
-        (rows, row_step), (columns, column_step) = map(_span, inside, self.shape[1:])
+        (rows, in_rows), (columns, in_columns) = map(_span, inside, self.shape[1:])
         try:
             pixels = self.read(self.path, self.modified_ns, self.level, rows, columns)
         except Exception as error:
             raise OSError(f"Image {self.path} cannot be read: {error}") from error
-        return np.array(np.moveaxis(pixels, -1, 0)[channels, row_step, column_step], order="C")
+        return np.array(np.moveaxis(pixels, -1, 0)[channels, in_rows, in_columns], order="C")
 
 
-def _span(index: slice, size: int) -> tuple[slice, slice]:
-    """Smallest span of an axis that holds a slice of it, and the slice within that span."""
+def _span(index: Any, size: int) -> tuple[slice, Any]:
+    """Smallest span of an axis that holds what is indexed, and the index within that span."""
+    if not isinstance(index, slice):
+        places = np.arange(size)[index]
+        low = int(np.min(places, initial=size))
+        return slice(low, int(np.max(places, initial=low - 1)) + 1), places - low
     positions = range(size)[index]
     ends = (positions[0], positions[-1]) if positions else (0, -1)
     return slice(min(ends), max(ends) + 1), slice(None, None, positions.step)
@@ -108,7 +112,7 @@ def lazy_levels(
     levels = [
         LazyLevel(path, modified_ns, number, (3, *size), read) for number, size in enumerate(sizes)
     ]
-    return [da.from_array(level, chunks=chunks, meta=nothing, fancy=False) for level in levels]
+    return [da.from_array(level, chunks=chunks, meta=nothing) for level in levels]
 
 
 def count_halvings(height: int, width: int) -> int:

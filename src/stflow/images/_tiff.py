@@ -107,8 +107,9 @@ def _require_rgb(series: TiffPageSeries, path: Path) -> None:
         raise ValueError(f"Image {path} is greyscale or has a palette. {TO_RGB}")
     if sorted(colours)[:-1] not in ([], [1]) or max(colours) not in (3, 4):
         raise ValueError(f"Image {path} has {' x '.join(map(str, colours))} channels. {TO_RGB}")
+    name = getattr(series.keyframe.photometric, "name", "unknown")
     if not _is_decoded_to_rgb(series.keyframe):
-        raise ValueError(f"Image {path} has the colours {series.keyframe.photometric!s}. {TO_RGB}")
+        raise ValueError(f"Image {path} has the colours {name}. {TO_RGB}")
 
 
 def _is_decoded_to_rgb(page: Any) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from anndata.utils import make_index_unique
 from spatialdata import SpatialData
 
 from stflow import _keys
@@ -156,7 +157,8 @@ def tidy(table: AnnData, centres: np.ndarray, columns: Sequence[str], *, path: P
     require_counts(counts, what=f"The matrix of {path}")
     kept = [column for column in columns if column in table.obs]
     obs = pd.DataFrame(table.obs[kept], index=table.obs_names.astype(str))
-    return AnnData(counts, obs=obs, var=table.var, obsm={_keys.SPATIAL: centres})
+    var = table.var.set_axis(make_index_unique(table.var_names))
+    return AnnData(counts, obs=obs, var=var, obsm={_keys.SPATIAL: centres})
 
 
 def open_placed(image: Path, centres: np.ndarray, *, mpp: float, measured_by: str) -> ImageFile:
