@@ -75,7 +75,10 @@ def build_ctranspath(card: Card, checkpoint: str | PathLike[str] | None) -> nn.M
     path = require_file(_required(card, checkpoint))
     model = blank_ctranspath(card)
     with fitting(path):
-        return load_into(model, checkpoint_filter_fn(read_state(path), model))
+        state = read_state(path)
+        if "patch_embed.proj.weight" in state:
+            raise ValueError("it is a Swin transformer without the convolutional stem.")
+        return load_into(model, checkpoint_filter_fn(state, model))
 
 
 def build_ciga(card: Card, checkpoint: str | PathLike[str] | None) -> nn.Module:
