@@ -104,6 +104,7 @@ def test_recipe_says_everything_and_is_plain():
         "std": [1.0, 1.0, 1.0],
         "transform": qualified_name(beside_corner),
         "dihedral": True,
+        "precision": "float32",
         "versions": {"timm": timm.__version__, "torch": str(torch.__version__)},
     }
     assert {type(version) for version in recipe["versions"].values()} == {str}

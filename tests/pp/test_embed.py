@@ -142,6 +142,7 @@ def test_recipe(sdata, colour_encoder, run):
         "std": [1, 1, 1],
         "transform": "normalise",
         "dihedral": True,
+        "precision": "float32",
         "tile_px": 16,
         "mpp": [1.0, 2.0],
         "width": 12,
@@ -266,6 +267,7 @@ def test_dihedral_does_not_see_how_the_slide_lay(points):
 
     def both(**kwargs) -> list[np.ndarray]:
         given = {"tile_px": 32, "image_mpp": 0.5, "show_progress_bar": False, "inplace": False}
+        given["precision"] = "float32"
         return [embed(s, **given, **kwargs) for s in (plain, mirrored)]
 
     first, second = both(dihedral=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -94,6 +95,12 @@ class Encoder:
                 f"Encoder {self.name!r} does not encode tiles of {tile_px} px on "
                 f"{self.device}: {error}"
             ) from error
+
+    @property
+    def shows_weights(self) -> bool:
+        """Whether ``weights_sha256`` is a digest of weights, rather than a name."""
+        digest = self.weights_sha256
+        return len(digest) == 64 and set(digest) <= set(string.hexdigits)
 
     def recipe(self) -> dict[str, Any]:
         """Return how vectors are made, as plain values that any file format can hold."""

@@ -138,8 +138,8 @@ class FusedConv2d(nn.Module):
     def __init__(self, convolution: nn.Conv2d, limits: tuple[float, float] | None) -> None:
         super().__init__()
         self.weight, self.bias = convolution.weight, convolution.bias
-        self.stride, self.dilation = convolution.stride, convolution.dilation
-        self.groups, self.kernel_size = convolution.groups, convolution.kernel_size
+        self.stride, self.dilation = list(convolution.stride), list(convolution.dilation)
+        self.groups, self.kernel_size = convolution.groups, list(convolution.kernel_size)
         self.same = type(convolution).__name__ == "Conv2dSame"
         self.padding = (0, 0) if self.same else convolution.padding
         self.clamp: tuple[str, list[float], str] = ("none", [], "")

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from stflow.encoders._encoder import Encoder
 from stflow.encoders._fold import fold, has_folded
 
-PRECISIONS = ("auto", "float32", "bfloat16")
 LEAST_COSINE = 0.999
 
 

@@ -6,11 +6,13 @@ Positions are continuous level-0 pixel coordinates, x then y: pixel (0, 0) cover
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from stflow.images._ahead import map_ahead, read_ahead
 from stflow.images._pyramid import Level, choose_level
 
 BLOCK_PX = 2048
@@ -62,6 +64,7 @@ def read_tiles(
     size: float,
     tile_px: int,
     batch_size: int = 32,
+    num_workers: int = 0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Cut a tile around each centre from the level nearest to the wanted scale.
 
@@ -80,6 +83,9 @@ def read_tiles(
         Side of a tile in pixels of the result.
     batch_size
         Number of tiles to yield at a time.
+    num_workers
+        Number of threads that cut tiles, while one more reads the next block. 0: all in the
+        calling thread.
 
     Yields
     ------
@@ -100,7 +106,7 @@ def read_tiles(
             f"{LARGEST_PX} that are read at once. Ask for smaller tiles, or give the image "
             "coarser levels (a multiscale image)."
         )
-    tiles = _each_tile(level, windows, _blocks(level, centres), tile_px)
+    tiles = _each_tile(level, windows, _blocks(level, centres), tile_px, num_workers)
     return _batches(tiles, batch_size)
 
 
@@ -127,28 +133,52 @@ def _blocks(level: Level, centres: np.ndarray) -> list[np.ndarray]:
     return np.split(order, edges)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """Pixels (3, height, width) from ``origin`` on, and positions of the tiles cut from them."""
+
+    members: np.ndarray
+    origin: np.ndarray
+    pixels: np.ndarray
+
+
 def _each_tile(
-    level: Level, windows: _Windows, blocks: list[np.ndarray], tile_px: int
+    level: Level, windows: _Windows, groups: list[np.ndarray], tile_px: int, num_workers: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    for members in blocks:
-        origin = np.clip(windows.start[members].min(axis=0), 0, level.size)
-        end = np.clip(windows.stop[members].max(axis=0), 0, level.size)
-        block = np.asarray(level.data[:, origin[1] : end[1], origin[0] : end[0]])
-        pixels = np.ascontiguousarray(np.moveaxis(block, 0, -1))
-        for i in members:
-            window = _cut(pixels, windows.start[i] - origin, windows.stop[i] - origin)
-            corner = windows.corner[i] - windows.start[i]
-            yield int(i), _resample(window, corner, windows.extent, tile_px)
+    blocks = (_read(level, windows, members) for members in groups)
+    if num_workers:
+        blocks = read_ahead(blocks, depth=1)  # one is cut, one waits, one is read
+    with closing(blocks):
+        for block in blocks:
+
+            def tile(i: int, block: _Block = block) -> tuple[int, np.ndarray]:
+                return i, _tile(block, windows, i, tile_px)
+
+            members = map(int, block.members)
+            yield from map_ahead(tile, members, num_workers=max(1, num_workers))
+
+
+def _read(level: Level, windows: _Windows, members: np.ndarray) -> _Block:
+    """Read what the tiles of a block need, at once."""
+    origin = np.clip(windows.start[members].min(axis=0), 0, level.size)
+    end = np.clip(windows.stop[members].max(axis=0), 0, level.size)
+    pixels = np.asarray(level.data[:, origin[1] : end[1], origin[0] : end[0]])
+    return _Block(members, origin, pixels)
+
+
+def _tile(block: _Block, windows: _Windows, i: int, tile_px: int) -> np.ndarray:
+    window = _cut(block.pixels, windows.start[i] - block.origin, windows.stop[i] - block.origin)
+    return _resample(window, windows.corner[i] - windows.start[i], windows.extent, tile_px)
 
 
 def _cut(pixels: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Return ``pixels[start:stop]``, x then y, white where that is outside."""
+    """Return pixels from start to stop, x then y, channels last, white where that is outside."""
     width, height = stop - start
     window = np.full((height, width, 3), WHITE, dtype=np.uint8)
-    limit = pixels.shape[1::-1]
+    limit = pixels.shape[:0:-1]
     (x0, y0), (x1, y1) = np.clip(start, 0, limit), np.clip(stop, 0, limit)
     left, top = start
-    window[y0 - top : y1 - top, x0 - left : x1 - left] = pixels[y0:y1, x0:x1]
+    window[y0 - top : y1 - top, x0 - left : x1 - left] = np.moveaxis(pixels[:, y0:y1, x0:x1], 0, -1)
     return window
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import os
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spatialdata import SpatialData
-from tqdm.auto import tqdm
 
 from stflow import _keys
 from stflow._device import resolve_device
@@ -17,18 +19,22 @@ from stflow._sdata._images import PlacedSpots, spots_on_image
 from stflow._sdata._tables import Region, get_regions, get_table
 from stflow._validation import (
     listing,
+    require_choice,
     require_count,
-    require_finite,
     require_free,
     require_positive,
 )
 from stflow.images import outside, read_tiles
+from stflow.pp._encode import TileJob, encode_tiles
+from stflow.pp._vector_cache import VectorCache, require_cache_folder
 
 if TYPE_CHECKING:
     import torch
     from anndata import AnnData
 
     from stflow.encoders import Encoder
+
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def embed(
@@ -46,8 +52,11 @@ def embed(
     shapes_key: str | None = None,
     table_key: str = _keys.TABLE,
     key_added: str = _keys.EMBEDDING,
+    precision: str = "auto",
+    cache: str | PathLike[str] | bool | None = None,
     batch_size: int | None = None,
-    device: str = "auto",
+    num_workers: int | None = None,
+    device: str | Sequence[str] = "auto",
     overwrite: bool = False,
     show_progress_bar: bool = True,
     inplace: bool = True,
@@ -56,7 +65,9 @@ def embed(
 
     A tile is a square of ``tile_px * mpp`` micrometres centred on the spot, cut from the level of
     the image nearest to the wanted scale and resampled to ``tile_px`` pixels; outside the image
-    it is white. The tiles do not depend on how the image is chunked.
+    it is white. The tiles do not depend on how the image is chunked. They are read in the
+    background, block by block, while others are encoded, so that memory holds a few blocks of the
+    image whatever its size.
 
     Parameters
     ----------
@@ -94,11 +105,26 @@ def embed(
         Name of the table.
     key_added
         Key in ``.obsm`` and ``.uns`` of the table to write to.
+    precision
+        ``"float32"`` or ``"bfloat16"``, which is faster and keeps of each vector a cosine of 0.999.
+        ``"auto"``: bfloat16 for an encoder known by name, where the device computes in it and
+        vectors of made-up tiles keep that cosine.
+    cache
+        Folder to keep vectors in, so that an interrupted run goes on where it stopped, and the
+        same tiles are not encoded again. It knows a tile by its pixels and the encoder by the
+        digest of its weights, so a changed image or spot is never taken for the old one; delete it
+        when you like. None: for an encoder known by name and a SpatialData that is on disk, a
+        folder beside it, ``<store>.embeddings``. True: that folder, whatever the encoder. False:
+        nowhere.
     batch_size
         Number of tiles to encode at a time. None: 8 on the CPU, where more fall out of its
         cache, else 64.
+    num_workers
+        Number of threads that cut tiles, beside the one that reads. None: 1 on the CPU, whose
+        cores encode, else up to 8.
     device
-        Where to encode: ``"auto"`` (CUDA, else MPS, else CPU) or a torch device.
+        Where to encode: ``"auto"`` (CUDA, else MPS, else CPU), a torch device, or several, such
+        as ``("cuda:0", "cuda:1")``, which share the batches.
     overwrite
         Whether ``key_added`` may replace what is there.
     show_progress_bar
@@ -114,7 +140,8 @@ def embed(
         Embedding, float32, shape (N, F).
     ``.uns[key_added]``
         Recipe: encoder, digest of its weights, pooling, normalisation, ``tile_px``, ``mpp``,
-        ``dihedral``, ``width`` F, versions; beside it ``image_mpp`` of each region.
+        ``dihedral``, ``width`` F, ``precision``, versions; beside it ``image_mpp`` of each
+        region.
 
     Raises
     ------
@@ -123,11 +150,12 @@ def embed(
     ValueError
         The key is taken, an argument makes no sense, the table has no spots, the image is not
         8-bit RGB, nothing tells its scale, a tile lies outside it, the encoder is unknown or
-        does not fit the tiles, or it gives values that are not finite.
+        does not fit the tiles, it gives vectors of different lengths or values that are not
+        finite, or ``cache`` holds something else or is for an encoder that shows no weights.
     TypeError
         ``sdata`` is no SpatialData, or ``encoder`` is nothing that encodes.
     OSError
-        The image cannot be read, or the weights cannot be had.
+        The image cannot be read, the weights cannot be had, or ``cache`` cannot be written.
 
     Examples
     --------
@@ -137,10 +165,13 @@ def embed(
     """
     if not isinstance(sdata, SpatialData):
         raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
-    where = resolve_device(device)
-    if batch_size is None:
-        batch_size = 8 if where.type == "cpu" else 64
-    scales = _checked_scales(mpp, tile_px=tile_px, batch_size=batch_size)
+    devices = _devices(device)
+    on_cpu = devices[0].type == "cpu"
+    batch_size = (8 if on_cpu else 64) if batch_size is None else batch_size
+    if num_workers is None:
+        num_workers = 1 if on_cpu else min(8, os.cpu_count() or 1)
+    require_choice(precision, PRECISIONS, name="precision")
+    scales = _checked_scales(mpp, tile_px=tile_px, batch_size=batch_size, num_workers=num_workers)
     table = get_table(sdata, table_key)
     if inplace and not overwrite:
         require_free([key_added], {*table.obsm, *table.uns}, what=f"Table {table_key!r}")
@@ -148,9 +179,12 @@ def embed(
         spots_on_image(sdata, table, region, image_key=image_key, image_mpp=image_mpp)
         for region in _all_regions(table, shapes_key)
     ]
-    jobs = [_job(p, i, m, tile_px, batch_size) for i, m in enumerate(scales) for p in places]
+    cutting = {"tile_px": int(tile_px), "batch_size": batch_size, "num_workers": num_workers}
+    jobs = [_job(p, i, m, **cutting) for i, m in enumerate(scales) for p in places]
+    folder = _cache_folder(sdata, cache, named=isinstance(encoder, str))
 
     from stflow.encoders import get_encoder
+    from stflow.encoders._prepare import prepare, replicate
 
     chosen = get_encoder(
         encoder,
@@ -158,10 +192,22 @@ def embed(
         checkpoint=checkpoint,
         transform=transform,
         dihedral=dihedral,
-        device=where,
+        device=devices[0],
     )
+    if precision == "auto" and not isinstance(encoder, str):
+        precision = "float32"
+    chosen = prepare(chosen, precision=precision, tile_px=tile_px)
+    replicas = replicate(chosen, devices)
     shape = (table.n_obs, len(scales), chosen.width(tile_px))
-    embedding = _encode(jobs, chosen, shape, show_progress_bar).reshape(table.n_obs, -1)
+    with _open_cache(folder, chosen, tile_px, shape) as store:
+        embedding = encode_tiles(
+            jobs,
+            replicas,
+            shape=shape,
+            batch_size=batch_size,
+            cache=store,
+            show_progress_bar=show_progress_bar,
+        ).reshape(table.n_obs, -1)
     if not inplace:
         return embedding
     table.obsm[key_added] = embedding
@@ -175,26 +221,59 @@ def embed(
     return None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Job:
-    """The tiles of one region at one scale, not read yet.
-
-    ``rows`` are the region's rows of the table, ``scale`` the position of the scale, ``batches``
-    positions in ``rows`` with their tiles.
-    """
-
-    rows: np.ndarray
-    scale: int
-    batches: Iterator[tuple[np.ndarray, np.ndarray]]
+def _devices(device: str | Sequence[str]) -> list[torch.device]:
+    names = [device] if isinstance(device, str) else list(device)
+    if not names:
+        raise ValueError("`device` is empty; name at least one.")
+    return [resolve_device(name) for name in names]
 
 
-def _checked_scales(mpp: float | Sequence[float], *, tile_px: int, batch_size: int) -> list[float]:
+def _cache_folder(
+    sdata: SpatialData, cache: str | PathLike[str] | bool | None, *, named: bool
+) -> Path | None:
+    """Where to keep vectors, checked; a folder that nobody asked for may be unusable."""
+    store = sdata.path
+    beside = store.with_name(f"{store.name}.embeddings") if isinstance(store, Path) else None
+    if cache is False or (cache is None and (beside is None or not named)):
+        return None
+    if cache is True and beside is None:
+        raise ValueError(
+            "`cache=True` keeps vectors beside the store, but this SpatialData is not on disk; "
+            "write it first, or name a folder."
+        )
+    folder = Path(cache) if isinstance(cache, str | PathLike) else beside
+    try:
+        require_cache_folder(folder)  # type: ignore[arg-type]
+    except (OSError, ValueError) as error:
+        if cache is not None:
+            raise
+        warnings.warn(f"No vectors are kept. {error}", stacklevel=3)
+        return None
+    return folder
+
+
+def _open_cache(
+    folder: Path | None, encoder: Encoder, tile_px: int, shape: tuple[int, int, int]
+) -> VectorCache | nullcontext[None]:
+    if folder is None:
+        return nullcontext()
+    if not encoder.shows_weights:
+        raise ValueError(
+            f"Encoder {encoder.name!r} is a callable whose weights cannot be told from another's, "
+            "so its vectors cannot be kept; pass an nn.Module or leave out `cache=`."
+        )
+    recipe = {key: value for key, value in encoder.recipe().items() if key != "versions"}
+    n_tiles = shape[0] * shape[1]
+    return VectorCache(folder, {**recipe, "tile_px": int(tile_px)}, width=shape[2], n_tiles=n_tiles)
+
+
+def _checked_scales(mpp: float | Sequence[float], **counts: int) -> list[float]:
     scales = [float(scale) for scale in np.atleast_1d(np.asarray(mpp, dtype=np.float64))]
     if not scales:
         raise ValueError("`mpp` is empty; give at least one scale.")
     for scale in scales:
         require_positive(scale, name="mpp")
-    for name, count in (("tile_px", tile_px), ("batch_size", batch_size)):
+    for name, count in counts.items():
         require_count(count, name=name)
     return scales
 
@@ -209,7 +288,7 @@ def _all_regions(table: AnnData, shapes_key: str | None) -> list[Region]:
     return regions
 
 
-def _job(place: PlacedSpots, scale: int, mpp: float, tile_px: int, batch_size: int) -> _Job:
+def _job(place: PlacedSpots, scale: int, mpp: float, *, tile_px: int, **cutting: int) -> TileJob:
     size = tile_px * mpp / place.mpp
     lost = outside(place.levels, place.centres_px, size=size)
     if lost.any():
@@ -219,32 +298,15 @@ def _job(place: PlacedSpots, scale: int, mpp: float, tile_px: int, batch_size: i
             f"{listing(place.region.instances[lost], limit=3)}. Remove them, or check the "
             "transformations of the image and the shapes."
         )
-    tiles = read_tiles(
-        place.levels, place.centres_px, size=size, tile_px=tile_px, batch_size=batch_size
-    )
-    return _Job(place.region.rows, scale, _blaming(place.image_key, tiles))
+    tiles = read_tiles(place.levels, place.centres_px, size=size, tile_px=tile_px, **cutting)
+    return TileJob(place.region.rows, scale, _blaming(place.image_key, tiles))
 
 
 def _blaming(
     image_key: str, batches: Iterator[tuple[np.ndarray, np.ndarray]]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
     """Pass batches on; an error while reading them names the image."""
     try:
         yield from batches
     except Exception as error:
         raise OSError(f"Image {image_key!r} could not be read: {error}") from error
-
-
-def _encode(
-    jobs: Sequence[_Job], encoder: Encoder, shape: tuple[int, int, int], show_progress_bar: bool
-) -> np.ndarray:
-    """Vectors of each row at each scale, shape (N, scales, F)."""
-    vectors = np.empty(shape, dtype=np.float32)
-    total = shape[0] * shape[1]
-    with tqdm(total=total, desc="Embedding", unit="tile", disable=not show_progress_bar) as bar:
-        for job in jobs:
-            for at, tiles in job.batches:
-                vectors[job.rows[at], job.scale] = encoder.encode(tiles)
-                bar.update(len(at))
-    require_finite(vectors, what=f"The embedding by encoder {encoder.name!r}")
-    return vectors
