@@ -26,7 +26,7 @@ CONTRACT = {
     "tl": {"attention", "cross_validate", "evaluate", "fit", "predict"},
     "pl": {"calibration", "gene_maps", "scores", "training"},
     "get": {"predicted"},
-    "io": {"read_wsi"},
+    "io": {"read_visium", "read_visium_hd", "read_wsi", "read_xenium"},
     "datasets": {"her2st", "redraw", "synthetic"},
     "encoders": {"Encoder", "LicenceNotice", "get_encoder", "list"},
     "baselines": {

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 
 import dask
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -118,3 +119,78 @@ def test_damage_after_opening(tmp_path: Path) -> None:
         array.compute()
 
 
+PNG = np.random.default_rng(3).integers(0, 256, (40, 61, 4), dtype=np.uint8)
+
+
+def read_png(path: Path) -> np.ndarray:
+    return np.moveaxis(read_raster(path)[0].compute(), 0, -1)
+
+
+def test_png(tmp_path: Path, decoded: list[int]) -> None:
+    Image.fromarray(PNG[..., :3]).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_png(tmp_path / "a.png"), PNG[..., :3])
+    dask.compute(*read_raster(tmp_path / "a.png"))
+    assert decoded == [40]
+
+
+def test_png_transparency_lies_on_white(tmp_path: Path) -> None:
+    Image.fromarray(PNG).save(tmp_path / "a.png")
+    alpha = PNG[..., 3:] / 255
+    expected = PNG[..., :3] * alpha + 255 * (1 - alpha)
+    assert np.abs(read_png(tmp_path / "a.png") - expected).max() <= 1
+
+
+def test_png_palette_is_looked_up(tmp_path: Path) -> None:
+    palette = Image.fromarray(PNG[..., :3]).quantize(16)
+    palette.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_png(tmp_path / "a.png"), np.asarray(palette.convert("RGB")))
+
+
+def grey(path: Path) -> None:
+    Image.new("L", (99, 99)).save(path)
+
+
+def grey_with_alpha(path: Path) -> None:
+    Image.new("LA", (99, 99)).save(path)
+
+
+def sixteen_bits_grey(path: Path) -> None:
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(path)
+
+
+def sixteen_bits_rgb(path: Path) -> None:
+    path.write_bytes(imagecodecs.png_encode(np.zeros((9, 9, 3), np.uint16)))
+
+
+def cut(path: Path) -> None:
+    Image.fromarray(PNG).save(path)
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def cut_early(path: Path) -> None:
+    Image.fromarray(PNG).save(path)
+    path.write_bytes(path.read_bytes()[:20])
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (grey, "has the colour mode 'L', not 'RGB'. Save it as 8-bit RGB"),
+        (grey_with_alpha, "has the colour mode 'LA'"),
+        (sixteen_bits_grey, "has 16 bits a channel. Save it as 8-bit RGB, so that"),
+        (sixteen_bits_rgb, "has 16 bits a channel"),
+        (cut, "is cut short: it has no end-of-image mark"),
+        (cut_early, "cannot be read"),
+        (lambda path: path.write_text("no image at all, but long enough"), "cannot be read"),
+    ],
+)
+def test_png_that_is_refused(tmp_path: Path, write, message: str) -> None:
+    write(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=rf"a\.png {message}"):
+        read_raster(tmp_path / "a.png")
+
+
+def test_jpeg_in_other_colours(tmp_path: Path) -> None:
+    Image.new("CMYK", (99, 99)).save(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match=r"a\.jpg has the colour mode 'CMYK'"):
+        read_raster(tmp_path / "a.jpg")

@@ -221,6 +221,45 @@ def test_the_argument_goes_before_the_record_before_the_pitch():
     assert place(sdata).mpp == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("by_argument", [True, False])
+@pytest.mark.parametrize("technology", ["st", None])
+def test_a_scale_that_contradicts_the_pitch(by_argument, technology):
+    kind, um = ("square", 200) if technology else ("hex", 100)
+    points, obs = lattice(pitch=um / 0.5, kind=kind)
+    obs = obs.rename(columns={"row": "array_row", "col": "array_col"})
+
+    def place_at(mpp):
+        told = {} if by_argument else {"mpp": mpp}
+        properties = {"slide_properties": {**told, "technology": technology}}
+        sdata = make(points, obs=obs, attrs=properties)
+        return place(sdata, **({"image_mpp": mpp} if by_argument else {})).mpp
+
+    assert place_at(0.45) == 0.45
+    assert place_at(0.55) == 0.55
+    name = "`image_mpp=`" if by_argument else r"attrs\['slide_properties'\]"
+    for mpp in (0.39, 0.61, 2.0):
+        with pytest.raises(ValueError, match=rf"{name} says {mpp:g} .* \({um} um\) gives 0\.5\."):
+            place_at(mpp)
+
+
+def test_spots_that_are_not_those_of_the_array_contradict_nothing(rng):
+    fine, obs = lattice(pitch=50)
+    obs = obs.rename(columns={"row": "array_row", "col": "array_col"})
+    attrs = known(0.5, technology="st")
+    assert place(make(fine, attrs=attrs)).mpp == 0.5
+    with pytest.raises(ValueError, match=r"slide_properties'\] says 0\.5 um"):
+        place(make(fine, obs=obs, attrs=attrs))
+    scattered = make(rng.uniform(0, 900, (64, 2)), obs=obs, attrs=attrs)
+    assert place(scattered).mpp == 0.5
+    assert place(make(fine, obs=obs, attrs=known(0.5, technology="xenium"))).mpp == 0.5
+
+
+def test_a_recorded_pitch_tells_the_scale():
+    points, _ = lattice(pitch=16)
+    attrs = {"slide_properties": {"technology": "visium_hd", "pitch_um": 8.0}}
+    assert place(make(points, attrs=attrs)).mpp == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize(("technology", "um"), [("st", 200), ("visium", 100), ("Visium", 100)])
 @pytest.mark.parametrize("kind", ["square", "hex"])
 def test_pitch_of_a_known_technology(technology, um, kind):

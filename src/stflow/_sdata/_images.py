@@ -203,7 +203,8 @@ def _scale(
     if pitch_um is not None and on_array and len(centres) > 1:
         pitch = lattice_pitch(centres)
         if pitch is not None:
-            name = "slide_properties" if image_mpp is None else "`image_mpp=`"
+            recorded = f"sdata.attrs[{_keys.SLIDE_PROPERTIES!r}]"
+            name = recorded if image_mpp is None else "`image_mpp=`"
             source = f"the pitch of the spots ({pitch_um:g} um)"
             require_agreement(mpp, pitch_um / pitch, said_by=name, measured_by=source)
     return float(mpp)

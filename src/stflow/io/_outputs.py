@@ -16,10 +16,12 @@ from anndata.utils import make_index_unique
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._pitch import require_agreement
+from stflow._sdata._build import build_slide
+from stflow._sdata._pitch import array_pitch, require_agreement
 from stflow._validation import listing, require_counts, require_unique
 from stflow.images._file import ImageFile, mean_scale
 from stflow.images._open import SUFFIXES, open_image
+from stflow.io._read_wsi import provenance
 
 MOST_OUTSIDE = 0.05
 
@@ -193,3 +195,53 @@ def open_placed(image: Path, centres: np.ndarray, *, mpp: float, measured_by: st
             "pixels. Is this the full-resolution image that the spots were placed on?"
         )
     return file
+
+
+def array_slide(
+    raw: AnnData,
+    image: Path,
+    *,
+    path: Path,
+    lattice: str,
+    pitch_um: float,
+    diameter_um: float,
+    technology: str,
+) -> SpatialData:
+    """Put together a slide whose spots lie on an array, with the scale that their pitch gives.
+
+    Parameters
+    ----------
+    raw
+        Counts, with the places on the array and the centres in pixels, as spatialdata-io gives
+        them.
+    image
+        The full-resolution image.
+    path
+        The folder.
+    lattice
+        ``"hex"`` or ``"square"``.
+    pitch_um, diameter_um
+        Distance of neighbouring spots, and what a spot measures across.
+    technology
+        What made the spots.
+    """
+    places = ["array_row", "array_col"]
+    centres = np.asarray(raw.obsm[_keys.SPATIAL], dtype=np.float64)
+    table = tidy(raw, centres, ["in_tissue", *places], path=path)
+    pitch = array_pitch(table.obs[places].to_numpy(np.float64), centres, lattice=lattice)
+    mpp = pitch_um / pitch
+    measured_by = f"the pitch of the spots ({pitch_um:g} um)"
+    file = open_placed(image, centres, mpp=mpp, measured_by=measured_by)
+    told = {
+        "mpp_source": "pitch of the spots",
+        "pitch_um": float(pitch_um),
+        **provenance(file, image),
+    }
+    return build_slide(
+        file.levels,
+        table,
+        radius=diameter_um / 2 / mpp,
+        mpp=mpp,
+        technology=technology,
+        properties=told,
+    )

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from os import PathLike
 
-import numpy as np
 from spatialdata import SpatialData
 
-from stflow._sdata._build import build_slide
-from stflow._sdata._pitch import PITCH_UM, array_pitch
-from stflow.io._outputs import find_image, open_placed, read_output, require_folder, tidy
-from stflow.io._read_wsi import provenance
+from stflow._sdata._pitch import PITCH_UM
+from stflow.io._outputs import array_slide, find_image, read_output, require_folder
 
 DIAMETER_UM = 55.0
 COUNTS = "filtered_feature_bc_matrix.h5"
@@ -50,7 +47,8 @@ def read_visium(
         Raw counts, sparse, of the spots under tissue; spot centres in pixels in
         ``.obsm["spatial"]``; ``in_tissue``, ``array_row``, ``array_col`` in ``.obs``.
     ``attrs["slide_properties"]``
-        ``mpp``, ``mpp_source``, ``technology``, and where the image came from.
+        ``mpp``, ``mpp_source``, ``technology``, ``pitch_um``, and where the image came from, as
+        :func:`read_wsi` tells it.
 
     Raises
     ------
@@ -80,18 +78,12 @@ def read_visium(
     he = find_image(folder, image, ["*image.*"])
     plain = (folder / COUNTS).is_file()
     read = read_output("visium", folder, **({"dataset_id": "visium"} if plain else {}))
-    raw = read.tables["table"]
-    columns = ["in_tissue", "array_row", "array_col"]
-    centres = np.asarray(raw.obsm["spatial"], dtype=np.float64)
-    table = tidy(raw, centres, columns, path=folder)
-    pitch = array_pitch(table.obs[columns[1:]].to_numpy(float), centres, lattice="hex")
-    mpp = PITCH_UM["visium"] / pitch
-    file = open_placed(he, centres, mpp=mpp, measured_by="the pitch of the spots (100 um)")
-    return build_slide(
-        file.levels,
-        table,
-        radius=DIAMETER_UM / 2 / mpp,
-        mpp=mpp,
+    return array_slide(
+        read.tables["table"],
+        he,
+        path=folder,
+        lattice="hex",
+        pitch_um=PITCH_UM["visium"],
+        diameter_um=DIAMETER_UM,
         technology="visium",
-        properties={"mpp_source": "pitch of the spots", **provenance(file, he)},
     )

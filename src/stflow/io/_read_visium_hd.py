@@ -5,14 +5,10 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
 from spatialdata import SpatialData
 
-from stflow._sdata._build import build_slide
-from stflow._sdata._pitch import array_pitch
 from stflow._validation import listing, require_count
-from stflow.io._outputs import find_image, open_placed, read_output, require_folder, tidy
-from stflow.io._read_wsi import provenance
+from stflow.io._outputs import array_slide, find_image, read_output, require_folder
 
 NEEDED = ("*feature_slice.h5", "binned_outputs")
 IMAGES = ("microscope_image/*", "*tissue_image.*", "*image.*")
@@ -43,8 +39,7 @@ def read_visium_hd(
     Returns
     -------
     SpatialData in pixels of the image, as :func:`read_visium` gives it. ``shapes["spots"]`` are
-    circles as wide as a bin; ``attrs["slide_properties"]`` holds the side of the bins as
-    ``pitch_um``.
+    circles as wide as a bin.
 
     Raises
     ------
@@ -85,23 +80,14 @@ def read_visium_hd(
         fullres_image_file=folder / "no image",
         gex_only=True,
     )
-    raw = read.tables[name]
-    columns = ["in_tissue", "array_row", "array_col"]
-    centres = np.asarray(raw.obsm["spatial"], dtype=np.float64)
-    table = tidy(raw, centres, columns, path=folder)
-    mpp = bin_um / array_pitch(table.obs[columns[1:]].to_numpy(float), centres, lattice="square")
-    file = open_placed(he, centres, mpp=mpp, measured_by=f"the pitch of the bins ({bin_um} um)")
-    return build_slide(
-        file.levels,
-        table,
-        radius=bin_um / 2 / mpp,
-        mpp=mpp,
+    return array_slide(
+        read.tables[name],
+        he,
+        path=folder,
+        lattice="square",
+        pitch_um=bin_um,
+        diameter_um=bin_um,
         technology="visium_hd",
-        properties={
-            "mpp_source": "pitch of the bins",
-            "pitch_um": float(bin_um),
-            **provenance(file, he),
-        },
     )
 
 

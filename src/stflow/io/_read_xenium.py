@@ -68,7 +68,8 @@ def read_xenium(
         Raw counts of the genes, sparse; the centroids in pixels in ``.obsm["spatial"]``; the
         cells' areas in ``.obs``.
     ``attrs["slide_properties"]``
-        ``mpp``, ``mpp_source``, ``technology``, and where the image came from.
+        ``mpp``, ``mpp_source``, ``technology``, and where the image came from, as
+        :func:`read_wsi` tells it.
 
     Image and spots lie in a second coordinate system too, ``"xenium"``: the instrument's own
     micrometres, in which transcripts and boundaries are given.
@@ -94,10 +95,11 @@ def read_xenium(
     """
     folder = require_folder(path, NEEDED, what="output of a Xenium instrument")
     he = find_image(folder, image, IMAGES)
-    to_um = _read_alignment(folder, alignment) * [[_pixel_size(folder)], [_pixel_size(folder)], [1]]
+    pixel_size = _pixel_size(folder)
+    to_um = _read_alignment(folder, alignment) * [[pixel_size], [pixel_size], [1]]
     read = read_output("xenium", folder, **dict.fromkeys(NO_ELEMENTS, False), gex_only=True)
     raw = read.tables["table"]
-    centres = (np.asarray(raw.obsm["spatial"]) - to_um[:2, 2]) @ np.linalg.inv(to_um[:2, :2]).T
+    centres = (np.asarray(raw.obsm[_keys.SPATIAL]) - to_um[:2, 2]) @ np.linalg.inv(to_um[:2, :2]).T
     table = tidy(raw, centres, COLUMNS, path=folder)
     mpp = float(np.sqrt(abs(np.linalg.det(to_um))))
     file = open_placed(he, centres, mpp=mpp, measured_by="its alignment (`alignment=`)")
