@@ -12,7 +12,8 @@ import pytest
 import stflow as stf
 from stflow._cli import main
 
-SHELL = {"slide", "store", "stores", "model", "path", "output", "quiet", "debug", "genes_file"}
+SHELL = {"slide", "store", "stores", "model", "path", "output", "quiet", "debug"}
+SHELL |= {"genes_file", "no_cache"}
 CALLS = {
     "embed": ([stf.pp.embed, stf.pp.neighbors, stf.pp.grid], ["."]),
     "fit": ([stf.tl.fit, stf.pp.select_genes, stf.STFlow.save], [".", "-o", "model"]),

@@ -36,7 +36,21 @@ from stflow._cli._inputs import read_file
 @opt.table_key
 @opt.option("--key-added", default=_keys.EMBEDDING, help="Name of the embedding.")
 @opt.option("--batch-size", type=int, help="Tiles encoded at a time; left out, what suits.")
-@opt.device
+@opt.option("--precision", default="auto", help="float32, bfloat16, or auto.")
+@opt.option("--num-workers", type=int, help="Threads that cut tiles; left out, what suits.")
+@opt.option(
+    "--device",
+    multiple=True,
+    default=("auto",),
+    help="auto, cpu, cuda, cuda:1, mps, ...; again for another that shares the work.",
+)
+@opt.option(
+    "--cache",
+    type=opt.NEW,
+    help="Folder that lets an interrupted run resume; left out, <store>.embeddings beside the "
+    "store that is written.",
+)
+@opt.option("--no-cache", is_flag=True, help="Keep no such folder.")
 @opt.overwrite
 def embed(
     slide: Path,
@@ -44,6 +58,9 @@ def embed(
     pitch_um: float,
     lattice: str,
     n_neighs: int,
+    device: tuple[str, ...],
+    cache: Path | None,
+    no_cache: bool,
     quiet: bool,
     **how: Any,
 ) -> None:
@@ -53,6 +70,8 @@ def embed(
     covered with spots first. The neighbours of spots are found as well; a graph that is there
     stays, unless --n-neighs is given.
     """
+    how["device"] = device[0] if len(device) == 1 else device
+    how["cache"] = _cache(output, cache, no_cache=no_cache)
     if slide.is_dir():
         if given("pitch_um") or given("lattice"):
             raise click.UsageError("--pitch-um and --lattice are for whole-slide files.")
@@ -89,6 +108,13 @@ def _embed_file(path: Path, output: Path, grid: dict[str, Any], n_neighs: int, *
     pp.embed(sdata, **how)
     pp.neighbors(sdata, n_neighs=n_neighs, table_key=how["table_key"])
     write_store(sdata, output)
+
+
+def _cache(output: Path | None, cache: Path | None, *, no_cache: bool) -> Path | bool | None:
+    """Tell `embed` where to keep vectors; None is beside the store that it reads."""
+    if no_cache:
+        return False
+    return cache if cache or not output else output.with_name(f"{output.name}.embeddings")
 
 
 def _placing(how: dict[str, Any]) -> dict[str, Any]:

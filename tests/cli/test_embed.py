@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from PIL import Image
+from spatialdata import read_zarr
+
+import stflow as stf
+
+Run = Callable[..., Result]
+FAST = ("--tile-px", 32, "--mpp", 8, "--device", "cpu", "--no-cache", "--quiet")
+
+
+def test_writes_what_the_calls_write(disk: Path, run: Run, tissue):
+    sdata = tissue["S1"]
+    for key in ("spatial_connectivities", "spatial_distances"):
+        del sdata["table"].obsp[key]
+    sdata.write("bare.zarr")
+    result = run("embed", "bare.zarr", *FAST, "--key-added", "X_b", "--mpp", 16, "--n-neighs", 5)
+    stf.pp.embed(
+        sdata, tile_px=32, mpp=(8, 16), key_added="X_b", device="cpu", show_progress_bar=False
+    )
+    stf.pp.neighbors(sdata, n_neighs=5)
+    found = read_zarr("bare.zarr")["table"]
+    assert np.array_equal(found.obsm["X_b"], sdata["table"].obsm["X_b"])
+    assert list(found.uns["X_b"]["mpp"]) == [8.0, 16.0]
+    graphs = (each.obsp["spatial_connectivities"] for each in (found, sdata["table"]))
+    assert abs(next(graphs) - next(graphs)).nnz == 0
+    assert result.output == ""
+
+
+@pytest.mark.parametrize(("arguments", "kept"), [((), True), (("--n-neighs", 3), False)])
+def test_a_graph_that_is_there_stays(
+    disk: Path, run: Run, arguments: tuple[object, ...], kept: bool
+):
+    before = read_zarr("S1.zarr")["table"].obsp["spatial_connectivities"]
+    run("embed", "S1.zarr", *FAST, "--key-added", "X_b", *arguments)
+    after = read_zarr("S1.zarr")["table"].obsp["spatial_connectivities"]
+    assert (abs(after - before).nnz == 0) == kept
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folder"),
+    [
+        ((), None),
+        (("-o", "new.zarr"), "new.zarr.embeddings"),
+        (("--cache", "kept"), "kept"),
+        (("--no-cache",), False),
+    ],
+)
+def test_vectors_are_kept_beside_the_store_that_is_written(
+    disk: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    folder: str | bool | None,
+):
+    seen = []
+    monkeypatch.setattr(stf.pp, "embed", lambda _, **how: seen.append(how["cache"]))
+    run("embed", "S1.zarr", "--key-added", "X_b", *arguments)
+    assert seen == [Path(folder) if isinstance(folder, str) else folder]
+
+
+def test_several_devices(disk: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+    seen = []
+    monkeypatch.setattr(stf.pp, "embed", lambda _, **how: seen.append(how["device"]))
+    run("embed", "S1.zarr", "--device", "cuda:0", "--device", "cuda:1")
+    run("embed", "S1.zarr")
+    assert seen == [("cuda:0", "cuda:1"), "auto"]
+
+
+def test_an_image_file_becomes_a_store(disk: Path, run: Run):
+    rng = np.random.default_rng(0)
+    pixels = np.full((200, 200, 3), 245, np.uint8)
+    pixels[50:150, 50:150] = rng.integers(90, 170, (100, 100, 3))
+    Image.fromarray(pixels).save("scan.png")
+    grid = ("--image-mpp", 8, "--pitch-um", 100, "--lattice", "square")
+    run("embed", "scan.png", "-o", "scan.zarr", *grid, *FAST)
+    sdata = read_zarr("scan.zarr")
+    table = sdata["table"]
+    assert table.n_vars == 0
+    assert 49 <= table.n_obs <= 100
+    assert len(sdata["spots"]) == table.n_obs
+    assert "tissue" in sdata.shapes
+    assert table.obsm["X_embedding"].shape[0] == table.n_obs
+    distances = table.obsp["spatial_distances"]
+    assert distances.data.min() == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("S1.zarr",), "already holds 'X_embedding'. Pass another `--key-added`, or `--overwrite`"),
+        (("S1.zarr", "-o", "S2.zarr", "--overwrite"), "S2.zarr exists"),
+        (("S1.zarr", "--key-added", "b", "--image-key", "b"), "No image 'b'"),
+        (("S1.zarr", "--key-added", "b", "--mpp", 0), "`mpp` must be a positive number"),
+        (("notes.txt", "-o", "new.zarr"), "notes.txt ends in '.txt'"),
+        (("scan.png", "-o", "new.zarr"), "Pass `--image-mpp`"),
+        (("scan.png", "-o", "S1.zarr", "--image-mpp", 1), "S1.zarr exists"),
+    ],
+)
+def test_errors_are_one_line_and_write_nothing(
+    disk: Path, run: Run, arguments: tuple[object, ...], message: str
+):
+    Path("notes.txt").write_text("hello")
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save("scan.png")
+    result = run("embed", *arguments, "--device", "cpu", code=1)
+    assert result.stderr.startswith("stflow: error: ")
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert not Path("new.zarr").exists()
+    assert set(read_zarr("S1.zarr")["table"].obsm) == {"spatial", "X_embedding", "domain_shares"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("S1.zarr", "--pitch-um", 100), "--pitch-um and --lattice are for whole-slide files"),
+        (("scan.png",), "A whole-slide file needs --output"),
+        (("S9.zarr",), "'S9.zarr' does not exist"),
+    ],
+)
+def test_wrong_calls(disk: Path, run: Run, arguments: tuple[object, ...], message: str):
+    Path("scan.png").touch()
+    assert message in run("embed", *arguments, code=2).stderr

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from PIL import Image
+
+import stflow as stf
+
+Run = Callable[..., Result]
+
+
+def test_a_store(disk: Path, run: Run, tissue, model: stf.STFlow):
+    sdata = tissue["S1"]
+    stf.tl.predict(sdata, model, n_samples=1, n_steps=1, device="cpu", show_progress_bar=False)
+    sdata.write("predicted.zarr")
+    lines = run("info", "predicted.zarr").stdout.splitlines()
+    height, width = (sdata["he"]["scale0"]["image"].sizes[side] for side in "yx")
+    assert f"image he: {width} x {height} px, 4 levels" in lines
+    assert "recorded scale: 4 um per pixel" in lines
+    assert "shapes spots: 64" in lines
+    assert "table table: 64 spots, 12 genes" in lines
+    assert "  region spots: 64 spots, on he, 4 um per pixel" in lines
+    embedding = next(line for line in lines if line.startswith("  embedding X_embedding: 12 wide;"))
+    assert "encoder=support.colours, mpp=[8.0], tile_px=28" in embedding
+    assert any(line.startswith("  graph: ") and "neighbours a spot" in line for line in lines)
+    prediction = next(line for line in lines if line.startswith("  prediction stflow: "))
+    assert prediction.startswith("  prediction stflow: 8 genes, without sd; STFlow: 8 genes from")
+    before = run("info", "S1.zarr").stdout
+    assert "embedding X_embedding" in before
+    assert "prediction" not in before
+
+
+def test_a_store_that_lacks_things(disk: Path, run: Run, tissue):
+    sdata = tissue["S1"]
+    del sdata.attrs["slide_properties"]["mpp"]
+    del sdata["table"].obsp["spatial_connectivities"]
+    sdata.write("bare.zarr")
+    lines = run("info", "bare.zarr").stdout.splitlines()
+    assert "recorded scale: none" in lines
+    assert "  graph: none" in lines
+    assert any("Nothing tells the scale of the image" in line for line in lines)
+
+
+def test_a_model(disk: Path, run: Run, model: stf.STFlow):
+    shown = run("info", "model").stdout
+    assert shown.startswith(repr(model))
+    assert "embedding: encoder=support.colours, mpp=[8.0], tile_px=28" in shown
+
+
+def test_an_image_file(disk: Path, run: Run):
+    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save("scan.png")
+    shown = run("info", "scan.png", "--image-mpp", 0.5).stdout
+    assert "image he: 60 x 40 px, 4 levels" in shown
+    assert "recorded scale: 0.5 um per pixel" in shown
+    result = run("info", "scan.png", code=1)
+    assert "scan.png does not say how many micrometres" in result.stderr
+    assert "Pass `--image-mpp`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [("notes.txt", "notes.txt ends in '.txt'"), ("folder", "folder is no SpatialData store")],
+)
+def test_other_things_are_refused(disk: Path, run: Run, path: str, message: str):
+    Path("notes.txt").write_text("hello")
+    Path("folder").mkdir()
+    result = run("info", path, code=1)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
