@@ -195,7 +195,38 @@ def test_what_tells_no_scale(tmp_path: Path, kwargs: dict) -> None:
     assert opened.scale_um is None
 
 
+def damaged_ome() -> list[str]:
+    pixels = (
+        '<Pixels DimensionOrder="XYCZT" ID="Pixels:0" SizeC="3" SizeT="1" SizeX="420" SizeY="300" '
+        'SizeZ="1" Type="uint8" PhysicalSizeX="0.5" PhysicalSizeY="many">'
+        '<Channel ID="Channel:0" SamplesPerPixel="3"/><TiffData/></Pixels>'
+    )
+    head = '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+    return [
+        "<OME <broken </OME>",
+        f"{head}</OME>",
+        f'{head}<Image ID="Image:0">{pixels}</Image></OME>',
+    ]
+
+
+@pytest.mark.parametrize("xml", damaged_ome(), ids=["no XML", "no image", "no number"])
+def test_damaged_ome_metadata_tells_no_scale_and_keeps_the_pixels(tmp_path: Path, xml: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, description=xml, metadata=None, **RGB)
+    opened = read_tiff(tmp_path / "a.tif")
+    assert opened is not None
+    assert opened.scale_um is None
+    np.testing.assert_array_equal(read(tmp_path / "a.tif"), PIXELS)
+
+
 # what is refused
+
+
+def test_an_image_without_pixels(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, metadata=None, **RGB)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.pages.first.tags["ImageLength"].overwrite(0)
+    with pytest.raises(ValueError, match=r"shape \(0, 420, 3\): no pixels"):
+        read_tiff(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,12 @@ def test_spots_without_a_position(slide) -> None:
         stf.io.read_visium(slide[0])
 
 
+def test_a_matrix_without_spots(slide) -> None:
+    outputs.write_matrix(slide[0] / "filtered_feature_bc_matrix.h5", [], np.zeros((0, 5), int))
+    with pytest.raises(ValueError, match=r"outs cannot be read as visium output: .*empty"):
+        stf.io.read_visium(slide[0])
+
+
 def test_counts_that_are_not_raw(slide) -> None:
     names = list(slide[1].index)
     path = slide[0] / "filtered_feature_bc_matrix.h5"

@@ -142,6 +142,7 @@ def _open_level(path: str, modified_ns: int, level: int) -> tuple[Any, str]:
     file = TiffFile(path)
     series = _pyramid(file.series[0].levels)[level]
     if series.dataoffset is not None:
+        file.close()
         mapped = np.memmap(path, np.uint8, "r", offset=series.dataoffset, shape=series.shape)
         return mapped, series.axes
     return zarr.open_array(series.aszarr(level=0, fillvalue=255), mode="r"), series.axes

@@ -147,10 +147,8 @@ def tidy(table: AnnData, centres: np.ndarray, columns: Sequence[str], *, path: P
     Raises
     ------
     ValueError
-        There are no spots, two share a name, some lie nowhere, or the counts are not raw.
+        Two spots share a name, some lie nowhere, or the counts are not raw.
     """
-    if table.n_obs == 0:
-        raise ValueError(f"{path} holds no spots.")
     require_unique(list(table.obs_names), what=f"spot names in {path}")
     lost = table.obs_names[~np.isfinite(centres).all(axis=1)]
     if len(lost):
