@@ -22,7 +22,15 @@ API_PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 FILES = [pytest.param(path, id=str(path.relative_to(SRC))) for path in sorted(SRC.rglob("*.py"))]
 
 CONTRACT = {
-    "pp": {"embed", "neighbors", "select_genes"},
+    "pp": {
+        "detect_tissue",
+        "embed",
+        "grid",
+        "neighbors",
+        "normalize_stain",
+        "select_genes",
+        "use_embedding",
+    },
     "tl": {"attention", "cross_validate", "evaluate", "fit", "predict"},
     "pl": {"calibration", "gene_maps", "scores", "training"},
     "get": {"predicted"},

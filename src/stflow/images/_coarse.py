@@ -11,10 +11,11 @@ from stflow.images._pyramid import Level, choose_level
 
 MOST_PX = 2_000_000
 LEAST_PX = 250_000
+FINER = 4
 
 
 def coarsen(levels: Sequence[Level], wanted: float) -> Level:
-    """Average an image down to a scale, block by block, from the nearest level that is finer.
+    """Average an image down to a scale, block by block, from a level four times as fine.
 
     Parameters
     ----------
@@ -26,12 +27,13 @@ def coarsen(levels: Sequence[Level], wanted: float) -> Level:
 
     Returns
     -------
-    Level that is read when it is computed. A remainder at the right and lower edge, narrower than
-    a pixel of the result, is cut off.
+    Level that is read when it is computed, up to a quarter coarser than wanted, or more where the
+    image has no level that fine. A remainder at the right and lower edge, narrower than a pixel
+    of the result, is cut off.
     """
     area = float(np.prod(levels[0].size, dtype=np.float64))
     wanted = max(1.0, min(wanted, np.sqrt(area / LEAST_PX)), np.sqrt(area / MOST_PX))
-    level = choose_level(levels, wanted)
+    level = choose_level(levels, wanted / FINER)
     scale_x, scale_y = level.scale
     factor = max(1, int(np.ceil(round(wanted / max(level.scale), 2))))
     factor = min(factor, *level.size)

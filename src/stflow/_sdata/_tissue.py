@@ -1,0 +1,103 @@
+"""Boundary: tissue as polygons, from a mask and back, in pixels of an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from spatialdata import SpatialData
+from spatialdata.models import ShapesModel
+from spatialdata.transformations import get_transformation
+
+from stflow import _keys
+from stflow._sdata._images import _affine_to_image
+from stflow._validation import listing, require_key, require_positive
+
+HINT = "Find the tissue with `stf.pp.detect_tissue` first."
+AREA = "area_um2"
+
+
+def recorded_mpp(sdata: SpatialData) -> float | None:
+    """Micrometres per full-resolution pixel, where the slide says it."""
+    return (sdata.attrs.get(_keys.SLIDE_PROPERTIES) or {}).get("mpp")
+
+
+def image_scale(sdata: SpatialData, image_key: str, image_mpp: float | None) -> float:
+    """Micrometres per full-resolution pixel: what is given, else what the slide says.
+
+    Raises
+    ------
+    ValueError
+        Nothing tells the scale, or it is no positive number.
+    """
+    mpp = image_mpp if image_mpp is not None else recorded_mpp(sdata)
+    if mpp is None:
+        raise ValueError(
+            f"Nothing tells the scale of image {image_key!r}. Pass `image_mpp=`, the micrometres "
+            "per full-resolution pixel."
+        )
+    require_positive(mpp, name="image_mpp")
+    return float(mpp)
+
+
+def tissue_element(
+    mask: np.ndarray, scale: tuple[float, float], *, mpp: float, image: Any
+) -> gpd.GeoDataFrame:
+    """Make a shapes element of the pieces of tissue in a mask.
+
+    Parameters
+    ----------
+    mask
+        Number of the piece that each pixel belongs to, 0 for none, shape (height, width).
+    scale
+        Image pixels per pixel of the mask along x and along y.
+    mpp
+        Micrometres per image pixel.
+    image
+        The image element, whose transformations the polygons get.
+
+    Returns
+    -------
+    Polygons in pixels of the image, largest first, with their area in ``"area_um2"``. Their
+    outline is that of the mask to within a pixel of it.
+    """
+    pieces = shapely.simplify(_outlines(mask, scale), max(scale))
+    areas = shapely.area(pieces) * mpp**2
+    order = np.argsort(-areas, kind="stable")
+    frame = gpd.GeoDataFrame({AREA: areas[order]}, geometry=pieces[order])
+    return ShapesModel.parse(frame, transformations=get_transformation(image, get_all=True))
+
+
+def _outlines(mask: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+    """One geometry for each number in a mask: the union of its runs of pixels."""
+    steps = np.diff(np.pad(mask > 0, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    rows, starts = np.nonzero(steps == 1)
+    _, stops = np.nonzero(steps == -1)
+    x, y = scale
+    boxes = shapely.box(starts * x, rows * y, stops * x, (rows + 1) * y)
+    numbers = mask[rows, starts]
+    return np.array([shapely.union_all(boxes[numbers == each]) for each in np.unique(numbers)])
+
+
+def tissue_in_pixels(sdata: SpatialData, tissue_key: str, image_key: str) -> shapely.Geometry:
+    """Return the union of all tissue, in full-resolution pixels of an image.
+
+    Raises
+    ------
+    KeyError
+        There is no such element.
+    ValueError
+        It holds something other than polygons, nothing at all, or shares no coordinate system
+        with the image.
+    """
+    require_key(tissue_key, sdata.shapes, what="shapes element", hint=HINT)
+    pieces = sdata.shapes[tissue_key].geometry
+    odd = set(pieces.geom_type) - {"Polygon", "MultiPolygon"}
+    if odd or pieces.is_empty.all():
+        what = listing(sorted(odd)) if odd else "nothing"
+        raise ValueError(f"Shapes {tissue_key!r} hold {what}; tissue is polygons. {HINT}")
+    affine = _affine_to_image(sdata, tissue_key, image_key)
+    union = shapely.union_all(shapely.make_valid(pieces.to_numpy()))
+    return shapely.transform(union, lambda xy: xy @ affine[:2, :2].T + affine[:2, 2])

@@ -1,0 +1,138 @@
+"""Public verb: spots on a lattice over the tissue, for slides without any."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import shapely
+from anndata import AnnData
+from spatialdata import SpatialData
+from spatialdata.transformations import get_transformation
+
+from stflow import _keys
+from stflow._sdata._build import annotate, circles
+from stflow._sdata._elements import put, require_new
+from stflow._sdata._images import get_pyramid, resolve_image
+from stflow._sdata._lattice import LATTICES, cell_area, places_inside
+from stflow._sdata._tissue import image_scale, tissue_in_pixels
+from stflow._validation import require_choice, require_positive
+
+RADIUS = 0.275
+MOST_SPOTS = 20_000_000
+
+
+def grid(
+    sdata: SpatialData,
+    pitch_um: float = 100.0,
+    *,
+    lattice: str = "hex",
+    tissue_key: str | None = _keys.TISSUE,
+    image_key: str | None = None,
+    image_mpp: float | None = None,
+    key_added: str = _keys.SPOTS,
+    table_key: str = _keys.TABLE,
+    overwrite: bool = False,
+) -> None:
+    """Lay spots on a lattice over the tissue, with a table that has no genes yet.
+
+    One spot lies in the centre of the image, whatever the pitch, so a lattice of half the pitch
+    holds all places of the coarser one. Spots are kept whose centre lies in the tissue.
+
+    Parameters
+    ----------
+    sdata
+        Holds the image and the tissue.
+    pitch_um
+        Distance between neighbouring spots in micrometres: 100 as on Visium, 200 as on
+        first-generation arrays.
+    lattice
+        ``"hex"`` as on Visium, or ``"square"``.
+    tissue_key
+        Shapes that outline the tissue. None: all of the image.
+    image_key
+        Name of the image. None: the only one.
+    image_mpp
+        Micrometres per pixel of the full-resolution image. None:
+        ``sdata.attrs["slide_properties"]["mpp"]``.
+    key_added
+        Name of the spots to write.
+    table_key
+        Name of the table to write.
+    overwrite
+        Whether to replace spots and a table of these names.
+
+    Returns
+    -------
+    None. Writes:
+
+    ``shapes[key_added]``
+        Circles in pixels of the image and with its transformations. Their radius is 0.275 of the
+        pitch, as on Visium.
+    ``tables[table_key]``
+        A row for each spot and no genes; the spot centres in pixels of the full-resolution image
+        in ``.obsm["spatial"]``.
+
+    Raises
+    ------
+    KeyError
+        There is no such image or no such tissue, or there are several images.
+    ValueError
+        A key is taken, an argument makes no sense, the image is not 8-bit RGB, nothing tells
+        its scale, no spot lies in the tissue, or there would be more than 20 million.
+    TypeError
+        ``sdata`` is no SpatialData.
+
+    Examples
+    --------
+    >>> import stflow as stf
+    >>> sdata = stf.datasets.synthetic()["S1"]
+    >>> stf.pp.detect_tissue(sdata)
+    >>> stf.pp.grid(sdata, 50, key_added="fine", table_key="fine_table")
+    """
+    if not isinstance(sdata, SpatialData):
+        raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
+    require_positive(pitch_um, name="pitch_um")
+    require_choice(lattice, LATTICES, name="lattice")
+    image = resolve_image(sdata, image_key)
+    require_new(sdata, key_added, "shapes", overwrite=overwrite, word="key_added")
+    require_new(sdata, table_key, "tables", overwrite=overwrite, word="table_key")
+    size = get_pyramid(sdata, image)[0].size
+    mpp = image_scale(sdata, image, image_mpp)
+    if tissue_key is None:
+        area = shapely.box(0, 0, *size)
+    else:
+        area = tissue_in_pixels(sdata, tissue_key, image)
+    centres = _centres(area, pitch_um, mpp, lattice=lattice, origin=np.array(size) / 2)
+    names = np.array([f"spot_{i}" for i in range(len(centres))], dtype=object)
+    table = AnnData(obs=pd.DataFrame(index=names), obsm={_keys.SPATIAL: centres})
+    annotated = annotate(table, region=key_added)
+    spots = circles(
+        centres,
+        RADIUS * pitch_um / mpp,
+        names,
+        transformations=get_transformation(sdata.images[image], get_all=True),
+    )
+    put(sdata, key_added, "shapes", spots)
+    put(sdata, table_key, "tables", annotated)
+
+
+def _centres(
+    area: shapely.Geometry, pitch_um: float, mpp: float, *, lattice: str, origin: np.ndarray
+) -> np.ndarray:
+    """Spot centres in pixels, shape (N, 2); refuse none and far too many."""
+    pitch = pitch_um / mpp
+    expected = area.area / cell_area(pitch, lattice)
+    if expected > MOST_SPOTS:
+        raise ValueError(
+            f"A lattice of {pitch_um:g} um would lay {expected:,.0f} spots on the tissue, more "
+            f"than {MOST_SPOTS:,}. Pass a larger `pitch_um=`, or check `image_mpp=`."
+        )
+    centres = places_inside(area, pitch, lattice=lattice, origin=origin)
+    if len(centres) == 0:
+        left, top, right, bottom = np.array(area.bounds) * mpp
+        raise ValueError(
+            f"No place of a lattice of {pitch_um:g} um lies in the tissue, which takes "
+            f"{area.area * mpp**2:,.0f} um2 in a box of {right - left:,.0f} x {bottom - top:,.0f} "
+            "um. Pass a smaller `pitch_um=`, or check `image_mpp=`."
+        )
+    return centres

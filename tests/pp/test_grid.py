@@ -1,0 +1,202 @@
+"""Grids: how many spots, how far apart, where; a slide that embeds and predicts; every refusal."""
+
+from __future__ import annotations
+
+import dask.array as da
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial import KDTree
+from spatialdata import SpatialData
+from spatialdata.models import Image2DModel, ShapesModel
+from spatialdata.transformations import Identity, Scale, get_transformation
+from support import colours
+
+import stflow as stf
+
+MPP, SIDE = 2.0, 1000
+DISC = shapely.Point(480, 520).buffer(400, quad_segs=64)
+
+
+def slide(*pieces: shapely.Geometry, mpp: float | None = MPP, **kwargs) -> SpatialData:
+    """An image that is never read, and tissue on it."""
+    image = Image2DModel.parse(
+        da.zeros((3, SIDE, SIDE), dtype=np.uint8), dims="cyx", c_coords=list("rgb"), **kwargs
+    )
+    attrs = {} if mpp is None else {"slide_properties": {"mpp": mpp}}
+    sdata = SpatialData(images={"he": image}, attrs=attrs)
+    if pieces:
+        sdata["tissue"] = ShapesModel.parse(gpd.GeoDataFrame(geometry=list(pieces)))
+    return sdata
+
+
+def cell(pitch: float, lattice: str) -> float:
+    return pitch**2 * (np.sqrt(3) / 2 if lattice == "hex" else 1)
+
+
+@settings(max_examples=40)
+@given(pitch=st.floats(30, 200), lattice=st.sampled_from(["hex", "square"]))
+def test_count_distance_and_place_of_the_spots(pitch: float, lattice: str):
+    sdata = slide(DISC)
+    stf.pp.grid(sdata, pitch, lattice=lattice)
+    px = pitch / MPP
+    xy = sdata["table"].obsm["spatial"]
+    assert shapely.contains_xy(DISC, xy).all()
+    border = DISC.length * px
+    assert abs(len(xy) * cell(px, lattice) - DISC.area) < border / 2
+    around = 6 if lattice == "hex" else 4
+    nearest = KDTree(xy).query(xy, k=around + 2)[0][:, 1:]
+    assert nearest[:, 0] == pytest.approx(px)
+    inner = shapely.contains_xy(DISC.buffer(-1.5 * px), xy)
+    if inner.any():
+        assert nearest[inner, around - 1] == pytest.approx(px)
+        assert (nearest[inner, around] > 1.4 * px).all()
+
+
+@pytest.mark.parametrize("lattice", ["hex", "square"])
+def test_half_the_pitch_holds_all_places_of_the_coarser_grid(lattice: str):
+    sdata = slide(DISC)
+    stf.pp.grid(sdata, 60, lattice=lattice)
+    stf.pp.grid(sdata, 30, lattice=lattice, key_added="fine", table_key="fine_table")
+    fine = KDTree(sdata["fine_table"].obsm["spatial"])
+    assert fine.query(sdata["table"].obsm["spatial"])[0] == pytest.approx(0, abs=1e-9)
+    stf.pp.grid(sdata, 40, lattice=lattice, key_added="other", table_key="other_table")
+    away = KDTree(sdata["other_table"].obsm["spatial"]).query(sdata["table"].obsm["spatial"])[0]
+    assert away.max() > 5
+
+
+def test_holes_and_several_pieces():
+    ring = shapely.box(105, 105, 405, 405).difference(shapely.box(155, 155, 355, 355))
+    pieces = ring, shapely.box(305, 605, 905, 905), shapely.box(355, 655, 505, 705)
+    sdata = slide(*pieces)
+    stf.pp.grid(sdata, 20, lattice="square")
+    xy = sdata["table"].obsm["spatial"]
+    assert not shapely.contains_xy(shapely.box(155, 155, 355, 355), xy).any()
+    assert len(xy) == 30 * 30 - 20 * 20 + 60 * 30
+    assert len(np.unique(xy, axis=0)) == len(xy)
+
+
+def test_without_tissue_it_covers_the_image():
+    sdata = slide()
+    stf.pp.grid(sdata, 40, lattice="square", tissue_key=None)
+    xy = sdata["table"].obsm["spatial"]
+    assert len(xy) == 49 * 49
+    assert [500.0, 500.0] in xy.tolist()
+
+
+def test_what_is_written():
+    sdata = slide(DISC, transformations={"global": Identity(), "room": Scale([3, 3], ("x", "y"))})
+    sdata["tissue"] = ShapesModel.parse(
+        gpd.GeoDataFrame(geometry=[DISC]), transformations={"room": Scale([3, 3], ("x", "y"))}
+    )
+    stf.pp.grid(sdata, 100)
+    table, spots = sdata["table"], sdata["spots"]
+    assert table.n_vars == 0
+    assert spots["radius"].to_numpy() == pytest.approx(0.275 * 100 / MPP)
+    assert list(spots.index) == list(table.obs_names) == list(table.obs["spot_id"])
+    assert np.array_equal(shapely.get_coordinates(spots.geometry), table.obsm["spatial"])
+    assert get_transformation(spots, get_all=True).keys() == {"global", "room"}
+    assert table.uns["spatialdata_attrs"]["region"] == "spots"
+
+
+def test_tissue_drawn_in_another_coordinate_system_lands_on_the_image():
+    sdata = slide()
+    drawn = shapely.transform(DISC, lambda xy: xy / 10)
+    sdata["tissue"] = ShapesModel.parse(
+        gpd.GeoDataFrame(geometry=[drawn]), transformations={"global": Scale([10, 10], ("x", "y"))}
+    )
+    stf.pp.grid(sdata, 50)
+    plain = slide(DISC)
+    stf.pp.grid(plain, 50)
+    assert sdata["table"].obsm["spatial"] == pytest.approx(plain["table"].obsm["spatial"])
+
+
+def test_the_scale_can_be_given():
+    sdata, told = slide(DISC, mpp=None), slide(DISC, mpp=4.0)
+    stf.pp.grid(sdata, 80, image_mpp=1.0)
+    stf.pp.grid(told, 80, image_mpp=1.0)
+    assert np.array_equal(sdata["table"].obsm["spatial"], told["table"].obsm["spatial"])
+    stf.pp.grid(told, 80, overwrite=True)
+    assert told["table"].n_obs > 10 * sdata["table"].n_obs
+
+
+def test_a_slide_with_nothing_but_an_image_is_predicted(tissue, model):
+    """Tissue, grid, embedding, graph and prediction; the spots are those of the tissue."""
+    whole = tissue["S1"]
+    sdata = SpatialData(images={"he": whole["he"]}, attrs=dict(whole.attrs))
+    stf.pp.detect_tissue(sdata)
+    stf.pp.grid(sdata, 200)
+    quiet = {"show_progress_bar": False}
+    stf.pp.embed(sdata, encoder=colours, mpp=8.0, tile_px=28, **quiet)
+    stf.pp.neighbors(sdata)
+    assert np.diff(sdata["table"].obsp["spatial_connectivities"].indptr).max() == 12
+    stf.tl.predict(sdata, model, **quiet)
+    predicted = stf.get.predicted(sdata)
+    assert list(predicted.var_names) == list(model.genes)
+    assert np.isfinite(predicted.X).all()
+
+
+def test_nothing_is_overwritten_unless_asked():
+    sdata = slide(DISC)
+    stf.pp.grid(sdata, 60)
+    spots, table = sdata["spots"], sdata["table"]
+    for given_names in ({}, {"key_added": "more"}, {"table_key": "more"}):
+        with pytest.raises(ValueError, match=r"already holds '(spots|table)', in its (sh|tab)"):
+            stf.pp.grid(sdata, 90, **given_names)
+    with pytest.raises(ValueError, match="already holds 'he', in its images"):
+        stf.pp.grid(sdata, 90, key_added="he", overwrite=True)
+    with pytest.raises(ValueError, match="already holds 'tissue', in its shapes"):
+        stf.pp.grid(sdata, 90, key_added="fine", table_key="tissue", overwrite=True)
+    assert sdata["spots"] is spots
+    assert sdata["table"] is table
+    stf.pp.grid(sdata, 90, overwrite=True)
+    assert sdata["table"].n_obs < table.n_obs
+
+
+def test_a_grid_coarser_than_the_tissue():
+    sdata = slide(shapely.box(300, 300, 320, 330))
+    message = r"lattice of 500 um lies in the tissue, which takes 2,400 um2 in a box of 40 x 60 um"
+    with pytest.raises(ValueError, match=message):
+        stf.pp.grid(sdata, 500)
+    assert list(sdata.shapes) == ["tissue"]
+    assert not sdata.tables
+    stf.pp.grid(sdata, 10)
+
+
+def test_a_grid_of_far_too_many_spots():
+    with pytest.raises(ValueError, match=r"would lay .* more than 20,000,000. Pass a larger"):
+        stf.pp.grid(slide(DISC), 0.2)
+
+
+@pytest.mark.parametrize("pitch", [0, -100, np.nan, np.inf])
+def test_pitches_that_make_no_sense(pitch: float):
+    with pytest.raises(ValueError, match="`pitch_um` must be a positive number"):
+        stf.pp.grid(slide(DISC), pitch)
+
+
+def test_keys_and_words_that_are_wrong():
+    with pytest.raises(ValueError, match="`lattice` is 'round'; available: 'hex', 'square'"):
+        stf.pp.grid(slide(DISC), lattice="round")
+    with pytest.raises(KeyError, match=r"No shapes element 'tissue'.*`stf.pp.detect_tissue` first"):
+        stf.pp.grid(slide())
+    with pytest.raises(KeyError, match="No image 'other'; available: 'he'"):
+        stf.pp.grid(slide(DISC), image_key="other")
+    with pytest.raises(ValueError, match=r"scale of image 'he'. Pass `image_mpp="):
+        stf.pp.grid(slide(DISC, mpp=None))
+    with pytest.raises(TypeError, match="Expected SpatialData, not int"):
+        stf.pp.grid(3)
+
+
+def test_tissue_that_is_none():
+    sdata = slide()
+    sdata["tissue"] = ShapesModel.parse(np.ones((3, 2)), geometry=0, radius=1)
+    with pytest.raises(ValueError, match="Shapes 'tissue' hold 'Point'; tissue is polygons"):
+        stf.pp.grid(sdata)
+    sdata["tissue"] = ShapesModel.parse(
+        gpd.GeoDataFrame(geometry=[DISC]), transformations={"elsewhere": Identity()}
+    )
+    with pytest.raises(ValueError, match="share no coordinate system"):
+        stf.pp.grid(sdata)
