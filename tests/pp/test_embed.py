@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import copy
+import errno
+import signal
+import subprocess
+import sys
+import weakref
 
 import dask.array as da
 import numpy as np
@@ -464,3 +469,238 @@ def test_an_encoder_that_fails_is_not_taken_for_a_corrupt_image(sdata, run):
 def test_an_encoder_that_does_not_fit_the_tiles(sdata, run):
     with pytest.raises(ValueError, match="does not encode tiles of 16 px"):
         run(sdata, encoder=nn.Sequential(nn.Flatten(), nn.Linear(5, 2)))
+
+
+# the engine: threads, devices, precision, what is kept on disk
+
+
+class Colours(nn.Module):
+    """Mean colours, counting the tiles it was asked for; its weights show in its digest."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor([gain]))
+        self.asked: list[int] = []
+
+    def __deepcopy__(self, memo) -> Colours:
+        copied = Colours(float(self.gain.detach()))
+        copied.asked = self.asked
+        return copied
+
+    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+        self.asked.append(len(tiles))
+        return self.gain * tiles.mean((-2, -1))
+
+
+def n_encoded(encoder: Colours) -> int:
+    """Tiles of the last run, without the white one that tells the width."""
+    n = sum(encoder.asked) - 1
+    encoder.asked.clear()
+    return n
+
+
+@pytest.mark.parametrize("arguments", [{"num_workers": 3}, {"device": ("cpu", "cpu", "cpu")}])
+def test_same_embedding_for_any_number_of_threads_and_devices(sdata, run, arguments):
+    given = {"encoder": Colours(), "mpp": (0.5, 1.0), "batch_size": 2, "inplace": False}
+    expected = run(sdata, **given)
+    np.testing.assert_array_equal(run(sdata, **given, **arguments), expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"device": ("cpu", "quantum")}, "`device` is 'quantum'"),
+        ({"device": ()}, "`device` is empty"),
+        ({"device": ("cpu", "cpu")}, "cannot be copied to several devices"),
+        ({"num_workers": 0}, "`num_workers` must be a whole number"),
+        ({"precision": "float8"}, "`precision` is 'float8'; available: 'auto', 'float32'"),
+        ({"cache": True}, "this SpatialData is not on disk; write it first, or name a folder"),
+    ],
+)
+def test_bad_arguments_of_the_engine(sdata, run, arguments, message):
+    before = state(sdata)
+    with pytest.raises(ValueError, match=message):
+        run(sdata, **arguments)
+    assert_same(before, state(sdata))
+
+
+def test_a_finished_run_is_found_again(sdata, run, tmp_path):
+    encoder = Colours()
+    given = {"encoder": encoder, "mpp": (0.5, 1.0), "cache": tmp_path / "c", "inplace": False}
+    first = run(sdata, **given)
+    assert n_encoded(encoder) == 24
+    np.testing.assert_array_equal(run(sdata, **given), first)
+    assert n_encoded(encoder) == 0
+    np.testing.assert_array_equal(run(sdata, **{**given, "cache": False}), first)
+    assert n_encoded(encoder) == 24
+
+
+def test_only_tiles_that_changed_are_encoded(sdata, points, run, tmp_path):
+    encoder = Colours()
+    given = {"encoder": encoder, "cache": tmp_path / "c", "inplace": False}
+    run(sdata, **given)
+    n_encoded(encoder)
+    moved = points.copy()
+    moved[3] += 2
+    changed = tissue()
+    x, y = points[7].astype(int)
+    changed[:, y, x] ^= 255
+    other = slide({"spots": shapes(moved)}, {"he": he(changed)})
+    expected = run(other, **{**given, "cache": None})
+    n_encoded(encoder)
+    np.testing.assert_array_equal(run(other, **given), expected)
+    assert 2 <= n_encoded(encoder) < 12
+
+
+def test_other_weights_or_tiles_are_not_taken_for_these(sdata, run, tmp_path):
+    given = {"cache": tmp_path / "c", "inplace": False}
+    first = run(sdata, encoder=Colours(), **given)
+    np.testing.assert_allclose(run(sdata, encoder=Colours(3.0), **given), 3 * first, rtol=1e-6)
+    encoder = Colours()
+    for other in ({"tile_px": 8}, {"dihedral": True}, {"precision": "bfloat16"}):
+        run(sdata, encoder=encoder, **given, **other)
+        assert n_encoded(encoder) >= 12
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(sdata, run, tmp_path, monkeypatch):
+    encoder = Colours()
+    given = {"encoder": encoder, "cache": tmp_path / "c", "batch_size": 2, "inplace": False}
+    forward = Colours.forward
+
+    def stopping(self, tiles):
+        if sum(self.asked) > 7:
+            raise KeyboardInterrupt
+        return forward(self, tiles)
+
+    monkeypatch.setattr(Colours, "forward", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        run(sdata, **given)
+    assert n_encoded(encoder) == 8
+    monkeypatch.setattr(Colours, "forward", forward)
+    vectors = run(sdata, **given)
+    assert n_encoded(encoder) == 12 - 8
+    np.testing.assert_array_equal(vectors, run(sdata, encoder=Colours(), inplace=False))
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+import stflow as stf
+from spatialdata import read_zarr
+from stflow.pp import _vector_cache
+from stflow.encoders._encoder import Encoder
+
+_vector_cache.CHUNK_ROWS = 4
+encode, made = Encoder.encode, []
+
+def counting(self, tiles):
+    made.append(len(tiles))
+    if len(tiles) == 2 and sys.argv[2] == "kill" and sum(n == 2 for n in made) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return encode(self, tiles)
+
+Encoder.encode = counting
+sdata = read_zarr(sys.argv[1])
+vectors = stf.pp.embed(
+    sdata, tile_px=32, batch_size=2, precision="float32", inplace=False, show_progress_bar=False,
+    device="cpu", cache=False if sys.argv[2] == "none" else None,
+)
+print(sum(n == 2 for n in made))
+np.save(sys.argv[3], vectors)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_where_it_stopped(sdata, tmp_path):
+    store = tmp_path / "x.zarr"
+    sdata.write(store)
+
+    def process(what):
+        command = [sys.executable, "-c", KILLED, str(store), what, str(tmp_path / what)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert process("kill").returncode == -signal.SIGKILL
+    assert (tmp_path / "x.zarr.embeddings").is_dir()
+    resumed, plain = process("resume"), process("none")
+    assert (resumed.stdout.split(), plain.stdout.split()) == (["2"], ["6"]), resumed.stderr
+    np.testing.assert_array_equal(np.load(tmp_path / "resume.npy"), np.load(tmp_path / "none.npy"))
+
+
+def test_vectors_are_kept_beside_a_store_for_encoders_known_by_name(sdata, run, tmp_path):
+    sdata.write(tmp_path / "x.zarr")
+    again = read_zarr(tmp_path / "x.zarr")
+    run(again, encoder=Colours(), inplace=False)
+    assert not (tmp_path / "x.zarr.embeddings").exists()
+    run(again, encoder=Colours(), cache=True, inplace=False)
+    assert (tmp_path / "x.zarr.embeddings").is_dir()
+    (tmp_path / "y.zarr.embeddings").write_text("in the way")
+    sdata.write(tmp_path / "y.zarr")
+    with pytest.warns(UserWarning, match=r"No vectors are kept. .*y.zarr.embeddings' is a file"):
+        run(read_zarr(tmp_path / "y.zarr"), encoder="efficientnet_lite0", inplace=False)
+
+
+def test_bad_caches_are_refused_before_any_work(sdata, run, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        run(sdata, encoder=Never(), cache=tmp_path / "file")
+    with pytest.raises(ValueError, match="holds something else than embeddings"):
+        run(sdata, encoder=Never(), cache=str(tmp_path))
+    with pytest.raises(ValueError, match="callable whose weights cannot be told from another's"):
+        run(sdata, cache=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_full_disk_leaves_the_table_alone(sdata, run, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = state(sdata)
+    monkeypatch.setattr("zarr.storage._local._put", full)
+    with pytest.raises(OSError, match=r"No space left on device.*`cache=False`"):
+        run(sdata, encoder=Colours(), cache=tmp_path / "c")
+    assert_same(before, state(sdata))
+
+
+def test_an_encoder_whose_vectors_change_length(sdata, run):
+    def encode(tiles: torch.Tensor) -> torch.Tensor:
+        return tiles.mean((-2, -1))[:, : 3 if len(tiles) == 1 else 1]
+
+    before = state(sdata)
+    with pytest.raises(ValueError, match="gives vectors of 1 values, but of 3 for a white tile"):
+        run(sdata, encoder=encode)
+    assert_same(before, state(sdata))
+
+
+def test_memory_does_not_grow_with_the_image(run, monkeypatch):
+    side, alive, most = 40_000, set(), []
+
+    def block(block_info=None):
+        where = block_info[None]["chunk-location"]
+        alive.add(where)
+        pixels = np.full(block_info[None]["chunk-shape"], sum(where) % 251, np.uint8)
+        weakref.finalize(pixels, alive.discard, where)
+        most.append(len(alive))
+        return pixels
+
+    chunks = ((3,), (1000,) * 40, (1000,) * 40)
+    data = da.map_blocks(block, chunks=chunks, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
+    points = np.stack(np.meshgrid(*[np.arange(500, side, 4000)] * 2), -1).reshape(-1, 2)
+    sdata = slide({"spots": shapes(points)}, {"he": he(data)})
+    vectors = run(sdata, encoder=Colours(), inplace=False)
+    cell = points // 1000
+    np.testing.assert_allclose(vectors[:, 0], cell.sum(1) % 251 / 255, atol=1e-6)
+    assert max(most) <= 16
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_an_image_of_other_numbers(points, run, dtype):
+    sdata = slide({"spots": shapes(points)}, {"he": he(tissue().astype(dtype))})
+    with pytest.raises(ValueError, match=f"Image 'he' holds {np.dtype(dtype)}; expected uint8"):
+        run(sdata)
+
+
+def test_the_fourth_channel_is_left_out(sdata, points, run):
+    data = np.concatenate([tissue(), np.full((1, HEIGHT, WIDTH), 7, np.uint8)])
+    image = Image2DModel.parse(data, dims="cyx", c_coords=list("rgba"))
+    other = slide({"spots": shapes(points)}, {"he": image})
+    np.testing.assert_array_equal(run(other, inplace=False), run(sdata, inplace=False))

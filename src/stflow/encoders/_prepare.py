@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stflow.encoders._encoder import Encoder
 from stflow.encoders._fold import fold, has_folded
+from stflow.encoders._rounding import to_bfloat16
 
 LEAST_COSINE = 0.999
 
@@ -95,7 +96,7 @@ def _in_bfloat16(encoder: Encoder) -> nn.Module:
     """Cast a folded network whole on the CPU; let torch choose what to cast elsewhere."""
     model, kind = encoder.model, torch.device(encoder.device).type
     if kind == "cpu" and isinstance(model, nn.Module) and has_folded(model):
-        return _Cast(copy.deepcopy(model).bfloat16())
+        return _Cast(to_bfloat16(model))
     return _Autocast(model, kind)
 
 
