@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from spatialdata import SpatialData
 
 
 def by_stem(paths: Sequence[Path]) -> dict[str, Path]:
@@ -47,8 +44,8 @@ def read_genes(path: Path) -> list[str]:
     return names
 
 
-def read_file(path: Path, image_mpp: float | None) -> SpatialData:
-    """Read a whole-slide file; errors name the scale as the commands do."""
+def read_file(path: Path, image_mpp: float | None) -> Any:
+    """Read a whole-slide file as SpatialData; errors name the scale as the commands do."""
     from stflow.io import read_wsi
 
     try:
