@@ -15,8 +15,9 @@ from stflow.encoders._hub import from_hub
 
 def blank_vit(card: Card) -> nn.Module:
     """Build the architecture of a card, with weights that mean nothing."""
+    shape = {**card.geometry, **card.options}
     with torch.random.fork_rng(devices=[]):
-        return timm.create_model(card.architecture, num_classes=0, **card.geometry, **card.options)
+        return timm.create_model(card.architecture, num_classes=0, **shape)
 
 
 def build_vit(card: Card, checkpoint: str | PathLike[str] | None) -> nn.Module:
