@@ -12,7 +12,7 @@ export UV_HTTP_TIMEOUT ?= 600
 
 help:
 	@echo "make demo       fit on three tissue sections, predict a fourth, write figures to demo/"
-	@echo "make test       the whole test suite, with coverage"
+	@echo "make test       the whole test suite, with coverage, a process for each core"
 	@echo "make lint       ruff check, ruff format --check, mypy"
 	@echo "make docs       build the documentation into docs/_build/html"
 	@echo "make notebooks  execute the notebooks in place"
@@ -31,7 +31,7 @@ demo: $(READY)
 	$(RUN) scripts/demo.py
 
 test: $(READY)
-	MPLBACKEND=Agg $(RUN) -m pytest --cov --cov-report=term
+	MPLBACKEND=Agg OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 lint: $(READY)
 	$(RUN) -m ruff check .
