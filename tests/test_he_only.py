@@ -1,4 +1,4 @@
-"""A slide that only has H&E: from image files to maps, on real tissue, and on to scanpy and squidpy."""
+"""A slide that only has H&E: from image files to maps, and on to scanpy and squidpy."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def test_the_result_chains(section, tmp_path):
     assert adata.obs["leiden"].nunique() > 1
     sq.gr.spatial_autocorr(adata, mode="moran", show_progress_bar=False)
     assert adata.uns["moranI"]["I"].notna().all()
-    section.pl.render_images("he").pl.render_shapes("spots", color=GENES[0], table_layer="stflow").pl.show()
+    section.pl.render_images("he").pl.render_shapes(
+        "spots", color=GENES[0], table_layer="stflow"
+    ).pl.show()
     stf.pl.gene_maps(section, GENES)
     plt.close("all")
     section.write(tmp_path / "c5.zarr")

@@ -136,7 +136,7 @@ def spots_on_image(
         )
     name = resolve_image(sdata, image_key, region=region.name)
     levels = get_pyramid(sdata, name)
-    affine = _affine_to_image(sdata, region.name, name)
+    affine = affine_to_image(sdata, region.name, name)
     centres = spot_centres(sdata, table, region) @ affine[:2, :2].T + affine[:2, 2]
     if isinstance(image_mpp, Mapping):
         require_key(region.name, image_mpp, what="`image_mpp` for region")
@@ -161,7 +161,7 @@ def spot_centres_um(
     return placed.centres_px * placed.mpp
 
 
-def _affine_to_image(sdata: SpatialData, spots_key: str, image_key: str) -> np.ndarray:
+def affine_to_image(sdata: SpatialData, spots_key: str, image_key: str) -> np.ndarray:
     """3 x 3 matrix from the spots' own coordinates to level-0 pixels, through a shared system."""
     require_key(spots_key, sdata.shapes, what="shapes element")
     spots = get_transformation(sdata.shapes[spots_key], get_all=True)
@@ -182,7 +182,8 @@ def _properties(sdata: SpatialData) -> Mapping[str, Any]:
     return sdata.attrs.get(_keys.SLIDE_PROPERTIES) or {}
 
 
-def _recorded_mpp(sdata: SpatialData) -> float | None:
+def recorded_mpp(sdata: SpatialData) -> float | None:
+    """Micrometres per full-resolution pixel, where the slide says it."""
     return _properties(sdata).get("mpp")
 
 
@@ -194,7 +195,7 @@ def _scale(
     image_mpp: float | None,
 ) -> float:
     """Micrometres per pixel, refused when the spots of a known technology contradict it."""
-    mpp = image_mpp if image_mpp is not None else _recorded_mpp(sdata)
+    mpp = image_mpp if image_mpp is not None else recorded_mpp(sdata)
     if mpp is None:
         return _mpp_from_pitch(sdata, table, region, centres)
     require_positive(mpp, name="image_mpp")

@@ -11,17 +11,11 @@ from spatialdata import SpatialData
 from spatialdata.models import ShapesModel
 from spatialdata.transformations import get_transformation
 
-from stflow import _keys
-from stflow._sdata._images import _affine_to_image
+from stflow._sdata._images import affine_to_image, recorded_mpp
 from stflow._validation import listing, require_key, require_positive
 
 HINT = "Find the tissue with `stf.pp.detect_tissue` first."
 AREA = "area_um2"
-
-
-def recorded_mpp(sdata: SpatialData) -> float | None:
-    """Micrometres per full-resolution pixel, where the slide says it."""
-    return (sdata.attrs.get(_keys.SLIDE_PROPERTIES) or {}).get("mpp")
 
 
 def image_scale(sdata: SpatialData, image_key: str, image_mpp: float | None) -> float:
@@ -98,6 +92,6 @@ def tissue_in_pixels(sdata: SpatialData, tissue_key: str, image_key: str) -> sha
     if odd or pieces.is_empty.all():
         what = listing(sorted(odd)) if odd else "nothing"
         raise ValueError(f"Shapes {tissue_key!r} hold {what}; tissue is polygons. {HINT}")
-    affine = _affine_to_image(sdata, tissue_key, image_key)
+    affine = affine_to_image(sdata, tissue_key, image_key)
     union = shapely.union_all(shapely.make_valid(pieces.to_numpy()))
     return shapely.transform(union, lambda xy: xy @ affine[:2, :2].T + affine[:2, 2])
