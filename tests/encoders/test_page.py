@@ -13,9 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "encoders.md"
 
 def page_row(name: str, row: pd.Series) -> str:
     width = str(row.width) if pd.isna(row.stages_width) else f"{row.width} / {row.stages_width}"
-    mean, std = (", ".join(f"{value:.4g}" for value in row[key]) for key in ("mean", "std"))
     shown = [f"[`{name}`]({row.url})", width, f"{row.tile_px} px", row.pooling]
-    shown += [f"{mean}; {std}", row.licence, row.needs or "nothing"]
+    shown += [row.licence, row.needs or "nothing"]
     return "| " + " | ".join(shown) + " |"
 
 
