@@ -16,6 +16,7 @@ import stflow
 
 ROOT = Path(__file__).parents[1]
 METADATA = importlib.metadata.metadata("stflow-spatial")
+DISTRIBUTIONS = importlib.metadata.packages_distributions()
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_name_licence_and_python():
 
 
 def test_extras():
-    assert set(METADATA.get_all("Provides-Extra")) == {"io", "wsi"}
+    assert set(METADATA.get_all("Provides-Extra")) == {"io", "transformers", "wsi"}
 
 
 def test_types_are_shipped():
@@ -49,12 +50,11 @@ def test_types_are_shipped():
 
 def undeclared(source: str, declared: set[str]) -> set[str]:
     """Third-party packages that a file imports and no requirement names."""
-    distributions = importlib.metadata.packages_distributions()
     tree = ast.parse(source)
     names = {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
     names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
     tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"stflow"}
-    return {top for top in tops if not declared & set(map(plain, distributions.get(top, [top])))}
+    return {top for top in tops if not declared & set(map(plain, DISTRIBUTIONS.get(top, [top])))}
 
 
 def plain(requirement: str) -> str:
@@ -66,5 +66,6 @@ def test_every_import_is_declared(project: dict):
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     declared = {plain(requirement) for group in groups for requirement in group}
     sources = [path.read_text() for path in Path(stflow.__file__).parent.rglob("*.py")]
-    assert set().union(*(undeclared(source, declared) for source in sources)) == set()
+    found = set().union(*(undeclared(source, declared) for source in sources))
+    assert found == {"conch"}  # on no index, so no extra can name it
     assert undeclared("import yaml, numpy\nfrom PIL import Image", declared) == {"yaml"}
