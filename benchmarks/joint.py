@@ -195,17 +195,21 @@ def main() -> None:
     """Measure, and write the table and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spots", type=int, nargs="+", default=[500])
+    parser.add_argument("--hidden", type=float, nargs="+", default=[0.6, 0.0])
     parser.add_argument("--seeds", type=int, default=1)
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     rows: list[Row] = []
     for n_spots in args.spots:
-        for hidden in (0.6, 0.0):
+        for hidden in args.hidden:
             rows += compare(n_spots, hidden, args.seeds)
     frame = pd.DataFrame(rows)
     RESULTS.mkdir(exist_ok=True)
     sizes = " ".join(map(str, args.spots))
-    command = f"python benchmarks/joint.py --spots {sizes} --seeds {args.seeds}"
+    strengths = " ".join(map(str, args.hidden))
+    command = (
+        f"python benchmarks/joint.py --spots {sizes} --hidden {strengths} --seeds {args.seeds}"
+    )
     (RESULTS / "joint.md").write_text(report(frame, command))
     draw(frame)
     print(report(frame, command))
