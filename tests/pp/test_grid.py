@@ -156,10 +156,12 @@ def test_nothing_is_overwritten_unless_asked():
     assert sdata["table"].n_obs < table.n_obs
 
 
-def test_a_grid_coarser_than_the_tissue():
-    sdata = slide(shapely.box(300, 300, 320, 330))
-    message = r"lattice of 500 um lies in the tissue, which takes 2,400 um2 in a box of 40 x 60 um"
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize(("left", "n_places"), [(300, 0), (SIDE / 2 - 10, 1)])
+def test_a_grid_coarser_than_the_tissue(left: float, n_places: int):
+    """Whether or not a place of the lattice happens to lie in it."""
+    sdata = slide(shapely.box(left, left, left + 20, left + 30))
+    message = r"500 um is too coarse for the tissue, which takes 2,400 um2 in a box of 40 x 60 um: "
+    with pytest.raises(ValueError, match=f"{message}{n_places} places"):
         stf.pp.grid(sdata, 500)
     assert list(sdata.shapes) == ["tissue"]
     assert not sdata.tables

@@ -78,7 +78,8 @@ def grid(
         There is no such image or no such tissue, or there are several images.
     ValueError
         A key is taken, an argument makes no sense, the image is not 8-bit RGB, nothing tells
-        its scale, no spot lies in the tissue, or there would be more than 20 million.
+        its scale, the pitch is wider than the tissue or no spot lies in it, or there would be more
+        than 20 million.
     TypeError
         ``sdata`` is no SpatialData.
 
@@ -127,7 +128,7 @@ def grid(
 def _centres(
     area: shapely.Geometry, pitch_um: float, mpp: float, *, lattice: str, origin: np.ndarray
 ) -> np.ndarray:
-    """Spot centres in pixels, shape (N, 2); refuse none and far too many."""
+    """Spot centres in pixels, shape (N, 2); refuse too few and far too many."""
     pitch = pitch_um / mpp
     expected = area.area / cell_area(pitch, lattice)
     if expected > MOST_SPOTS:
@@ -136,11 +137,13 @@ def _centres(
             f"than {MOST_SPOTS:,}. Pass a larger `pitch_um=`, or check `image_mpp=`."
         )
     centres = places_inside(area, pitch, lattice=lattice, origin=origin)
-    if len(centres) == 0:
-        left, top, right, bottom = np.array(area.bounds) * mpp
+    left, top, right, bottom = area.bounds
+    width, height = right - left, bottom - top
+    if len(centres) == 0 or pitch > max(width, height):
         raise ValueError(
-            f"No place of a lattice of {pitch_um:g} um lies in the tissue, which takes "
-            f"{area.area * mpp**2:,.0f} um2 in a box of {right - left:,.0f} x {bottom - top:,.0f} "
-            "um. Pass a smaller `pitch_um=`, or check `image_mpp=`."
+            f"A lattice of {pitch_um:g} um is too coarse for the tissue, which takes "
+            f"{area.area * mpp**2:,.0f} um2 in a box of {width * mpp:,.0f} x {height * mpp:,.0f} "
+            f"um: {len(centres)} places lie in it. Pass a smaller `pitch_um=`, or check "
+            "`image_mpp=`."
         )
     return centres
