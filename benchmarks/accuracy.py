@@ -21,6 +21,7 @@ from joint import colours
 from spatialdata import SpatialData
 
 import stflow as stf
+from stflow import metrics
 from stflow._keys import samples, sd
 from stflow._sdata._slides import read_slides
 from stflow._slide import Slide
@@ -77,9 +78,9 @@ def among(table: AnnData, key: str) -> dict[str, float]:
     drawn, graph = table.obsm[samples(key)], table.obsp["spatial_connectivities"]
     drawn = np.moveaxis(drawn, -1, 0)
     errors = {
-        "gene_correlation_error_samples": stf.metrics.gene_correlation_error,
-        "morans_i_error_samples": lambda *pair: stf.metrics.morans_i_error(*pair, graph),
-        "variance_error_samples": stf.metrics.variance_error,
+        "gene_correlation_error_samples": metrics.gene_correlation_error,
+        "morans_i_error_samples": lambda *pair: metrics.morans_i_error(*pair, graph),
+        "variance_error_samples": metrics.variance_error,
     }
     nothing = dict.fromkeys(SCORES, np.nan)
     pairs = [(one, np.delete(drawn, i, 0)) for i, one in enumerate(drawn)]
