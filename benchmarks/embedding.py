@@ -294,8 +294,9 @@ def main() -> None:
         f"## Section C2 on a lattice of {PITCH_UM} um, medians of {arguments.repeats}, in turns",
         "",
         *table(speeds),
-        f"Of the time that embedding takes, {hidden:.0%} is not encoding: reading that is not hidden "
-        "behind the encoder, and preparing the network. The JPEG was decoded before, for both.",
+        f"Of the time that embedding takes, {hidden:.0%} is not encoding: reading that is not "
+        "hidden behind the encoder, and preparing the network. The JPEG was decoded before, for "
+        "both.",
         "",
         f"## Images of any size, {PER_SIDE**2} tiles spread over each",
         "",
