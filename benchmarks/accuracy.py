@@ -219,18 +219,19 @@ def tables(frame: pd.DataFrame) -> list[str]:
     """Tables of one tissue."""
     order = list(dict.fromkeys(frame["method"]))
     by_section = frame.groupby(["method", "section"])["pearson"].mean().unstack().loc[order]
-    by_section["mean"] = by_section.mean(axis=1)
+    whole = frame.groupby("method")["section"].nunique() == frame["section"].nunique()
+    by_section["mean"] = by_section.mean(axis=1).where(whole)
     over_seeds = frame.groupby(["method", "seed"])["pearson"].mean().groupby("method").std()
     by_section["sd over seeds"] = over_seeds
-    means = frame.groupby("method")[list(SCORES)].mean().loc[order].rename(columns=SCORES)
+    means = frame.groupby("method")[list(SCORES)].mean().loc[order][whole].rename(columns=SCORES)
     return [
         "Mean Pearson over genes:",
         "",
         *as_table(by_section, "method"),
         "",
-        "All scores, means over sections and seeds. CRPS: smaller is better. Covered: share of "
-        "spots within mean +- z sd, and within the samples' own intervals. Errors: root mean "
-        "square over gene pairs (correlation), mean absolute over genes (Moran's I), mean "
+        "All scores, means over sections and seeds, of methods run on all sections. CRPS: smaller "
+        "is better. Covered: share of spots within mean +- z sd, and within the samples' own "
+        "intervals. Errors: root mean square over gene pairs (correlation), mean absolute over genes (Moran's I), mean "
         "relative over genes (variance), each beside the measured one. In the row "
         f"`{AMONG}` a sample takes the place of what was measured: samples that differ as much "
         "from each other cannot be much nearer to it.",
