@@ -231,10 +231,10 @@ def tables(frame: pd.DataFrame) -> list[str]:
         "",
         "All scores, means over sections and seeds, of methods run on all sections. CRPS: smaller "
         "is better. Covered: share of spots within mean +- z sd, and within the samples' own "
-        "intervals. Errors: root mean square over gene pairs (correlation), mean absolute over genes (Moran's I), mean "
-        "relative over genes (variance), each beside the measured one. In the row "
-        f"`{AMONG}` a sample takes the place of what was measured: samples that differ as much "
-        "from each other cannot be much nearer to it.",
+        "intervals. Errors: root mean square over gene pairs (correlation), mean absolute over "
+        "genes (Moran's I), mean relative over genes (variance), each beside the measured one. In "
+        f"the row `{AMONG}` a sample takes the place of what was measured: samples that differ as "
+        "much from each other cannot be much nearer to it.",
         "",
         *as_table(means, "method"),
     ]
