@@ -223,7 +223,8 @@ def tables(frame: pd.DataFrame) -> list[str]:
     by_section["mean"] = by_section.mean(axis=1).where(whole)
     over_seeds = frame.groupby(["method", "seed"])["pearson"].mean().groupby("method").std()
     by_section["sd over seeds"] = over_seeds
-    means = frame.groupby("method")[list(SCORES)].mean().loc[order][whole].rename(columns=SCORES)
+    means = frame.groupby("method")[list(SCORES)].mean().rename(columns=SCORES)
+    means = means.loc[[name for name in order if whole[name]]]
     return [
         "Mean Pearson over genes:",
         "",
