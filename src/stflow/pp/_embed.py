@@ -74,10 +74,10 @@ def embed(
     sdata
         Holds the image, the spots and the table that annotates them.
     encoder
-        ``"efficientnet_lite0"`` (ImageNet weights, nothing to download), the name of any timm
-        network, an ``nn.Module`` or callable that takes float tiles, shape (B, 3, H, W), in
-        [0, 1] and gives vectors, shape (B, F), or an object with ``encode_image`` and
-        ``get_transform``.
+        ``"efficientnet_lite0"`` (ImageNet weights, nothing to download), another name that
+        :func:`stflow.encoders.list` shows, or that of any timm network; an ``nn.Module`` or
+        callable that takes float tiles, shape (B, 3, H, W), in [0, 1] and gives vectors, shape
+        (B, F); or an object with ``encode_image`` and ``get_transform``.
     mpp
         Micrometres per pixel of a tile. With several, each spot is embedded at each scale and
         the vectors are joined in that order.
