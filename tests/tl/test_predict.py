@@ -65,6 +65,19 @@ def test_a_slide_unlike_the_training_slides_is_told_apart(tissue, model) -> None
     assert (familiar.obs["stflow_novelty"] < 1).all()
 
 
+def test_a_warning_that_is_made_an_error_leaves_nothing_half_written(tissue, model) -> None:
+    sdata = tissue["S1"]
+    table = sdata["table"][:, []].copy()
+    table.obsm["X_embedding"] = table.obsm["X_embedding"] + 50
+    sdata.tables["table"] = table
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*look unlike all training spots")
+        with pytest.raises(UserWarning, match="unlike"):
+            stf.tl.predict(sdata, model)
+    assert list(sdata["table"].var_names) == list(model.genes)
+    assert {"stflow", "X_stflow"} <= set(sdata["table"].obsm)
+
+
 def test_one_sample_has_no_sd(tissue, model) -> None:
     stf.tl.predict(tissue["S1"], model, n_samples=1)
     table = tissue["S1"]["table"]

@@ -9,7 +9,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._images import get_pyramid, spots_on_image
+from stflow._sdata._images import get_pyramid, recorded_mpp, spots_on_image
 from stflow._sdata._read import has_counts
 from stflow._sdata._slides import read_recipe
 from stflow._sdata._tables import Region, get_regions
@@ -46,7 +46,7 @@ def _image(sdata: SpatialData, name: str) -> str:
 
 
 def _scale(sdata: SpatialData) -> str:
-    recorded = (sdata.attrs.get(_keys.SLIDE_PROPERTIES) or {}).get("mpp")
+    recorded = recorded_mpp(sdata)
     return "none" if recorded is None else f"{recorded:.4g} um per pixel"
 
 

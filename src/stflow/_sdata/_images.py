@@ -187,6 +187,24 @@ def recorded_mpp(sdata: SpatialData) -> float | None:
     return _properties(sdata).get("mpp")
 
 
+def image_scale(sdata: SpatialData, image_key: str, image_mpp: float | None) -> float:
+    """Micrometres per full-resolution pixel: what is given, else what the slide says.
+
+    Raises
+    ------
+    ValueError
+        Nothing tells the scale, or it is no positive number.
+    """
+    mpp = image_mpp if image_mpp is not None else recorded_mpp(sdata)
+    if mpp is None:
+        raise ValueError(
+            f"Nothing tells the scale of image {image_key!r}. Pass `image_mpp=`, the micrometres "
+            "per full-resolution pixel."
+        )
+    require_positive(mpp, name="image_mpp")
+    return float(mpp)
+
+
 def _scale(
     sdata: SpatialData,
     table: AnnData,

@@ -11,29 +11,11 @@ from spatialdata import SpatialData
 from spatialdata.models import ShapesModel
 from spatialdata.transformations import get_transformation
 
-from stflow._sdata._images import affine_to_image, recorded_mpp
-from stflow._validation import listing, require_key, require_positive
+from stflow._sdata._images import affine_to_image
+from stflow._validation import listing, require_key
 
 HINT = "Find the tissue with `stf.pp.detect_tissue` first."
 AREA = "area_um2"
-
-
-def image_scale(sdata: SpatialData, image_key: str, image_mpp: float | None) -> float:
-    """Micrometres per full-resolution pixel: what is given, else what the slide says.
-
-    Raises
-    ------
-    ValueError
-        Nothing tells the scale, or it is no positive number.
-    """
-    mpp = image_mpp if image_mpp is not None else recorded_mpp(sdata)
-    if mpp is None:
-        raise ValueError(
-            f"Nothing tells the scale of image {image_key!r}. Pass `image_mpp=`, the micrometres "
-            "per full-resolution pixel."
-        )
-    require_positive(mpp, name="image_mpp")
-    return float(mpp)
 
 
 def tissue_element(

@@ -181,12 +181,10 @@ def predict(
     target = with_panel(table, model.genes) if table.n_vars == 0 else table
     target = target if inplace else target.copy()
     write_predictions(target, key_added, model.genes, info=info, **_in_order(found, rows))
-    _warn_of_novelty(slides, found)
-    if not inplace:
-        return target
-    if target is not table and isinstance(data, SpatialData):
+    if inplace and target is not table and isinstance(data, SpatialData):
         replace_table(data, table_key, target)
-    return None
+    _warn_of_novelty(slides, found)
+    return None if inplace else target
 
 
 def _warn_of_novelty(slides: list[Slide], predictions: list[Prediction]) -> None:
