@@ -58,9 +58,10 @@ BELOW = {"_sdata", "_slide", "_keys", "_validation", "_device", "metrics"}
 BELOW |= {"encoders", "images", "model", "baselines"}
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
-    "__init__": (VERBS | {"baselines", "encoders", "model"}, set()),
+    "__init__": (VERBS | {"baselines", "bench", "encoders", "methods", "model"}, set()),
     "__main__": ({"_cli"}, set()),
-    "_cli": (VERBS | {"_sdata", "_keys", "model"}, {"click"}),
+    "_cli": (VERBS | {"_sdata", "_keys", "bench", "model"}, {"click"}),
+    "bench": (BELOW | {"flow", "methods", "datasets", "pp", "tl"}, None),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
         {"images", "_slide", "_keys", "_validation"},
@@ -73,6 +74,10 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "baselines": (
         {"flow", "metrics", "model", "_device", "_slide", "_validation"},
         ARRAYS | {"pandas", "sklearn", "torch"},
+    ),
+    "methods": (
+        {"baselines", "flow", "metrics", "model", "_device", "_slide", "_validation"},
+        ARRAYS | {"escnn", "pandas", "sklearn", "timm", "torch", "xgboost"},
     ),
     "encoders": (
         {"_validation"},

@@ -20,6 +20,32 @@ def row_blocks(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PickedRows:
+    """Some rows of an array, in memory or not, read when they are asked for.
+
+    Parameters
+    ----------
+    source
+        Any array that gives its rows when indexed by rising numbers, such as an HDF5 data set.
+    rows
+        Which of them these are, shape (N,).
+    """
+
+    source: Any
+    rows: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape, N first."""
+        return (len(self.rows), *self.source.shape[1:])
+
+    def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
+        """Read rows."""
+        wanted, place = np.unique(self.rows[at], return_inverse=True)
+        return np.asarray(self.source[wanted])[place]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Slide:
     """The spots of one slide, as arrays.
 
@@ -41,6 +67,9 @@ class Slide:
         Names of the G columns of ``expression``.
     rows
         The rows of the user's table that these spots are, shape (N,).
+    tiles
+        RGB pixels of each spot's tile, uint8, shape (N, H, W, 3), or None where nobody asked for
+        them; any array that gives its rows when indexed by rising numbers.
     """
 
     name: str
@@ -50,6 +79,7 @@ class Slide:
     rows: np.ndarray
     expression: np.ndarray | None = None
     genes: tuple[str, ...] = ()
+    tiles: Any | None = None
 
     def __post_init__(self) -> None:
         n_spots = len(self.coords)
@@ -61,6 +91,8 @@ class Slide:
         }
         if self.expression is not None:
             shapes["expression"] = (self.expression.shape, (n_spots, len(self.genes)))
+        if self.tiles is not None:
+            shapes["tiles"] = (tuple(self.tiles.shape), (n_spots, *self.tiles.shape[1:3], 3))
         for what, (shape, expected) in shapes.items():
             if shape != expected:
                 raise ValueError(f"`{what}` of {self.name} has shape {shape}, not {expected}.")

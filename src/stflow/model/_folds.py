@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from stflow._slide import Slide
+from stflow._slide import PickedRows, Slide
 from stflow._validation import require_key
 
 HELD_OUT_SHARE = 0.2
@@ -103,4 +103,5 @@ def subset(slide: Slide, spots: np.ndarray) -> Slide:
         embedding=slide.embedding[spots],
         rows=slide.rows[spots],
         expression=None if slide.expression is None else slide.expression[spots],
+        tiles=None if slide.tiles is None else PickedRows(slide.tiles, spots),
     )

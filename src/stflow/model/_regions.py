@@ -131,11 +131,7 @@ class Regions(Dataset[Batch]):
         """Return the region of one draw."""
         rng = np.random.default_rng((self.seed, draw))
         which = draw % len(self.slides)
-        slide = self.slides[which]
-        centre = slide.coords[rng.integers(slide.n_spots)]
-        size = int(np.ceil(rng.uniform() * min(slide.n_spots, MAX_REGION))) or 1
-        nearest = np.atleast_1d(self.trees[which].query(centre, size)[1])
-        region = slide.subset(np.sort(nearest))
+        region = self.slides[which].subset(draw_region(self.trees[which], rng))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         y0 = self.prior.sample(tuple(region.expression.shape), generator)
         t = float(rng.uniform()) if self.flow else 0.0
@@ -146,6 +142,13 @@ class Regions(Dataset[Batch]):
             torch.full((region.n_spots,), t),
             spot_graph(region.coords, region.adjacency, self.units[which]),
         )
+
+
+def draw_region(tree: KDTree, rng: np.random.Generator) -> np.ndarray:
+    """Draw a random spot and its m nearest, m/N ~ U(0, 1) up to ``MAX_REGION``; rows in order."""
+    centre = tree.data[rng.integers(tree.n)]
+    size = int(np.ceil(rng.uniform() * min(tree.n, MAX_REGION))) or 1
+    return np.sort(np.atleast_1d(tree.query(centre, size)[1]))
 
 
 class Draws(Sampler[int]):

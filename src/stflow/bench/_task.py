@@ -1,0 +1,86 @@
+"""What a benchmark consists of: suites of tasks, tasks of slides and splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from anndata import AnnData
+
+
+class Source(Protocol):
+    """One slide of a task, read when it is asked for."""
+
+    def table(self) -> AnnData:
+        """Return raw counts of all genes in ``X``, spot centres in ``obsm["spatial"]``."""
+
+    def tiles(self) -> Any:
+        """Return RGB tiles, uint8, shape (N, H, W, 3), or an array that gives rows of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One fold.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    train, test
+        Names of the slides on either side.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """Slides of one tissue, and how they are split.
+
+    Parameters
+    ----------
+    name
+        What tables call it, such as ``"IDC"``.
+    sources
+        Slides by name.
+    splits
+        The folds.
+    genes
+        The panel that comes with the task, or None.
+    constructed
+        Whether the splits are ours, because none were published.
+    """
+
+    name: str
+    sources: Mapping[str, Source]
+    splits: tuple[Split, ...]
+    genes: tuple[str, ...] | None = None
+    constructed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArraySource:
+    """A slide that is at hand.
+
+    Parameters
+    ----------
+    counts
+        What `table` returns.
+    pixels
+        What `tiles` returns.
+    """
+
+    counts: AnnData
+    pixels: np.ndarray
+
+    def table(self) -> AnnData:
+        """Return the counts."""
+        return self.counts
+
+    def tiles(self) -> np.ndarray:
+        """Return the tiles."""
+        return self.pixels

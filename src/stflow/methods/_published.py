@@ -1,0 +1,68 @@
+"""What all published methods share: a protocol that fixes or frees what they choose. Slides."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from stflow._device import resolve_device
+from stflow._slide import Slide
+from stflow._validation import require_choice, require_count
+from stflow.baselines import Baseline
+from stflow.baselines._baseline import leave_one_out
+
+PROTOCOLS = ("hest", "nested")
+
+
+class Published(Baseline):
+    """A method of the literature, written from its description.
+
+    Parameters
+    ----------
+    protocol
+        ``"hest"``: hyper-parameters as published. ``"nested"``: chosen on training slides left
+        out, among values around those. When to stop training is chosen so in both.
+    max_epochs
+        Epochs at most, of methods that train. None: as published.
+    device
+        Where methods that train do so: ``"auto"`` or a torch device.
+
+    Attributes
+    ----------
+    reads
+        ``"embedding"`` or ``"tiles"``: what of a slide the method looks at.
+    citation
+        Key of its reference in the documentation.
+    """
+
+    reads: ClassVar[str] = "embedding"
+    citation: ClassVar[str]
+
+    def __init__(
+        self, *, protocol: str = "nested", max_epochs: int | None = None, device: str = "auto"
+    ) -> None:
+        require_choice(protocol, PROTOCOLS, name="protocol")
+        if max_epochs is not None:
+            require_count(max_epochs, name="max_epochs")
+        resolve_device(device)
+        self.protocol, self.max_epochs, self.device = protocol, max_epochs, device
+
+    def _pairs(self, slides: list[Slide]) -> list[tuple[list[Slide], Slide]]:
+        """Leave out every slide in turn to choose, but one alone where nothing is chosen."""
+        pairs = list(leave_one_out(slides))
+        return pairs if self.protocol == "nested" else pairs[-1:]
+
+
+def require_tiles(slides: list[Slide]) -> None:
+    """Raise ``ValueError`` unless all slides hold tiles."""
+    for slide in slides:
+        if slide.tiles is None:
+            raise ValueError(f"{slide.name} has no tiles, and this method learns from tiles.")
+
+
+def scaled_error(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Sum squared errors (N, G) in units of each gene's variance, without constant genes."""
+    variance = measured.var(0, dtype=np.float64)
+    errors = np.square(predicted - measured, dtype=np.float64).sum(0)
+    return float(np.divide(errors, variance, out=np.zeros_like(errors), where=variance > 0).sum())

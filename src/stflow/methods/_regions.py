@@ -1,0 +1,32 @@
+"""Regions of slides, for networks that see many spots at once. Arrays only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from stflow._slide import Slide
+from stflow.model._regions import draw_region
+
+PER_EPOCH = 32
+
+
+class RegionDraws:
+    """Contiguous regions of slides, as the preprint trains on (appendix A).
+
+    Parameters
+    ----------
+    slides
+        Training slides; they take turns.
+    """
+
+    def __init__(self, slides: list[Slide]) -> None:
+        self.trees = [KDTree(slide.coords) for slide in slides]
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
+        """Draw 32 regions, or one a slide if that is more: number of a slide, rows of spots."""
+        for draw in range(max(PER_EPOCH, len(self.trees))):
+            which = draw % len(self.trees)
+            yield which, draw_region(self.trees[which], rng)
