@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from spatialdata import SpatialData
+from support import make_tissue
+
+import stflow as stf
+from stflow._sdata._images import spots_on_image
+from stflow._sdata._slides import read_slides
+from stflow._sdata._tables import get_regions
+from stflow._slide import Slide
+from stflow.images import read_tiles
+
+KEYS = {
+    "table_key": "table",
+    "embedding_key": "X_embedding",
+    "coordinate_system": "global",
+}
+
+
+def with_tiles(
+    sdata: SpatialData, name: str, genes: list[str], *, mpp: float, tile_px: int
+) -> Slide:
+    """A slide with expression and with its tiles in memory."""
+    slide = read_slides(sdata, name=name, genes=genes, **KEYS)[0]
+    (region,) = get_regions(sdata["table"])
+    place = spots_on_image(sdata, sdata["table"], region, image_key=None, image_mpp=None)
+    tiles = np.empty((slide.n_spots, tile_px, tile_px, 3), dtype=np.uint8)
+    size = tile_px * mpp / place.mpp
+    batches = read_tiles(
+        place.levels, place.centres_px, size=size, tile_px=tile_px, batch_size=64, num_workers=1
+    )
+    for rows, pixels in batches:
+        tiles[rows] = pixels
+    return replace(slide, tiles=tiles)
+
+
+@pytest.fixture(scope="session")
+def arrays() -> list[Slide]:
+    """Three synthetic slides of 100 spots with 8 genes, embedded by their colours, with tiles."""
+    slides = make_tissue(3, n_spots=100, n_genes=12)
+    genes = stf.pp.select_genes(slides, n_top_genes=8)
+    return [with_tiles(sdata, name, genes, mpp=8.0, tile_px=28) for name, sdata in slides.items()]
+
+
+@pytest.fixture(scope="session")
+def her2st(data_dir) -> list[Slide]:
+    """Sections C2, C3 and C4 with 10 genes, embedded, with tiles of 112 px at 1 um/px."""
+    slides = {name: stf.datasets.her2st(name) for name in ("C2", "C3", "C4")}
+    for sdata in slides.values():
+        stf.pp.embed(sdata, show_progress_bar=False)
+        stf.pp.neighbors(sdata)
+    genes = stf.pp.select_genes(slides, n_top_genes=10)
+    return [with_tiles(sdata, name, genes, mpp=1.0, tile_px=112) for name, sdata in slides.items()]
