@@ -61,6 +61,15 @@ class Task:
     genes: tuple[str, ...] | None = None
     constructed: bool = False
 
+    def describe(self) -> dict[str, Any]:
+        """Say what the task consists of, in plain values."""
+        return {
+            "slides": sorted(self.sources),
+            "splits": {split.name: [split.train, split.test] for split in self.splits},
+            "genes": self.genes,
+            "constructed": self.constructed,
+        }
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArraySource:

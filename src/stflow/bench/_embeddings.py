@@ -1,0 +1,166 @@
+"""Embeddings of a task's slides: made from tiles, kept on disk, or brought by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+
+from stflow._device import resolve_device
+from stflow._validation import listing, require_finite, require_unique
+from stflow.bench._measure import Measure
+from stflow.bench._results import EMBEDDINGS, Results
+from stflow.bench._task import Task
+from stflow.pp._encode import TileJob, encode_tiles
+
+Made: TypeAlias = str | Path | Callable[[torch.Tensor], torch.Tensor]
+BATCH = {"cpu": 8, "cuda": 64}
+FINAL = ":final"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """Vectors (N, F) of a slide, and what they cost.
+
+    Parameters
+    ----------
+    vectors
+        Float32, shape (N, F).
+    seconds, peak_mib
+        Of making them; NaN for those that were brought.
+    """
+
+    vectors: np.ndarray
+    seconds: float
+    peak_mib: float
+
+
+class Embedder:
+    """One way to embed tiles; the network is loaded when it is first needed.
+
+    Parameters
+    ----------
+    name
+        What results call it.
+    made
+        Name of an encoder, with ``:final`` for the network's own output where stages of it would
+        be pooled; a callable on float tiles; or a folder with a file ``<slide>.npy`` of vectors,
+        a row a spot in the order of the table, for each slide.
+    checkpoint
+        File with the weights of a named encoder.
+    device
+        Where to encode.
+    """
+
+    def __init__(self, name: str, made: Made, checkpoint: str | None, device: str) -> None:
+        self.name, self.made, self.checkpoint = name, made, checkpoint
+        self.device = resolve_device(device)
+        self._encoders: dict[int, Any] = {}
+        if isinstance(made, Path) and not made.is_dir():
+            raise NotADirectoryError(f"Embeddings {name!r}: {made} is no folder.")
+
+    def describe(self) -> str:
+        """Say how vectors are made, in words that are the same in every process."""
+        if callable(self.made) and not isinstance(self.made, str | Path):
+            return f"{self.made.__module__}.{self.made.__qualname__}"
+        return f"{self.made}" + (f" with {self.checkpoint}" if self.checkpoint else "")
+
+    def __call__(self, task: Task, slide: str, n_spots: int, results: Results) -> Embedded:
+        """Embed a slide of N spots, or read what was made of it before.
+
+        Raises
+        ------
+        FileNotFoundError
+            The folder has no vectors of the slide.
+        ValueError
+            There is not one vector a spot, or some are not finite.
+        """
+        if isinstance(self.made, Path):
+            return Embedded(self._brought(slide, n_spots), np.nan, np.nan)
+        place = "/".join((EMBEDDINGS, self.name.replace("/", "_"), task.name, slide))
+        found = results.read_arrays(place)
+        if found is None:
+            with Measure(self.device) as cost:
+                vectors = self._encode(task.sources[slide].tiles())
+            self._require_rows(vectors, slide, n_spots)
+            found = {"vectors": vectors, "cost": np.array([cost.seconds, cost.peak_mib])}
+            results.write_arrays(place, **found)
+        self._require_rows(found["vectors"], slide, n_spots)
+        return Embedded(found["vectors"], *map(float, found["cost"]))
+
+    def _brought(self, slide: str, n_spots: int) -> np.ndarray:
+        folder = Path(str(self.made))
+        file = folder / f"{slide}.npy"
+        if not file.is_file():
+            there = listing(sorted(each.name for each in folder.iterdir()))
+            raise FileNotFoundError(
+                f"Embeddings {self.name!r}: {folder} holds no {file.name}; it holds {there}."
+            )
+        vectors = np.load(file, allow_pickle=False)
+        self._require_rows(vectors, slide, n_spots)
+        require_finite(vectors, what=str(file))
+        return vectors.astype(np.float32)
+
+    def _require_rows(self, vectors: np.ndarray, slide: str, n_spots: int) -> None:
+        if vectors.ndim != 2 or len(vectors) != n_spots:
+            raise ValueError(
+                f"Embeddings {self.name!r} of {slide} have shape {vectors.shape}, but there are "
+                f"{n_spots} spots: one row a spot is needed."
+            )
+
+    def _encode(self, tiles: Any) -> np.ndarray:
+        tile_px, n_spots = tiles.shape[1], tiles.shape[0]
+        encoder = self._encoder(tile_px)
+        size = BATCH.get(self.device.type, BATCH["cpu"])
+        return encode_tiles(
+            [TileJob(np.arange(n_spots), 0, _batches(tiles, size))],
+            [encoder],
+            shape=(n_spots, 1, encoder.width(tile_px)),
+            batch_size=size,
+            cache=None,
+            show_progress_bar=False,
+        )[:, 0]
+
+    def _encoder(self, tile_px: int) -> Any:
+        from stflow.encoders import get_encoder
+        from stflow.encoders._prepare import prepare
+
+        if tile_px not in self._encoders:
+            named = isinstance(self.made, str)
+            final = named and str(self.made).endswith(FINAL)
+            chosen = get_encoder(
+                str(self.made).removesuffix(FINAL) if named else self.made,
+                pooling="final" if final else None,
+                checkpoint=self.checkpoint,
+                device=self.device,
+            )
+            precision = "auto" if named else "float32"
+            self._encoders[tile_px] = prepare(chosen, precision=precision, tile_px=tile_px)
+        return self._encoders[tile_px]
+
+
+def _batches(tiles: Any, size: int) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
+    for first in range(0, tiles.shape[0], size):
+        rows = np.arange(first, min(first + size, tiles.shape[0]))
+        yield rows, np.ascontiguousarray(tiles[rows])
+
+
+def resolve_encoders(
+    encoders: Sequence[str] | Mapping[str, Made], checkpoints: Mapping[str, str], device: str
+) -> list[Embedder]:
+    """Return a way to embed for each name.
+
+    Raises
+    ------
+    NotADirectoryError
+        A path is no folder.
+    ValueError
+        A name occurs twice.
+    """
+    require_unique(list(encoders), what="encoders")
+    named = encoders if isinstance(encoders, Mapping) else {name: name for name in encoders}
+    return [Embedder(name, made, checkpoints.get(name), device) for name, made in named.items()]

@@ -1,0 +1,139 @@
+"""From a task to the slides of a fold: panel, expression, graph, embedding, tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+
+from stflow import _keys
+from stflow._sdata._panel import most_variable
+from stflow._sdata._read import read_log_counts, require_genes
+from stflow._slide import Slide
+from stflow._validation import require_places
+from stflow.bench._embeddings import Embedded, Embedder
+from stflow.bench._results import Results
+from stflow.bench._task import Split, Task
+from stflow.pp._neighbors import knn_graph
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """How the genes of a fold are chosen.
+
+    Parameters
+    ----------
+    genes
+        These, whatever the protocol. None: those of the task in protocol ``"hest"``, or else the
+        most variable ones: of all slides (``"hest"``, as HEST-bench chose its lists), or of the
+        training slides of the fold (``"nested"``).
+    n_top_genes
+        How many to choose.
+    """
+
+    genes: tuple[str, ...] | None
+    n_top_genes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """Reads the slides of one task, each table, graph and embedding once.
+
+    Parameters
+    ----------
+    task, panel, n_neighs
+        What to read, for which genes, and the number of neighbours in the graph.
+    results
+        Where embeddings are kept.
+    """
+
+    task: Task
+    panel: Panel
+    n_neighs: int
+    results: Results
+    _tables: dict[str, AnnData] = field(default_factory=dict)
+    _bare: dict[str, Slide] = field(default_factory=dict)
+    _vectors: dict[tuple[str, str], Embedded] = field(default_factory=dict)
+
+    def genes(self, split: Split, protocol: str) -> tuple[str, ...]:
+        """Choose the panel of a fold.
+
+        Raises
+        ------
+        KeyError
+            A slide lacks genes of the panel.
+        ValueError
+            Too few genes to choose from.
+        """
+        wanted = self.panel.genes
+        if wanted is None and protocol == "hest":
+            wanted = self.task.genes
+        if wanted is None:
+            among = split.train if protocol == "nested" else tuple(self.task.sources)
+            tables = {name: self._shared(name, split) for name in among}
+            return tuple(most_variable(tables, self.panel.n_top_genes, layer=None))
+        for name in (*split.train, *split.test):
+            what = f"the measured genes of {name}"
+            require_genes(wanted, self.table(name).var_names, what=what)
+        return wanted
+
+    def slides(
+        self, names: Sequence[str], genes: tuple[str, ...], encoder: Embedder | None, *, tiles: bool
+    ) -> list[Slide]:
+        """Read slides with expression, with the embedding of an encoder, and with tiles if wanted.
+
+        Raises
+        ------
+        ValueError
+            Counts are not raw counts, or embeddings do not fit.
+        """
+        found = []
+        for name in names:
+            table = self.table(name)
+            expression = read_log_counts(table, genes, layer=None, where=name).astype(np.float32)
+            parts: dict[str, Any] = {"expression": expression, "genes": genes}
+            if encoder is not None:
+                parts["embedding"] = self.embedded(name, encoder).vectors
+            if tiles:
+                parts["tiles"] = self.task.sources[name].tiles()
+            found.append(replace(self._without(name), **parts))
+        return found
+
+    def embedded(self, name: str, encoder: Embedder) -> Embedded:
+        """Embed a slide."""
+        key = name, encoder.name
+        if key not in self._vectors:
+            n_spots = self.table(name).n_obs
+            self._vectors[key] = encoder(self.task, name, n_spots, self.results)
+        return self._vectors[key]
+
+    def table(self, name: str) -> AnnData:
+        """Read the counts of a slide."""
+        if name not in self._tables:
+            self._tables[name] = self.task.sources[name].table()
+        return self._tables[name]
+
+    def _shared(self, name: str, split: Split) -> AnnData:
+        """Restrict a table to genes that all slides of the fold measure."""
+        table = self.table(name)
+        kept = table.var_names
+        for other in (*split.train, *split.test):
+            kept = kept[kept.isin(self.table(other).var_names)]
+        return table[:, kept]
+
+    def _without(self, name: str) -> Slide:
+        if name not in self._bare:
+            table = self.table(name)
+            coords = np.asarray(table.obsm[_keys.SPATIAL], dtype=np.float64)
+            require_places(coords, what=f"spots of {name}")
+            self._bare[name] = Slide(
+                name=name,
+                coords=coords,
+                graph=knn_graph(coords, self.n_neighs)[0],
+                embedding=np.empty((table.n_obs, 0), dtype=np.float32),
+                rows=np.arange(table.n_obs),
+            )
+        return self._bare[name]

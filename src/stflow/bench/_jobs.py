@@ -1,0 +1,219 @@
+"""What there is to do in a benchmark, and how one fit is done."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from stflow._device import resolve_device
+from stflow._slide import Slide
+from stflow._validation import require_choice, require_seed, require_unique
+from stflow.bench._embeddings import Embedder
+from stflow.bench._folds import Reader
+from stflow.bench._measure import Measure
+from stflow.bench._results import TRUTHS, Key
+from stflow.bench._task import Split, Task
+from stflow.methods import METHODS, Published
+from stflow.methods._published import PROTOCOLS
+from stflow.metrics import pearson
+
+FAILURES = (ArithmeticError, ImportError, KeyError, MemoryError, OSError, RuntimeError, ValueError)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is run on every fold.
+
+    Parameters
+    ----------
+    methods, protocols, seeds
+        All combinations of them.
+    options
+        Arguments of methods: ``max_epochs`` and ``device`` of all, and ``trunk`` of those that
+        take one, unless it is None.
+    checkpoints
+        Files with the weights of trunks, by name.
+    """
+
+    methods: tuple[str, ...]
+    protocols: tuple[str, ...]
+    seeds: tuple[int, ...]
+    options: Mapping[str, Any]
+    checkpoints: Mapping[str, str]
+
+    @classmethod
+    def make(
+        cls,
+        methods: Sequence[str],
+        protocols: Sequence[str],
+        seeds: Sequence[int],
+        options: Mapping[str, Any],
+        checkpoints: Mapping[str, str],
+    ) -> Plan:
+        """Check names and numbers.
+
+        Raises
+        ------
+        ValueError
+            Nothing, something twice, or something unknown is asked for.
+        """
+        asked: dict[str, Sequence[str]] = {"methods": methods, "protocols": protocols}
+        for what, known in (("methods", METHODS), ("protocols", PROTOCOLS)):
+            require_unique(asked[what], what=what)
+            for name in asked[what]:
+                require_choice(name, known, name=what)
+        for seed in seeds:
+            require_seed(seed)
+        if not (methods and protocols and seeds):
+            raise ValueError("Nothing to run: name methods, protocols and seeds.")
+        return cls(tuple(methods), tuple(protocols), tuple(seeds), options, checkpoints)
+
+    def jobs(self, task: Task, embedders: Sequence[Embedder]) -> Iterator[Job]:
+        """List what is to be done on a task, fold after fold."""
+        for split in task.splits:
+            for protocol in self.protocols:
+                for name in self.methods:
+                    method = self.build(name, protocol)
+                    embedded = method.reads == "embedding"
+                    for embedder in embedders if embedded else (None,):
+                        encoder = embedder.name if embedder else getattr(method, "trunk", "")
+                        for seed in self.seeds:
+                            key = Key(task.name, split.name, protocol, name, encoder, seed)
+                            yield Job(key, split, method, embedder)
+
+    def build(self, name: str, protocol: str) -> Published:
+        """Make an unfitted method."""
+        taken = inspect.signature(METHODS[name]).parameters
+        options = {key: value for key, value in self.options.items() if key != "trunk"}
+        if "trunk" in taken:
+            if self.options.get("trunk") is not None:
+                options["trunk"] = self.options["trunk"]
+            trunk = options.get("trunk", taken["trunk"].default)
+            options["checkpoint"] = self.checkpoints.get(trunk)
+        return METHODS[name](protocol=protocol, **options)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One method on one fold.
+
+    Parameters
+    ----------
+    key, split
+        Which.
+    method
+        Unfitted; it is fitted and let go.
+    embedder
+        Makes its embeddings; None for methods that learn from tiles.
+    """
+
+    key: Key
+    split: Split
+    method: Published
+    embedder: Embedder | None
+
+    def do(self, reader: Reader) -> None:
+        """Do it unless it is done, and keep what comes of it.
+
+        Raises
+        ------
+        ValueError
+            It was done with other settings.
+        """
+        results, settings = reader.results, {"max_epochs": self.method.max_epochs}
+        found = results.row(self.key)
+        if found is not None and not found["error"]:
+            other = {name: found[name] for name in settings}
+            if other != settings:
+                raise ValueError(
+                    f"{results.path} holds {self.key.name} with {other}, not {settings}. Name "
+                    "another folder."
+                )
+            return
+        genes = reader.genes(self.split, self.key.protocol)
+        how: dict[str, Any] = {"tiles": self.method.reads == "tiles"}
+        train = reader.slides(self.split.train, genes, self.embedder, **how)
+        test = reader.slides(self.split.test, genes, self.embedder, **how)
+        row = {
+            **settings,
+            "n_train": sum(slide.n_spots for slide in train),
+            "n_test": sum(slide.n_spots for slide in test),
+            "device": str(resolve_device(self.method.device)),
+            "constructed": reader.task.constructed,
+            **self._embedding_cost(reader),
+            "error": "",
+        }
+        try:
+            scores, predicted = self._run(train, test)
+        except FAILURES as error:
+            failed = {"error": f"{type(error).__name__}: {error}", "pearson": np.nan}
+            results.add(self.key, {**row, **failed}, None)
+            return
+        _write_truth(reader, self.key, test)
+        results.add(self.key, {**row, **scores}, predicted)
+
+    def _run(self, train: list[Slide], test: list[Slide]) -> tuple[dict[str, Any], np.ndarray]:
+        """Fit and predict; return scores and costs, and the prediction of all test spots."""
+        device = resolve_device(self.method.device)
+        more = {"peek": test} if getattr(self.method, "peeks", False) else {}
+        with Measure(device) as fitting:
+            fitted = self.method.fit(train, seed=self.key.seed, **more)
+        unknown = [replace(slide, expression=None, genes=()) for slide in test]
+        with Measure(device) as predicting:
+            predicted = np.concatenate([fitted.predict(slide) for slide in unknown])
+        if not np.isfinite(predicted).all():
+            raise ValueError("The prediction holds NaN or infinite values.")
+        measured = np.concatenate([np.asarray(slide.expression) for slide in test])
+        costs = {
+            "fit_s": fitting.seconds,
+            "predict_s": predicting.seconds,
+            "fit_mib": fitting.peak_mib,
+            "predict_mib": predicting.peak_mib,
+            "choice": " ".join(f"{value:g}" for value in fitted.choice),
+        }
+        return {**score(measured, predicted), **costs}, predicted
+
+    def _embedding_cost(self, reader: Reader) -> dict[str, float]:
+        """Sum up what embedding the test slides cost."""
+        if self.embedder is None:
+            return {"embed_s": np.nan, "embed_mib": np.nan}
+        parts = [reader.embedded(name, self.embedder) for name in self.split.test]
+        return {
+            "embed_s": sum(part.seconds for part in parts),
+            "embed_mib": max(part.peak_mib for part in parts),
+        }
+
+
+def score(measured: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    """Mean Pearson correlation over genes, of pooled spots (N, G).
+
+    A gene predicted to be constant counts as 0; one measured to be constant is left out.
+    """
+    defined = measured.std(0) > 0
+    each = np.nan_to_num(pearson(measured[:, defined], predicted[:, defined]), nan=0.0)
+    return {
+        "pearson": float(each.mean()) if each.size else np.nan,
+        "n_genes": measured.shape[1],
+        "n_undefined": int((~defined).sum()),
+    }
+
+
+def truth_name(key: Key) -> str:
+    """Where the measurement that a result is compared with is kept."""
+    return f"{TRUTHS}/{replace(key, method='', encoder='', seed=0).name}"
+
+
+def _write_truth(reader: Reader, key: Key, test: list[Slide]) -> None:
+    """Keep what was measured on the test spots of a fold, once for all methods."""
+    if reader.results.read_arrays(truth_name(key)) is None:
+        reader.results.write_arrays(
+            truth_name(key),
+            slide=np.repeat([slide.name for slide in test], [slide.n_spots for slide in test]),
+            coords=np.concatenate([slide.coords for slide in test]),
+            measured=np.concatenate([np.asarray(slide.expression) for slide in test]),
+            genes=np.array(test[0].genes),
+        )

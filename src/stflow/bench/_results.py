@@ -1,0 +1,236 @@
+"""What a benchmark has done so far, on disk: a file for each fold, method, encoder and seed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from stflow._validation import listing
+
+RUN, TABLE, LOCK = "run.json", "results.csv", ".lock"
+ROWS, PREDICTIONS, TRUTHS, EMBEDDINGS = "rows", "predictions", "measured", "embeddings"
+OURS = {RUN, TABLE, ROWS, PREDICTIONS, TRUTHS, EMBEDDINGS, "tables"}
+ANEW = "Name another folder, or delete this one to start anew."
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Which result.
+
+    Parameters
+    ----------
+    task, fold, protocol, method, encoder, seed
+        Encoder is empty for methods that learn from tiles without a pretrained network.
+    """
+
+    task: str
+    fold: str
+    protocol: str
+    method: str
+    encoder: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its files."""
+        return "--".join(quote(str(part), safe="") for part in asdict(self).values())
+
+
+class Results:
+    """A folder of results, all of one benchmark, that one process writes to at a time.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / LOCK)
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Take up a folder to read from.
+
+        Raises
+        ------
+        FileNotFoundError
+            It holds no benchmark.
+        """
+        if not Path(path, RUN).is_file():
+            raise FileNotFoundError(
+                f"{path} holds no benchmark. Run `stflow bench run --out {path}` first."
+            )
+        return cls(Path(path))
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Make the folder, or take up one of a benchmark.
+
+        Raises
+        ------
+        FileExistsError
+            A file, or a folder with other files, is in the way.
+        """
+        folder = Path(path)
+        if folder.exists() and not folder.is_dir():
+            raise FileExistsError(f"{folder} is a file. Name a folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        there = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
+        if there and RUN not in there:
+            raise FileExistsError(
+                f"{folder} holds no benchmark, but {listing(there)}. Name a new or empty folder."
+            )
+        return cls(folder)
+
+    def __enter__(self) -> Self:
+        """Keep others from writing.
+
+        Raises
+        ------
+        RuntimeError
+            Another run writes to the folder.
+        """
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RuntimeError(
+                f"Another run is writing to {self.path}. Wait until it has ended, or name another "
+                "folder."
+            ) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+    def claim(self, run: Mapping[str, Any], session: Mapping[str, Any]) -> None:
+        """Note what is run, and by whom; it may add tasks and encoders to what is there.
+
+        Parameters
+        ----------
+        run
+            ``tasks`` and ``encoders``, each by name, and what must be the same for all.
+        session
+            Command, versions and machine.
+
+        Raises
+        ------
+        ValueError
+            The folder is of a run with other data or arguments.
+        """
+        wanted = json.loads(json.dumps(dict(run), default=str))
+        old = self.run() if (self.path / RUN).exists() else {}
+        odd = [
+            f"{part} {name}"
+            for part in ("tasks", "encoders")
+            for name, value in wanted[part].items()
+            if old.get(part, {}).get(name, value) != value
+        ]
+        single = [name for name in wanted if name not in ("tasks", "encoders")]
+        odd += [name for name in single if old.get(name, wanted[name]) != wanted[name]]
+        if odd:
+            raise ValueError(f"{self.path} is of another benchmark: {listing(odd)} differ. {ANEW}")
+        for part in ("tasks", "encoders"):
+            wanted[part] = {**old.get(part, {}), **wanted[part]}
+        wanted["sessions"] = [*old.get("sessions", []), dict(session)]
+        self._write(RUN, json.dumps(wanted, indent=2).encode())
+
+    def run(self) -> dict[str, Any]:
+        """Return what `claim` noted.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged.
+        """
+        try:
+            return json.loads((self.path / RUN).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{self.path / RUN} is damaged ({error}). {ANEW}") from error
+
+    def row(self, key: Key) -> dict[str, Any] | None:
+        """Return a finished row, or None.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged.
+        """
+        file = self.path / ROWS / f"{key.name}.json"
+        return _load(file) if file.exists() else None
+
+    def add(self, key: Key, row: Mapping[str, Any], predicted: np.ndarray | None) -> None:
+        """Store a row, and the prediction (N, G) before it: whole or absent."""
+        if predicted is not None:
+            self.write_arrays(f"{PREDICTIONS}/{key.name}", predicted=predicted)
+        self._write(f"{ROWS}/{key.name}.json", json.dumps({**asdict(key), **row}).encode())
+
+    def frame(self) -> pd.DataFrame:
+        """Return all rows, in the order of their names."""
+        files = sorted((self.path / ROWS).glob("[!.]*.json"))
+        return pd.DataFrame([_load(file) for file in files])
+
+    def write_table(self) -> pd.DataFrame:
+        """Write all rows as a table, and return it."""
+        frame = self.frame()
+        self._write(TABLE, frame.to_csv(index=False).encode())
+        return frame
+
+    def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
+        """Return named arrays, or None.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged.
+        """
+        file = self.path / f"{name}.npz"
+        if not file.exists():
+            return None
+        try:
+            with np.load(file, allow_pickle=False) as found:
+                return dict(found)
+        except (BadZipFile, EOFError, KeyError, ValueError) as error:
+            raise ValueError(
+                f"{file} is damaged ({error}). Delete it to compute it anew."
+            ) from error
+
+    def write_arrays(self, name: str, **arrays: np.ndarray) -> None:
+        """Store named arrays under a name that may hold a folder."""
+        place = self.path / f"{name}.npz"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.path, prefix=".") as scratch:
+            fresh = Path(scratch, "arrays.npz")
+            np.savez(fresh, **arrays)  # type: ignore[arg-type]
+            fresh.replace(place)
+
+    def _write(self, name: str, content: bytes) -> None:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.path, prefix=".") as scratch:
+            fresh = Path(scratch, "file")
+            fresh.write_bytes(content)
+            fresh.replace(self.path / name)
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}). Delete it to compute it anew.") from error

@@ -1,0 +1,151 @@
+"""Public verb: run methods on the folds of tasks, and keep what was done."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from stflow._validation import listing, require_count, require_unique
+from stflow.bench._embeddings import Made, resolve_encoders
+from stflow.bench._folds import Panel, Reader
+from stflow.bench._jobs import Plan
+from stflow.bench._results import Results
+from stflow.bench._session import describe_session
+from stflow.bench._task import Task
+from stflow.methods._published import PROTOCOLS
+
+
+def run(
+    tasks: Sequence[Task],
+    path: str | Path,
+    *,
+    methods: Sequence[str],
+    encoders: Sequence[str] | Mapping[str, Made] = ("efficientnet_lite0",),
+    protocols: Sequence[str] = PROTOCOLS,
+    seeds: Sequence[int] = (0,),
+    genes: Sequence[str] | None = None,
+    n_top_genes: int = 50,
+    n_neighs: int = 8,
+    max_epochs: int | None = None,
+    trunk: str | None = None,
+    checkpoints: Mapping[str, str] | None = None,
+    device: str = "auto",
+    show_progress_bar: bool = True,
+) -> pd.DataFrame:
+    """Fit methods to the training slides of each fold, and score them on its test slides.
+
+    What is finished is on disk: the same call goes on where an earlier one was cut off, and
+    another may add tasks, methods, encoders and seeds. A method that fails on a fold leaves a row
+    that says why, a warning, and is tried again by the next call.
+
+    Parameters
+    ----------
+    tasks
+        Of :func:`read_hest`, :func:`read_stimage` or :func:`from_slides`.
+    path
+        Folder for results.
+    methods
+        Names of ``stflow.methods.METHODS``.
+    encoders
+        Names as :func:`stflow.encoders.list` shows them, with ``:final`` after the name for the
+        network's own output instead of pooled stages. Or a dict of names and encoders: such a
+        name, a callable on float tiles, or a ``Path`` of a folder with vectors of each slide,
+        ``<slide>.npy``, shape (N, F), made elsewhere.
+    protocols
+        ``"hest"``: the task's genes (or the most variable of all slides), published
+        hyper-parameters. ``"nested"``: genes and hyper-parameters are chosen in the training
+        slides of each fold.
+    seeds
+        Each method is run once with each.
+    genes
+        The panel, whatever the protocol. None: as the protocol says.
+    n_top_genes
+        Number of genes to choose.
+    n_neighs
+        Number of neighbours k of a spot.
+    max_epochs
+        Epochs at most, of methods that train. None: as published.
+    trunk
+        The pretrained network inside methods that train one. None: as published.
+    checkpoints
+        Files with the weights of encoders and trunks, by name.
+    device
+        Where to compute: ``"auto"`` or a torch device.
+    show_progress_bar
+        Whether to show progress, in fits.
+
+    Returns
+    -------
+    One row for each fold, protocol, method, encoder and seed of all that is in ``path``:
+    ``pearson``, its mean over genes of the pooled test spots (0 where a prediction is constant,
+    left out where the measurement is); ``n_genes``, ``n_undefined``; ``n_train`` and ``n_test``
+    spots; ``embed_s``, ``fit_s``, ``predict_s`` (seconds; test slides alone but for the fit),
+    ``embed_mib``, ``fit_mib``, ``predict_mib`` (peak memory); ``choice``, ``max_epochs``,
+    ``device``, ``constructed``, ``error``. Written to ``path/results.csv`` as well.
+
+    Raises
+    ------
+    FileExistsError
+        ``path`` is a file, or a folder with other files.
+    KeyError
+        A slide lacks genes of the panel.
+    RuntimeError
+        Another run writes to ``path``.
+    ValueError
+        An unknown method or protocol, nothing to run, a damaged file, or a folder of another
+        benchmark.
+
+    Warns
+    -----
+    UserWarning
+        Methods failed.
+    """
+    for count, name in ((n_top_genes, "n_top_genes"), (n_neighs, "n_neighs")):
+        require_count(count, name=name)
+    require_unique([task.name for task in tasks], what="tasks")
+    options = {"max_epochs": max_epochs, "device": device, "trunk": trunk}
+    weights = dict(checkpoints or {})
+    plan = Plan.make(methods, protocols, seeds, options, weights)
+    embedders = resolve_encoders(encoders, weights, device)
+    panel = Panel(None if genes is None else tuple(genes), n_top_genes)
+    jobs = {task.name: list(plan.jobs(task, embedders)) for task in tasks}
+    if not any(jobs.values()):
+        raise ValueError("Nothing to run: no tasks, or no encoder for methods that need one.")
+    results = Results.open(path)
+    with results:
+        described = {
+            "tasks": {task.name: task.describe() for task in tasks},
+            "encoders": {each.name: each.describe() for each in embedders},
+            "genes": panel.genes,
+            "n_top_genes": n_top_genes,
+            "n_neighs": n_neighs,
+        }
+        results.claim(described, describe_session(device))
+        total = sum(map(len, jobs.values()))
+        with tqdm(total=total, desc="bench", unit="fit", disable=not show_progress_bar) as bar:
+            for task in tasks:
+                reader = Reader(task, panel, n_neighs, results)
+                for job in jobs[task.name]:
+                    bar.set_postfix_str(job.key.name)
+                    job.do(reader)
+                    bar.update()
+        frame = results.write_table()
+    _warn_of_failures(frame)
+    return frame
+
+
+def _warn_of_failures(frame: pd.DataFrame) -> None:
+    failed = frame[frame["error"] != ""]
+    if len(failed):
+        told = [
+            f"{row.method} on {row.task} {row.fold}: {row.error}" for row in failed.itertuples()
+        ]
+        warnings.warn(
+            f"{len(failed)} of {len(frame)} results are missing: {listing(told, limit=3)}. The "
+            "same call tries them again.",
+            stacklevel=3,
+        )
