@@ -76,7 +76,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
         ARRAYS | {"pandas", "sklearn", "torch"},
     ),
     "methods": (
-        {"baselines", "flow", "metrics", "model", "_device", "_slide", "_validation"},
+        {"baselines", "encoders", "flow", "metrics", "model", "_device", "_slide", "_validation"},
         ARRAYS | {"escnn", "pandas", "sklearn", "timm", "torch", "xgboost"},
     ),
     "encoders": (
