@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from toys import Reds, make_source, reds
+
+from stflow.bench._jobs import score, truth_name
+from stflow.bench._results import Key, Results
+from stflow.bench._run import run
+from stflow.bench._task import Split
+
+HOW = {
+    "methods": ["reds", "shade"],
+    "encoders": {"reds": reds},
+    "n_top_genes": 3,
+    "show_progress_bar": False,
+    "device": "cpu",
+}
+
+
+def test_a_row_for_each_fold_protocol_and_method(task, tmp_path, methods):
+    frame = run([task], tmp_path, **HOW)
+    assert len(frame) == 3 * 2 * 2
+    assert set(frame["fold"]) == {"a", "b", "c"}
+    assert set(frame["encoder"]) == {"reds", ""}
+    assert (frame["error"] == "").all()
+    assert (frame["n_train"] == 72).all()
+    assert (frame["n_test"] == 36).all()
+    assert (frame["n_genes"] == 3).all()
+    assert (frame[["fit_s", "predict_s", "fit_mib", "predict_mib"]] > 0).all().all()
+    embedded = frame["encoder"] == "reds"
+    assert (frame.loc[embedded, "embed_s"] > 0).all()
+    assert frame.loc[~embedded, "embed_s"].isna().all()
+    assert (tmp_path / "results.csv").is_file()
+
+
+def test_the_gene_that_can_be_seen_is_predicted_and_noise_is_not(task, tmp_path, methods):
+    seen = run([task], tmp_path / "seen", genes=["g0"], **HOW)
+    noise = run([task], tmp_path / "noise", genes=["g1", "g2"], **HOW)
+    assert (seen["pearson"] > 0.8).all()
+    assert noise["pearson"].abs().mean() < 0.25
+
+
+def test_what_is_done_is_not_done_again(task, tmp_path, methods):
+    first = run([task], tmp_path, protocols=["hest"], **HOW)
+    assert Reds.n_fits == 3
+    again = run([task], tmp_path, protocols=["hest"], **HOW)
+    assert Reds.n_fits == 3
+    assert again.equals(first)
+    more = run([task], tmp_path, protocols=["hest"], seeds=[0, 1], **HOW)
+    assert Reds.n_fits == 6
+    assert len(more) == 2 * len(first)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(task, tmp_path, methods, monkeypatch):
+    whole = run([task], tmp_path / "whole", protocols=["hest"], **HOW)
+    fit = Reds.fit
+
+    def interrupted(self, slides, *, seed=0):
+        if Reds.n_fits == 4:
+            raise KeyboardInterrupt
+        return fit(self, slides, seed=seed)
+
+    monkeypatch.setattr(Reds, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run([task], tmp_path / "cut", protocols=["hest"], **HOW)
+    monkeypatch.setattr(Reds, "fit", fit)
+    found = run([task], tmp_path / "cut", protocols=["hest"], **HOW)
+    assert Reds.n_fits == 6
+    assert found["pearson"].equals(whole["pearson"])
+    assert not list((tmp_path / "cut").glob(".tmp*"))
+
+
+def test_a_method_that_fails_leaves_a_row_and_is_tried_again(task, tmp_path, methods):
+    how = {**HOW, "methods": ["broken", "reds"], "protocols": ["hest"]}
+    with pytest.warns(UserWarning, match=r"3 of 6 results are missing.*out of luck"):
+        frame = run([task], tmp_path, **how)
+    failed = frame["method"] == "broken"
+    assert frame.loc[failed, "pearson"].isna().all()
+    assert (frame.loc[failed, "error"] == "RuntimeError: out of luck").all()
+    methods["broken"] = Reds
+    assert (run([task], tmp_path, **how)["error"] == "").all()
+
+
+def test_a_method_that_peeks_is_handed_the_test_slides(task, tmp_path, methods):
+    frame = run([task], tmp_path, **{**HOW, "methods": ["peek"]})
+    assert len(frame) == 6
+
+
+def test_nested_chooses_the_panel_in_the_training_slides_alone(task, tmp_path, methods):
+    odd = make_source(9)
+    odd.counts.X[:, 5] = np.random.default_rng(0).integers(0, 2000, 36)
+    task = replace(task, sources={**task.sources, "c": odd})
+    how = {**HOW, "n_top_genes": 2, "methods": ["reds"]}
+    run([task], tmp_path, **how)
+    results = Results.read(tmp_path)
+
+    def panel(protocol: str) -> set[str]:
+        key = Key("toy", "c", protocol, "", "", 0)
+        return set(results.read_arrays(truth_name(key))["genes"].tolist())
+
+    assert "g5" in panel("hest")
+    assert "g5" not in panel("nested")
+
+
+def test_genes_of_the_task_are_those_of_hest(task, tmp_path, methods):
+    task = replace(task, genes=("g4", "g1"))
+    run([task], tmp_path, **{**HOW, "methods": ["reds"]})
+    key = Key("toy", "c", "hest", "", "", 0)
+    assert Results.read(tmp_path).read_arrays(truth_name(key))["genes"].tolist() == ["g4", "g1"]
+
+
+def test_predictions_are_kept_beside_what_was_measured(task, tmp_path, methods):
+    frame = run([task], tmp_path, **HOW)
+    results = Results.read(tmp_path)
+    for row in frame.to_dict("records"):
+        key = Key(*(row[name] for name in Key.__dataclass_fields__))
+        predicted = results.read_arrays(f"predictions/{key.name}")["predicted"]
+        truth = results.read_arrays(truth_name(key))
+        assert score(truth["measured"], predicted)["pearson"] == pytest.approx(row["pearson"])
+        assert set(truth["slide"]) == {key.fold}
+        assert truth["coords"].shape == (36, 2)
+
+
+def test_constant_predictions_count_as_nothing_and_constant_genes_not_at_all():
+    measured = np.array([[0.0, 1.0, 5.0], [1.0, 0.0, 5.0], [2.0, 2.0, 5.0]])
+    predicted = np.array([[0.0, 7.0, 1.0], [2.0, 7.0, 2.0], [4.0, 7.0, 3.0]])
+    found = score(measured, predicted)
+    assert found == {"pearson": pytest.approx(0.5), "n_genes": 3, "n_undefined": 1}
+
+
+def test_vectors_made_elsewhere(task, tmp_path, methods):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name, source in task.sources.items():
+        np.save(folder / f"{name}.npy", source.pixels.mean((1, 2)))
+    how = {**HOW, "methods": ["reds"], "genes": ["g0"]}
+    brought = run([task], tmp_path / "a", **{**how, "encoders": {"slide_encoder": folder}})
+    made = run([task], tmp_path / "b", **how)
+    assert np.allclose(brought["pearson"], made["pearson"], atol=1e-3)
+    assert brought["embed_s"].isna().all()
+    np.save(folder / "b.npy", task.sources["b"].pixels.mean((1, 2))[:-1])
+    with pytest.raises(ValueError, match=r"'slide_encoder' of b have shape \(35, 3\).* 36 spots"):
+        run([task], tmp_path / "c", **{**how, "encoders": {"slide_encoder": folder}})
+    np.save(folder / "b.npy", np.full((36, 3), np.nan))
+    with pytest.raises(ValueError, match=r"b\.npy holds 108 values that are NaN"):
+        run([task], tmp_path / "d", **{**how, "encoders": {"slide_encoder": folder}})
+    (folder / "b.npy").unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no b\.npy; it holds 'a\.npy', 'c\.npy'"):
+        run([task], tmp_path / "e", **{**how, "encoders": {"slide_encoder": folder}})
+    with pytest.raises(NotADirectoryError, match="is no folder"):
+        run([task], tmp_path / "f", **{**how, "encoders": {"x": tmp_path / "none"}})
+
+
+def test_embeddings_of_another_width_fail_in_words(task, tmp_path, methods):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for i, (name, source) in enumerate(task.sources.items()):
+        np.save(folder / f"{name}.npy", source.pixels.mean((1, 2))[:, : 3 - (i == 1)])
+    with pytest.warns(UserWarning, match=r"Embeddings of \w+ are \d wide"):
+        run([task], tmp_path / "a", **{**HOW, "methods": ["reds"], "encoders": {"x": folder}})
+
+
+def test_two_runs_do_not_write_to_one_folder(task, tmp_path, methods):
+    run([task], tmp_path, **HOW)
+    with (
+        FileLock(tmp_path / ".lock"),
+        pytest.raises(RuntimeError, match="Another run is writing to"),
+    ):
+        run([task], tmp_path, **HOW)
+    run([task], tmp_path, **HOW)
+
+
+def test_a_folder_belongs_to_one_benchmark(task, tmp_path, methods):
+    run([task], tmp_path, **HOW)
+    with pytest.raises(ValueError, match="of another benchmark: 'n_top_genes' differ"):
+        run([task], tmp_path, **{**HOW, "n_top_genes": 4})
+    fewer = replace(task, splits=task.splits[:1])
+    with pytest.raises(ValueError, match="'tasks toy' differ"):
+        run([fewer], tmp_path, **HOW)
+    with pytest.raises(ValueError, match="'encoders reds' differ"):
+        run([task], tmp_path, **{**HOW, "encoders": {"reds": lambda tiles: tiles[:, :, 0, 0]}})
+    with pytest.raises(ValueError, match=r"with \{'max_epochs': None\}, not \{'max_epochs': 3\}"):
+        run([task], tmp_path, max_epochs=3, **HOW)
+    more = replace(task, name="toy2")
+    assert set(run([more], tmp_path, **HOW)["task"]) == {"toy", "toy2"}
+
+
+def test_folders_of_others_are_left_alone(task, tmp_path, methods):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"holds no benchmark, but 'thesis\.txt'"):
+        run([task], tmp_path, **HOW)
+    with pytest.raises(FileExistsError, match="is a file"):
+        run([task], tmp_path / "thesis.txt", **HOW)
+    assert [each.name for each in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_damaged_files_are_named(task, tmp_path, methods):
+    run([task], tmp_path, **HOW)
+    row = next((tmp_path / "rows").glob("*.json"))
+    row.write_text(row.read_text()[:20])
+    with pytest.raises(ValueError, match=r"is damaged .* Delete it"):
+        run([task], tmp_path, **HOW)
+    row.unlink()
+    run([task], tmp_path, **HOW)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(ValueError, match=r"run\.json is damaged"):
+        run([task], tmp_path, **HOW)
+    with pytest.raises(FileNotFoundError, match="holds no benchmark"):
+        Results.read(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"methods": ["magic"]}, "`methods` is 'magic'; available: 'reds'"),
+        ({"methods": ["reds", "reds"]}, "Duplicated methods"),
+        ({"protocols": ["leaky"]}, "`protocols` is 'leaky'; available: 'hest', 'nested'"),
+        ({"methods": []}, "Nothing to run"),
+        ({"seeds": []}, "Nothing to run"),
+        ({"seeds": [-1]}, "`seed` must be"),
+        ({"encoders": {}, "methods": ["reds"]}, "Nothing to run"),
+        ({"n_top_genes": 0}, "`n_top_genes` must be"),
+        ({"encoders": ["a", "a"]}, "Duplicated encoders"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(task, tmp_path, methods, change, match):
+    with pytest.raises(ValueError, match=match):
+        run([task], tmp_path / "out", **{**HOW, **change})
+    assert not (tmp_path / "out").exists()
+
+
+def test_genes_that_are_not_measured(task, tmp_path, methods):
+    with pytest.raises(KeyError, match="1 of 2 genes are not among the measured genes of"):
+        run([task], tmp_path, genes=["g0", "nope"], **HOW)
+
+
+def test_the_session_is_told(task, tmp_path, methods):
+    run([task], tmp_path, **HOW)
+    (session,) = json.loads((tmp_path / "run.json").read_text())["sessions"]
+    assert {"command", "versions", "machine", "started", "device"} <= set(session)
+    assert session["device"] == "cpu"
+
+
+def test_slides_in_one_place_are_refused(task, tmp_path, methods):
+    task.sources["a"].counts.obsm["spatial"][1] = task.sources["a"].counts.obsm["spatial"][0]
+    with pytest.raises(ValueError, match="1 spots of a lie where another one lies"):
+        run([task], tmp_path, **HOW)
+
+
+def test_a_split_of_several_test_slides_is_pooled(task, tmp_path, methods):
+    task = replace(task, splits=(Split("0", ("a",), ("b", "c")),))
+    frame = run([task], tmp_path, **HOW)
+    assert (frame["n_test"] == 72).all()

@@ -1,0 +1,87 @@
+"""Methods and a task that take no time, for tests of the benchmark."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import torch
+
+from stflow.baselines import Ridge
+from stflow.bench._task import ArraySource
+from stflow.methods._published import Published
+
+SIDE = 6
+
+
+class Reds(Ridge, Published):
+    """Ridge under a name of its own, that counts its fits."""
+
+    citation = "none"
+    n_fits = 0
+
+    def fit(self, slides, *, seed=0):
+        type(self).n_fits += 1
+        return super().fit(slides, seed=seed)
+
+
+class Shade(Published):
+    """Predicts the mean of the tile, whatever the gene."""
+
+    reads = "tiles"
+    citation = "none"
+
+    def _candidates(self, rest, held_out, seed):
+        yield (), self._learn(rest, (), seed)(held_out)
+
+    def _learn(self, slides, choice, seed):
+        n_genes = len(slides[0].genes)
+        return lambda slide: np.repeat(slide.tiles[:].mean((1, 2, 3))[:, None], n_genes, 1)
+
+
+class Broken(Published):
+    """Fails on one slide alone."""
+
+    citation = "none"
+
+    def _candidates(self, rest, held_out, seed):
+        return iter(())
+
+    def _learn(self, slides, choice, seed):
+        return lambda slide: np.empty(0)
+
+    def fit(self, slides, *, seed=0):
+        raise RuntimeError("out of luck")
+
+
+class Peek(Reds):
+    """Sees the test slides, and says so."""
+
+    peeks = True
+
+    def fit(self, slides, *, seed=0, peek):
+        assert all(slide.expression is not None for slide in peek)
+        return super().fit(slides, seed=seed)
+
+
+def reds(tiles: torch.Tensor) -> torch.Tensor:
+    """Mean of each channel."""
+    return tiles.mean((2, 3))
+
+
+def make_source(seed: int, n_genes: int = 6) -> ArraySource:
+    """A lattice of spots: gene 0 follows the red of the tile, the others are noise."""
+    rng = np.random.default_rng(seed)
+    red = rng.integers(0, 200, SIDE**2)
+    tiles = np.zeros((SIDE**2, 8, 8, 3), dtype=np.uint8)
+    tiles[..., 0] = red[:, None, None]
+    tiles[..., 1] = rng.integers(0, 9, SIDE**2)[:, None, None]
+    counts = rng.poisson(3, (SIDE**2, n_genes))
+    counts[:, 0] = red
+    table = ad.AnnData(
+        X=counts.astype(np.float32),
+        var=pd.DataFrame(index=[f"g{i}" for i in range(n_genes)]),
+        obs=pd.DataFrame(index=[f"s{i}" for i in range(SIDE**2)]),
+    )
+    table.obsm["spatial"] = np.argwhere(np.ones((SIDE, SIDE))) * 100.0
+    return ArraySource(table, tiles)
