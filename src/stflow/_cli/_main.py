@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from stflow import __version__
+from stflow._cli._bench import bench
 from stflow._cli._embed import embed
 from stflow._cli._evaluate import evaluate
 from stflow._cli._fit import fit
@@ -23,5 +24,5 @@ def main() -> None:
     """
 
 
-for command in (embed, fit, predict, evaluate, info):
+for command in (embed, fit, predict, evaluate, info, bench):
     main.add_command(command)

@@ -15,7 +15,7 @@ from stflow._validation import require_choice, require_seed, require_unique
 from stflow.bench._embeddings import Embedder
 from stflow.bench._folds import Reader
 from stflow.bench._measure import Measure
-from stflow.bench._results import TRUTHS, Key
+from stflow.bench._results import PREDICTIONS, TRUTHS, Key
 from stflow.bench._task import Split, Task
 from stflow.methods import METHODS, Published
 from stflow.methods._published import PROTOCOLS
@@ -151,10 +151,11 @@ class Job:
             scores, predicted = self._run(train, test)
         except FAILURES as error:
             failed = {"error": f"{type(error).__name__}: {error}", "pearson": np.nan}
-            results.add(self.key, {**row, **failed}, None)
+            results.add(self.key, {**row, **failed})
             return
         _write_truth(reader, self.key, test)
-        results.add(self.key, {**row, **scores}, predicted)
+        results.write_arrays(prediction_name(self.key), predicted=predicted)
+        results.add(self.key, {**row, **scores})
 
     def _run(self, train: list[Slide], test: list[Slide]) -> tuple[dict[str, Any], np.ndarray]:
         """Fit and predict; return scores and costs, and the prediction of all test spots."""
@@ -205,6 +206,11 @@ def score(measured: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
 def truth_name(key: Key) -> str:
     """Where the measurement that a result is compared with is kept."""
     return f"{TRUTHS}/{replace(key, method='', encoder='', seed=0).name}"
+
+
+def prediction_name(key: Key) -> str:
+    """Where the prediction of a result is kept."""
+    return f"{PREDICTIONS}/{key.name}"
 
 
 def _write_truth(reader: Reader, key: Key, test: list[Slide]) -> None:

@@ -176,10 +176,8 @@ class Results:
         file = self.path / ROWS / f"{key.name}.json"
         return _load(file) if file.exists() else None
 
-    def add(self, key: Key, row: Mapping[str, Any], predicted: np.ndarray | None) -> None:
-        """Store a row, and the prediction (N, G) before it: whole or absent."""
-        if predicted is not None:
-            self.write_arrays(f"{PREDICTIONS}/{key.name}", predicted=predicted)
+    def add(self, key: Key, row: Mapping[str, Any]) -> None:
+        """Store a row: whole or absent."""
         self._write(f"{ROWS}/{key.name}.json", json.dumps({**asdict(key), **row}).encode())
 
     def frame(self) -> pd.DataFrame:
@@ -221,12 +219,16 @@ class Results:
             np.savez(fresh, **arrays)  # type: ignore[arg-type]
             fresh.replace(place)
 
-    def _write(self, name: str, content: bytes) -> None:
-        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.path, prefix=".") as scratch:
+    def write_file(self, place: Path, content: bytes) -> Path:
+        """Write a file, inside the folder or elsewhere: whole or not at all."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as scratch:
             fresh = Path(scratch, "file")
             fresh.write_bytes(content)
-            fresh.replace(self.path / name)
+            return fresh.replace(place)
+
+    def _write(self, name: str, content: bytes) -> None:
+        self.write_file(self.path / name, content)
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -1,0 +1,157 @@
+"""Public verb: the paper's tables 1 to 5 of what was run, and the marker genes, as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stflow.bench._figures import MarkerMap, draw_accuracy, draw_biomarkers
+from stflow.bench._jobs import prediction_name, truth_name
+from stflow.bench._results import Key, Results
+from stflow.bench._tables import compare, label, make_tables, to_markdown
+from stflow.metrics import pearson
+
+MARKERS = ("GATA3", "ERBB2", "UBE2C", "VWF")
+SHOWN = ("stflow", "triplex", "ridge")
+TITLES = {
+    "accuracy": "Accuracy: mean Pearson correlation (table 1 of the paper)",
+    "priors": "Priors of the flow (table 2)",
+    "architectures": "E(2)-invariant architectures (table 3)",
+    "ablation": "Ablation (table 4)",
+    "run_time": "Run time and memory (table 5)",
+    "differences": "Differences to stflow, fold by fold",
+    "markers": "Marker genes: Pearson correlation on each test slide",
+}
+
+
+def write_tables(path: str | Path, output: str | Path | None = None) -> dict[str, Path]:
+    """Write the tables and figures of a benchmark.
+
+    Parameters
+    ----------
+    path
+        Folder that :func:`run` wrote to.
+    output
+        Folder for the files. None: ``tables`` in that folder.
+
+    Returns
+    -------
+    Files by name: ``tables.md`` holds all tables with how they were made; there is a CSV file
+    of each; ``accuracy.png`` shows every fold; ``markers.csv`` and ``markers.png`` compare maps
+    of GATA3, ERBB2, UBE2C and VWF, where they were predicted, on the test slides of the first fold
+    of each task.
+
+    Raises
+    ------
+    FileNotFoundError
+        ``path`` holds no benchmark.
+    ValueError
+        Nothing is finished there, or a file is damaged.
+    """
+    results = Results.read(path)
+    frame = results.frame()
+    if frame.empty:
+        raise ValueError(f"{path} holds no finished results; run the benchmark first.")
+    tables = make_tables(frame)
+    parts = {name: to_markdown(table) for name, table in tables.items() if len(table)}
+    tables["differences"] = compare(frame)
+    maps = list(_marker_maps(results, frame))
+    if maps:
+        tables["markers"] = _marker_scores(maps)
+    for name in ("differences", "markers"):
+        if name in tables and len(tables[name]):
+            parts[name] = _plain(tables[name])
+    files = {f"{name}.csv": tables[name].to_csv(index=False).encode() for name in parts}
+    chapters = [f"## {TITLES[name]}\n\n{text.strip()}" for name, text in parts.items()]
+    about = "# Results\n\n" + _provenance(results.run())
+    files["tables.md"] = ("\n\n".join([about, *chapters]) + "\n").encode()
+    files["accuracy.png"] = _png(draw_accuracy(frame))
+    if maps:
+        files["markers.png"] = _png(draw_biomarkers(_first_slides(maps)))
+    folder = results.path / "tables" if output is None else Path(output)
+    return {name: results.write_file(folder / name, content) for name, content in files.items()}
+
+
+def _provenance(run: dict[str, Any]) -> str:
+    """Say with what commands, versions and machines the results were made."""
+    lines = ["Made by"]
+    lines += sorted({f"- `{session['command']}`" for session in run["sessions"]})
+    places = {(s["machine"], s["threads"], s["device"]) for s in run["sessions"]}
+    machines = sorted(f"{machine}, {n} threads, {device}" for machine, n, device in places)
+    versions = {f"{name} {v}" for s in run["sessions"] for name, v in s["versions"].items()}
+    return "\n".join(
+        [*lines, "", f"on {'; '.join(machines)}; with {', '.join(sorted(versions))}."]
+    )
+
+
+def _marker_maps(results: Results, frame: pd.DataFrame) -> Iterator[MarkerMap]:
+    """Collect measured and predicted markers of each test slide, of the first seed."""
+    done = frame[(frame["error"] == "") & frame["method"].isin(SHOWN)]
+    done = done[done["seed"] == done["seed"].min()]
+    names = [field.name for field in fields(Key)]
+    for _, rows in done.groupby(["task", "fold", "protocol"], sort=False):
+        keys = [Key(*(row[name] for name in names)) for row in rows.to_dict("records")]
+        truth = results.read_arrays(truth_name(keys[0]))
+        if truth is None:
+            continue
+        found = {key: results.read_arrays(prediction_name(key)) for key in keys}
+        for slide in np.unique(truth["slide"]):
+            spots = truth["slide"] == slide
+            for gene in (gene for gene in MARKERS if gene in truth["genes"]):
+                column = truth["genes"].tolist().index(gene)
+                yield MarkerMap(
+                    slide=f"{keys[0].task} {slide}, {keys[0].protocol}",
+                    gene=gene,
+                    coords=truth["coords"][spots],
+                    measured=truth["measured"][spots, column],
+                    predicted={
+                        f"{label(key.method)} {key.encoder}".strip(): each["predicted"][
+                            spots, column
+                        ]
+                        for key, each in found.items()
+                        if each is not None
+                    },
+                )
+
+
+def _marker_scores(maps: list[MarkerMap]) -> pd.DataFrame:
+    rows = [
+        {
+            "slide": each.slide,
+            "gene": each.gene,
+            "method": method,
+            "pearson": float(pearson(each.measured[:, None], predicted[:, None])[0]),
+        }
+        for each in maps
+        for method, predicted in each.predicted.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _first_slides(maps: list[MarkerMap]) -> list[MarkerMap]:
+    """Keep the first slide of each task and the last protocol, nothing chosen by its score."""
+    first: dict[str, str] = {}
+    last = maps[-1].slide.rpartition(", ")[2]
+    kept = [each for each in maps if each.slide.endswith(last)]
+    for each in kept:
+        first.setdefault(each.slide.split(" ")[0], each.slide)
+    return [each for each in kept if each.slide in first.values()]
+
+
+def _plain(table: pd.DataFrame) -> str:
+    """Write a table as it is, numbers to three digits."""
+    cells = table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else str(value))
+    lines = [list(cells.columns), ["---"] * len(cells.columns), *cells.to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _png(figure: Any) -> bytes:
+    with BytesIO() as buffer:
+        figure.savefig(buffer, format="png", dpi=120, bbox_inches="tight")
+        return buffer.getvalue()
