@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from stflow.images._file import mean_scale
-from stflow.images._open import SUFFIXES, open_image
+from stflow.images._open import SUFFIXES, open_by_content, open_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)
 
@@ -90,3 +90,23 @@ def test_square_pixels_have_one_scale() -> None:
     assert mean_scale((0.5, 0.504), name="x") == pytest.approx(0.502)
     with pytest.raises(ValueError, match=r"A pixel of it.* 0\.5 um along x and 0\.51 um along y"):
         mean_scale((0.5, 0.51), name="A pixel of it")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "tiff"])
+def test_by_content(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.scan"
+    Image.fromarray(PIXELS).save(path, format=kind)
+    file = open_by_content(path)
+    assert file.format == kind
+    read = np.moveaxis(np.asarray(file.levels[0]), 0, -1)
+    np.testing.assert_array_equal(read, np.asarray(Image.open(path)))
+    with pytest.raises(ValueError, match=r"a\.scan ends in '\.scan'"):
+        open_image(path)
+
+
+def test_content_that_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no file .*a\.png"):
+        open_by_content(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes(b"GIF89a")
+    with pytest.raises(ValueError, match=r"a\.png is no PNG, JPEG or TIFF"):
+        open_by_content(tmp_path / "a.png")

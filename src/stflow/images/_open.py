@@ -10,6 +10,8 @@ from stflow.images._openslide import OPENSLIDE_SUFFIXES, read_openslide
 from stflow.images._raster import RASTER_SUFFIXES, read_raster
 from stflow.images._tiff import TIFF_SUFFIXES, read_tiff
 
+_MARKS = {b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"II": ".tif", b"MM": ".tif"}
+
 SUFFIXES = (*OPENSLIDE_SUFFIXES, *TIFF_SUFFIXES, *RASTER_SUFFIXES)
 
 
@@ -48,3 +50,32 @@ def open_image(path: Path) -> ImageFile:
         return read_tiff(path) or read_openslide(path)
     kind = "png" if suffix == ".png" else "jpeg"
     return ImageFile(read_raster(path), kind)
+
+
+def open_by_content(path: Path) -> ImageFile:
+    """Open a PNG, JPEG or TIFF, whatever its name ends in, without reading its pixels.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ImportError
+        The file needs OpenSlide, which is not installed.
+    ValueError
+        The file is of another format, or damaged or not 8-bit RGB.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    with path.open("rb") as file:
+        start = file.read(4)
+    kind = next((kind for mark, kind in _MARKS.items() if start.startswith(mark)), None)
+    if kind is None:
+        raise ValueError(f"Image {path} is no PNG, JPEG or TIFF.")
+    if kind == ".tif":
+        return read_tiff(path) or read_openslide(path)
+    return ImageFile(read_raster(path, kind=kind), "png" if kind == ".png" else "jpeg")

@@ -17,6 +17,7 @@ from stflow.images._lazy import TO_EIGHT_BITS, TO_RGB, count_halvings, lazy_leve
 _STRIP = 1024
 _TAIL_BYTES = 4096
 _PNG_DEPTH_AT = 24
+_JPEG_MARK = b"\xff\xd8"
 _KINDS = {
     ".jpg": (JpegImageFile, b"\xff\xd9", ("RGB",)),
     ".jpeg": (JpegImageFile, b"\xff\xd9", ("RGB",)),
@@ -26,7 +27,7 @@ RASTER_SUFFIXES = tuple(_KINDS)
 _decoding = threading.Lock()
 
 
-def read_raster(path: Path) -> list[da.Array]:
+def read_raster(path: Path, *, kind: str | None = None) -> list[da.Array]:
     """Open an RGB JPEG or PNG and its halvings without decoding it.
 
     The last image that was decoded stays in memory, so that reading it block by block, at
@@ -36,7 +37,9 @@ def read_raster(path: Path) -> list[da.Array]:
     Parameters
     ----------
     path
-        The file; its extension says which of the two it is.
+        The file.
+    kind
+        Which of the two it is, ``".jpg"`` or ``".png"``. None: its extension says it.
 
     Returns
     -------
@@ -48,9 +51,10 @@ def read_raster(path: Path) -> list[da.Array]:
     ValueError
         The file is not what its extension says, is cut short or is not 8-bit RGB.
     """
-    _, end_mark, modes = _KINDS[path.suffix.lower()]
+    kind = kind or path.suffix.lower()
+    opener, end_mark, modes = _KINDS[kind]
     try:
-        with _open(path) as image:
+        with opener(path) as image:  # Pillow's general opener refuses 180 million pixels or more
             (width, height), mode = image.size, image.mode
         with path.open("rb") as file:
             depth = file.read(_PNG_DEPTH_AT + 1)[-1]
@@ -60,7 +64,7 @@ def read_raster(path: Path) -> list[da.Array]:
         raise ValueError(f"Image {path} cannot be read: {error}.") from error
     if not complete:
         raise ValueError(f"Image {path} is cut short: it has no end-of-image mark.")
-    if path.suffix.lower() == ".png" and depth > 8:
+    if kind == ".png" and depth > 8:
         raise ValueError(f"Image {path} has 16 bits a channel. {TO_EIGHT_BITS}")
     if mode not in modes:
         raise ValueError(f"Image {path} has the colour mode {mode!r}, not 'RGB'. {TO_RGB}")
@@ -92,8 +96,9 @@ def _decode(path: str, modified_ns: int) -> list[np.ndarray]:
 
 
 def _open(path: Path) -> Image.Image:
-    """Open an image; Pillow's general opener would refuse one of 180 million pixels or more."""
-    return _KINDS[path.suffix.lower()][0](path)
+    with path.open("rb") as file:
+        jpeg = file.read(2) == _JPEG_MARK
+    return (JpegImageFile if jpeg else PngImageFile)(path)
 
 
 def _on_white(image: Image.Image) -> Image.Image:
