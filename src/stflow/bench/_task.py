@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from anndata import AnnData
 
+from stflow._validation import listing, require_key
+
 
 class Source(Protocol):
     """One slide of a task, read when it is asked for."""
@@ -30,11 +32,27 @@ class Split:
         What tables call it.
     train, test
         Names of the slides on either side.
+
+    Raises
+    ------
+    ValueError
+        A side has no slide, or a slide is on both.
     """
 
     name: str
     train: tuple[str, ...]
     test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for side, names in (("train on", self.train), ("test on", self.test)):
+            if not names:
+                raise ValueError(f"Fold {self.name!r} has no slide to {side}.")
+        both = sorted({*self.train} & {*self.test})
+        if both:
+            raise ValueError(
+                f"Fold {self.name!r} has {listing(both)} on both sides; a slide that a method "
+                "was trained on is no test."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +71,13 @@ class Task:
         The panel that comes with the task, or None.
     constructed
         Whether the splits are ours, because none were published.
+
+    Raises
+    ------
+    KeyError
+        A fold names a slide that the task does not have.
+    ValueError
+        There is no fold.
     """
 
     name: str
@@ -60,6 +85,13 @@ class Task:
     splits: tuple[Split, ...]
     genes: tuple[str, ...] | None = None
     constructed: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.splits:
+            raise ValueError(f"Task {self.name!r} has no folds.")
+        for split in self.splits:
+            for slide in (*split.train, *split.test):
+                require_key(slide, self.sources, what=f"slide of task {self.name!r}")
 
     def describe(self) -> dict[str, Any]:
         """Say what the task consists of, in plain values."""

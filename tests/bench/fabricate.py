@@ -1,0 +1,112 @@
+"""Miniature folders in the formats of HEST-bench and STImage-1K4M, made from slides at hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from PIL import Image
+from spatialdata import SpatialData
+
+from stflow._sdata._images import PlacedSpots, spots_on_image
+from stflow._sdata._tables import get_regions
+from stflow.bench._cut import cut
+
+
+def placed(sdata: SpatialData) -> PlacedSpots:
+    """The spots of a slide on its image."""
+    (region,) = get_regions(sdata["table"])
+    return spots_on_image(sdata, sdata["table"], region)
+
+
+def write_hest(
+    root: Path,
+    task: str,
+    slides: Mapping[str, SpatialData],
+    folds: Sequence[tuple[Sequence[str], Sequence[str]]],
+    *,
+    genes: Sequence[str] = (),
+    mpp: float = 0.5,
+    tile_px: int = 224,
+    stated: str | None = "attribute",
+) -> Path:
+    """Write a task folder of HEST-bench; ``folds`` are pairs of training and test samples.
+
+    ``stated`` is where the patches file tells their size: an attribute of ``coords``, a data set
+    or nowhere. Counts come in reverse order, with the places of the spots.
+    """
+    folder = root / task
+    for part in ("patches", "adata", "splits"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for name, sdata in slides.items():
+        table, place = sdata["table"], placed(sdata)
+        size = tile_px * mpp / place.mpp
+        corners = np.round(place.centres_px - size / 2).astype(np.int64)
+        tiles = cut(place.levels, corners + size / 2, size=size, tile_px=tile_px)
+        with h5py.File(folder / f"patches/{name}.h5", "w") as file:
+            file["img"], file["coords"] = tiles, corners
+            file["barcode"] = table.obs_names.to_numpy().astype("S")[:, None]
+            if stated == "attribute":
+                file["coords"].attrs["patch_size_src"] = size
+            elif stated == "dataset":
+                file["patch_size_src"] = size
+        counts = AnnData(
+            table.X,
+            obs=pd.DataFrame(index=table.obs_names),
+            var=pd.DataFrame(index=table.var_names),
+            obsm={"spatial": place.centres_px},
+        )
+        counts[::-1].copy().write_h5ad(folder / f"adata/{name}.h5ad")
+    for number, sides in enumerate(folds):
+        for side, names in zip(("train", "test"), sides, strict=True):
+            write_split(folder / f"splits/{side}_{number}.csv", names)
+    names = list(genes) or list(next(iter(slides.values()))["table"].var_names)
+    (folder / "var_50genes.json").write_text(json.dumps({"genes": names[:50]}))
+    return folder
+
+
+def write_split(path: Path, names: Sequence[str]) -> None:
+    """Write one side of a fold."""
+    rows = [(name, f"patches/{name}.h5", f"adata/{name}.h5ad") for name in names]
+    pd.DataFrame(rows, columns=["sample_id", "patches_path", "expr_path"]).to_csv(path, index=False)
+
+
+def write_stimage(
+    root: Path,
+    technology: str,
+    slides: Mapping[str, SpatialData],
+    *,
+    tissue: str = "breast",
+    study: Mapping[str, str] | None = None,
+    radius_um: float = 50.0,
+    image_format: str = "png",
+) -> None:
+    """Add slides to a folder of STImage-1K4M; images are called ``.png`` whatever they are."""
+    for part in ("image", "coord", "gene_exp"):
+        (root / technology / part).mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name, sdata in slides.items():
+        table, place = sdata["table"], placed(sdata)
+        image = np.moveaxis(np.asarray(place.levels[0].data), 0, -1)
+        path = root / technology / f"image/{name}.png"
+        Image.fromarray(image).save(path, format=image_format)
+        spots = [f"{name}_{spot}" for spot in table.obs_names]
+        x, y = place.centres_px.T
+        coord = {"yaxis": y, "xaxis": x, "r": np.full(len(x), radius_um / place.mpp)}
+        pd.DataFrame(coord, index=spots).to_csv(root / technology / f"coord/{name}_coord.csv")
+        counts = table.to_df()
+        counts.index = spots
+        counts.iloc[::-1].to_csv(root / technology / f"gene_exp/{name}_count.csv")
+        pmid = (study or {}).get(name, "1")
+        rows.append((name, "human", tissue, pmid, "Title, with a comma", technology))
+    columns = ["slide", "species", "tissue", "pmid", "title", "tech"]
+    meta = root / "meta/meta_all_gene.csv"
+    meta.parent.mkdir(exist_ok=True)
+    pd.DataFrame(rows, columns=columns).to_csv(
+        meta, mode="a", header=not meta.exists(), index=False
+    )
