@@ -70,7 +70,7 @@ def test_the_blend_and_the_law_are_learned_from_spots_that_nothing_had_seen(
 
     monkeypatch.setattr(_fitting, "_learn_from", spy)
     network = fit(slides)
-    ready = [_fitting._to_tensors(slide, network.features) for slide in slides]
+    ready = [_fitting.to_tensors(slide, network.features) for slide in slides]
     for i, each in enumerate(seen):
         others = [slide for j, slide in enumerate(ready) if j != i]
         assert torch.equal(each.slide.expression, ready[i].expression)
@@ -89,7 +89,7 @@ def test_the_blend_and_the_law_are_learned_from_spots_that_nothing_had_seen(
 def test_novelty_is_1_where_held_out_spots_end(slides) -> None:
     """Of spots that a fold held out, 5 % are farther from its others than the reach."""
     network = fit(slides)
-    ready = [_fitting._to_tensors(slide, network.features) for slide in slides]
+    ready = [_fitting.to_tensors(slide, network.features) for slide in slides]
     away = [
         fit_regression([*ready[:i], *ready[i + 1 :]], 0).nearest(ready[i].features)
         for i in range(3)
@@ -126,6 +126,6 @@ def test_the_flows_are_averaged(slides) -> None:
 
 def test_the_regression_learns_from_all(slides) -> None:
     network = fit(slides, 1)
-    ready = [_fitting._to_tensors(slide, network.features) for slide in slides]
+    ready = [_fitting.to_tensors(slide, network.features) for slide in slides]
     expected = fit_regression(ready, 0)
     assert same(network.regression.state_dict(), expected.state_dict())

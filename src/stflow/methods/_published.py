@@ -34,10 +34,13 @@ class Published(Baseline):
         ``"embedding"`` or ``"tiles"``: what of a slide the method looks at.
     citation
         Key of its reference in the documentation.
+    peeks
+        Whether it chooses on the test slides, which its `fit` then takes as ``peek``: not a result.
     """
 
     reads: ClassVar[str] = "embedding"
     citation: ClassVar[str]
+    peeks: ClassVar[bool] = False
 
     def __init__(
         self, *, protocol: str = "nested", max_epochs: int | None = None, device: str = "auto"

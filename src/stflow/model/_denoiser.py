@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -61,6 +62,13 @@ class Head(nn.Module):
         self.outer.bias.copy_(expression)
 
 
+def spatial_attention(n_genes: int, config: Config) -> SpatialAttention:
+    """Build a layer of the preprint's denoiser."""
+    return SpatialAttention(
+        n_genes, config.hidden, config.n_heads, config.dropout, frames=config.frames
+    )
+
+
 class Denoiser(nn.Module):
     """Frame-averaging transformer that predicts the end point of the flow.
 
@@ -75,18 +83,24 @@ class Denoiser(nn.Module):
         Size G of the panel.
     config
         Layers, heads, hidden width, dropout, whether there is a flow, whether edges have frames.
+    make_layer
+        Builds a layer, with all methods of `SpatialAttention`, from ``n_genes`` and ``config``.
     """
 
-    def __init__(self, n_features: int, n_genes: int, config: Config) -> None:
+    def __init__(
+        self,
+        n_features: int,
+        n_genes: int,
+        config: Config,
+        *,
+        make_layer: Callable[[int, Config], nn.Module] = spatial_attention,
+    ) -> None:
         super().__init__()
         self.n_genes, self.hidden = n_genes, (hidden := config.hidden)
         self.flow = config.flow
         self.project = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(n_features, hidden))
         self.time = TimeEncoder(hidden)
-        self.layers = nn.ModuleList(
-            SpatialAttention(n_genes, hidden, config.n_heads, config.dropout, frames=config.frames)
-            for _ in range(config.n_layers)
-        )
+        self.layers = nn.ModuleList(make_layer(n_genes, config) for _ in range(config.n_layers))
         self.heads = nn.ModuleList(Head(hidden, n_genes) for _ in range(config.n_layers))
 
     def start_from(self, expression: Tensor) -> None:

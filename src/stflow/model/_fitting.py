@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stflow._slide import Slide
 from stflow.flow import fit_prior
 from stflow.model._blend import blend_weight
 from stflow.model._checkpoint import Checkpoint
 from stflow.model._config import Config
-from stflow.model._denoiser import Denoiser
+from stflow.model._denoiser import Denoiser, spatial_attention
 from stflow.model._evaluation import Evaluation, draws
 from stflow.model._features import Features
 from stflow.model._flow_training import N_STEPS
@@ -75,7 +75,7 @@ def fit_network(
         Ctrl-C later; the history ends there.
     """
     features = Features.fit(slides, config.n_components, seed)
-    ready = [_to_tensors(slide, features) for slide in slides]
+    ready = [to_tensors(slide, features) for slide in slides]
     members: list[Member] = []
     unseen: list[Unseen] = []
     histories: list[pd.DataFrame] = []
@@ -85,7 +85,7 @@ def fit_network(
         kept = _parts(ready, [~mask for mask in masks])
         held_out = _parts(ready, masks)
         label = f"fit, flow {number + 1} of {len(folds)}"
-        member, history, interrupted = _train_member(
+        member, history, interrupted = train_member(
             kept,
             held_out,
             config,
@@ -139,7 +139,8 @@ class Unseen:
     nearest: Tensor
 
 
-def _to_tensors(slide: Slide, features: Features) -> TensorSlide:
+def to_tensors(slide: Slide, features: Features) -> TensorSlide:
+    """Reduce the embeddings of a labelled slide."""
     expression = torch.from_numpy(np.asarray(slide.expression, dtype=np.float32))
     reduced = features(slide.embedding, slide.graph).clone()
     return TensorSlide(slide.coords, slide.graph, reduced, expression)
@@ -154,15 +155,22 @@ def _parts(slides: list[TensorSlide], masks: Masks) -> list[TensorSlide]:
     ]
 
 
-def _train_member(
+def train_member(
     kept: list[TensorSlide],
     held_out: list[TensorSlide],
     config: Config,
     seed: int,
     device: torch.device,
+    *,
+    make_layer: Callable[[int, Config], nn.Module] = spatial_attention,
     **training: Any,
 ) -> tuple[Member, pd.DataFrame, bool]:
-    """Train one flow; return its history and whether Ctrl-C cut it short, too."""
+    """Train one flow, of layers as `Denoiser` takes them.
+
+    Returns
+    -------
+    The flow, on the CPU, its history, and whether Ctrl-C cut it short.
+    """
     expression = torch.cat([slide.expression for slide in kept])
     prior = fit_prior(
         config.prior,
@@ -171,7 +179,8 @@ def _train_member(
         generator=torch.Generator().manual_seed(seed),
     )
     with isolated_rng(seed, device):
-        denoiser = Denoiser(kept[0].features.shape[1], expression.shape[1], config)
+        n_features, n_genes = kept[0].features.shape[1], expression.shape[1]
+        denoiser = Denoiser(n_features, n_genes, config, make_layer=make_layer)
         denoiser.start_from(expression.mean(0))
         history, interrupted = train(
             denoiser, kept, held_out, prior, seed=seed, device=device, **training

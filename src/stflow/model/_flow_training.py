@@ -43,6 +43,8 @@ class FlowTraining(pl.LightningModule):
         Epochs without gain after which to stop.
     checkpoint
         Where to leave the state after each epoch, and to take it from; None: nowhere.
+    judged_by
+        Which figure says what epoch is best: ``"val_loss"`` or ``"val_pearson"``.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class FlowTraining(pl.LightningModule):
         seed: int,
         early_stopping: int,
         checkpoint: Checkpoint | None,
+        judged_by: str = "val_loss",
     ) -> None:
         super().__init__()
         self.denoiser, self.lr, self.seed = denoiser, lr, seed
@@ -62,6 +65,7 @@ class FlowTraining(pl.LightningModule):
         self.average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
         self.validation = [slide.middle(MAX_VALIDATION // len(validation)) for slide in validation]
         self.early_stopping, self.checkpoint = early_stopping, checkpoint
+        self.judged_by = judged_by
         self.best = copy.deepcopy(denoiser.state_dict())
         self.rows: list[dict[str, float]] = []
         self.adam = torch.optim.Adam(denoiser.parameters(), lr=lr)
@@ -141,18 +145,23 @@ class FlowTraining(pl.LightningModule):
         """Note the epoch's figures, keep the weights when they are the best so far, and save."""
         names = ("train_loss", "val_loss", "val_pearson")
         figures = {name: float(self.trainer.callback_metrics[name]) for name in names}
-        if figures["val_loss"] < min((row["val_loss"] for row in self.rows), default=np.inf):
-            self.best = copy.deepcopy(self.average.module.state_dict())
         self.rows.append({"epoch": self.current_epoch, **figures})
+        if np.isfinite(figures[self.judged_by]) and not self._waited():
+            self.best = copy.deepcopy(self.average.module.state_dict())
         self.trainer.should_stop |= self._without_gain()
         if self.checkpoint is not None:
             self.checkpoint.write(self.state(), self.rows)
 
     def _without_gain(self) -> bool:
         """Whether the last epochs brought nothing: known from the history alone."""
-        losses = [row["val_loss"] for row in self.rows]
-        waited = len(losses) - 1 - int(np.argmin(losses)) if losses else 0
-        return waited >= self.early_stopping or not bool(np.isfinite(losses[-1:]).all())
+        diverged = not all(np.isfinite(row["val_loss"]) for row in self.rows[-1:])
+        return diverged or self._waited() >= self.early_stopping
+
+    def _waited(self) -> int:
+        """Count the epochs since the best one."""
+        sign = -1.0 if self.judged_by == "val_pearson" else 1.0
+        figures = [np.nan_to_num(sign * row[self.judged_by], nan=np.inf) for row in self.rows]
+        return len(figures) - 1 - int(np.argmin(figures)) if figures else 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam."""

@@ -45,6 +45,7 @@ def train(
     label: str,
     trainer_kwargs: Mapping[str, Any],
     checkpoint: Checkpoint | None = None,
+    judged_by: str = "val_loss",
 ) -> tuple[pd.DataFrame, bool]:
     """Train a denoiser in place, and leave it with its best weights.
 
@@ -66,6 +67,8 @@ def train(
         Further arguments of ``lightning.Trainer``.
     checkpoint
         Where to leave the state after each epoch, and to take it from; None: nowhere.
+    judged_by
+        Which figure says what epoch is best: ``"val_loss"`` or ``"val_pearson"``.
 
     Returns
     -------
@@ -88,6 +91,7 @@ def train(
         seed=seed,
         early_stopping=early_stopping,
         checkpoint=checkpoint,
+        judged_by=judged_by,
     )
     done = len(module.rows)
     with (
