@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from stflow._slide import Slide
 from stflow.baselines import METHODS, Baseline, Retrieval, Ridge, SmoothedRidge, TrainingMean, _mlp
 from stflow.baselines import _baseline as base
+from stflow.baselines._components import Components
 from stflow.model._folds import subset
 
 FAST = [name for name in METHODS if name != "network"]
@@ -144,6 +145,14 @@ def test_and_not_where_it_is_rough() -> None:
     smoothed, plain = SmoothedRidge().fit(train), Ridge().fit(train)
     assert smoothed.choice[-1] == 0
     assert np.allclose(smoothed.predict(test), plain.predict(test))
+
+
+def test_there_are_no_more_components_than_columns_that_vary() -> None:
+    embedding = tissue()[0].embedding
+    padded = np.pad(embedding, ((0, 0), (0, 3)), constant_values=7)
+    assert Components.fit(embedding, 256, 0).axes.shape == (6, 6)
+    assert Components.fit(padded, 256, 0).axes.shape == (9, 6)
+    assert np.isfinite(Components.fit(padded[:, 6:], 256, 0).transform(padded[:, 6:])).all()
 
 
 def test_retrieval_averages_the_k_nearest() -> None:

@@ -55,7 +55,8 @@ class Components:
         """Standardise and reduce (n, F) to at most ``n_components``."""
         mean, scale = embedding.mean(0), embedding.std(0)
         scale[scale < 1e-6 * max(float(scale.max()), 1e-12)] = np.inf
-        kept = min(n_components, embedding.shape[0] - 1, embedding.shape[1])
+        varying = max(int(np.isfinite(scale).sum()), 1)
+        kept = min(n_components, embedding.shape[0] - 1, varying)
         standard = (embedding - mean) / scale
         pca = PCA(kept, svd_solver="randomized", random_state=seed).fit(standard)
         inside = standard @ pca.components_.T

@@ -28,21 +28,39 @@ class RandomForest(Baseline):
         return (((leaf,), self._learn(rest, (leaf,), seed)(held_out)) for leaf in LEAVES)
 
     def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
-        embedding, expression = training_rows(slides, seed)
-        components = Components.fit(embedding, N_COMPONENTS, seed)
-        forest = RandomForestRegressor(
-            N_TREES,
-            min_samples_leaf=int(choice[0]),
-            max_features=1 / 3,
-            max_samples=min(len(embedding), MAX_SPOTS_A_TREE),
-            random_state=seed,
-            n_jobs=1,
-        )
-        one = expression.shape[1] == 1
-        forest.fit(components.transform(embedding), expression[:, 0] if one else expression)
+        return fit_forest(slides, seed, (N_COMPONENTS, *choice), max_features=1 / 3)
 
-        def predict(slide: Slide) -> np.ndarray:
-            predicted = forest.predict(components.transform(slide.embedding))
-            return predicted.reshape(slide.n_spots, -1)
 
-        return predict
+def fit_forest(slides: list[Slide], seed: int, choice: Choice, *, max_features: float) -> Predictor:
+    """Grow 70 trees, each on at most 5,000 spots; the trees' other settings are scikit-learn's.
+
+    Parameters
+    ----------
+    slides
+        Training slides.
+    seed
+        Seed of all draws.
+    choice
+        Principal components at most, and the least number of spots in a leaf.
+    max_features
+        Share of the components that are looked at in each split.
+    """
+    n_components, leaf = (int(number) for number in choice)
+    embedding, expression = training_rows(slides, seed)
+    components = Components.fit(embedding, n_components, seed)
+    forest = RandomForestRegressor(
+        N_TREES,
+        min_samples_leaf=leaf,
+        max_features=max_features,
+        max_samples=min(len(embedding), MAX_SPOTS_A_TREE),
+        random_state=seed,
+        n_jobs=1,
+    )
+    one = expression.shape[1] == 1
+    forest.fit(components.transform(embedding), expression[:, 0] if one else expression)
+
+    def predict(slide: Slide) -> np.ndarray:
+        predicted = forest.predict(components.transform(slide.embedding))
+        return predicted.reshape(slide.n_spots, -1)
+
+    return predict
