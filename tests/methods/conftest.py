@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from spatialdata import SpatialData
 from support import make_tissue
+from torch import nn
 
 import stflow as stf
 from stflow._sdata._images import spots_on_image
@@ -13,6 +15,8 @@ from stflow._sdata._slides import read_slides
 from stflow._sdata._tables import get_regions
 from stflow._slide import Slide
 from stflow.images import read_tiles
+from stflow.methods import _trunk
+from stflow.methods._augment import MEAN, STD
 
 KEYS = {
     "table_key": "table",
@@ -55,3 +59,25 @@ def her2st(data_dir) -> list[Slide]:
         stf.pp.neighbors(sdata)
     genes = stf.pp.select_genes(slides, n_top_genes=10)
     return [with_tiles(sdata, name, genes, mpp=1.0, tile_px=112) for name, sdata in slides.items()]
+
+
+def build_tiny(*_: object) -> _trunk.Trunk:
+    """A trunk of two convolutions, the same each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.random.default_generator.manual_seed(0)
+        layers = [nn.Conv2d(3, 16, 5, stride=4), nn.BatchNorm2d(16), nn.ReLU()]
+        layers += [nn.Conv2d(16, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return _trunk.Trunk(nn.Sequential(*layers), width=32, mean=MEAN, std=STD)
+
+
+@pytest.fixture
+def tiny_trunk(monkeypatch) -> list[_trunk.Trunk]:
+    """Tiny trunks in the place of pretrained ones; lists those that were built."""
+    built: list[_trunk.Trunk] = []
+
+    def build(*arguments: object) -> _trunk.Trunk:
+        built.append(build_tiny(*arguments))
+        return built[-1]
+
+    monkeypatch.setattr(_trunk, "build_trunk", build)
+    return built

@@ -36,7 +36,7 @@ class BLEEP(FromTiles):
 
     References
     ----------
-    .. [1] Xie et al. Spatially Resolved Gene Expression Prediction from Histology Images via
+    .. [1] Xie et al. Spatially Resolved Gene Expression Prediction from H&E Histology Images via
        Bi-modal Contrastive Learning. NeurIPS 2023.
     """
 

@@ -123,6 +123,7 @@ class FromTiles(Deep):
         slides = list(slides)
         require_alike(slides)
         require_tiles(slides)
+        _require_one_size(slides)
         if self.frozen:
             trunk = build_trunk(self.trunk, self.checkpoint).to(resolve_device(self.device))
             self._trunk = trunk.eval().requires_grad_(False)
@@ -131,9 +132,10 @@ class FromTiles(Deep):
 
     def predict(self, slide: Slide) -> np.ndarray:
         """Predict the expression of the spots of a slide; errors as of every baseline."""
-        require_tiles([slide])
-        fitted = hasattr(self, "_predictor")
-        return super().predict(self._with_features(slide) if fitted and self.frozen else slide)
+        if hasattr(self, "_predictor"):
+            require_tiles([slide])
+            slide = self._with_features(slide) if self.frozen else slide
+        return super().predict(slide)
 
     def _setup(self, slides: list[Slide], seed: int, device: torch.device) -> Training:
         if self.frozen:
@@ -155,6 +157,15 @@ class FromTiles(Deep):
         for rows in in_order(slide):
             features[rows] = trunk(trunk.pixels(tiles[rows])).cpu().numpy()  # type: ignore[index]
         return replace(slide, embedding=features)
+
+
+def _require_one_size(slides: list[Slide]) -> None:
+    """Raise ``ValueError`` unless the tiles of all slides have the same sides."""
+    sizes = {slide.name: f"{slide.tiles.shape[1]} x {slide.tiles.shape[2]} px" for slide in slides}  # type: ignore[union-attr]
+    first = slides[0].name
+    for name, size in sizes.items():
+        if size != sizes[first]:
+            raise ValueError(f"Tiles of {name} are {size}, those of {first} {sizes[first]}.")
 
 
 class TileTraining(Training):
