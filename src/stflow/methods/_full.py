@@ -1,0 +1,89 @@
+"""The library's own model: flows and a regression, blended, as ``stf.tl.fit`` fits it. Slides."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from stflow._device import resolve_device
+from stflow._slide import Slide
+from stflow._validation import require_count, require_seed
+from stflow.baselines._baseline import Choice, Predictor, require_alike
+from stflow.baselines._network import N_FLOWS, TRAINING
+from stflow.methods._flow import N_SAMPLES
+from stflow.methods._published import Published
+from stflow.model._config import Config
+from stflow.model._fitting import fit_network
+from stflow.model._flow_training import N_STEPS
+from stflow.model._folds import folds
+from stflow.model._prediction import Prediction
+
+
+class FullModel(Published):
+    """What ``stf.tl.fit`` and ``stf.tl.predict`` give by default, with the mean of eight samples.
+
+    All is chosen in the fit, on slides held out by turns, so there is no ``choice`` and both
+    protocols are the same. ``residual_sd`` is what the model claims of the last training slide.
+    """
+
+    citation = "huang2025stflow"
+
+    def fit(self, slides: Sequence[Slide], *, seed: int = 0) -> Self:
+        """Fit to all slides; arguments and errors of `Baseline.fit`."""
+        require_seed(seed)
+        slides = list(slides)
+        require_alike(slides)
+        self.genes, self._width, self.choice = slides[0].genes, slides[0].embedding.shape[1], ()
+        self._predictor = self._learn(slides, self.choice, seed)
+        sd = self._predict(slides[-1], N_SAMPLES, seed).sd
+        self.residual_sd = np.sqrt(np.square(np.asarray(sd)).mean(0))
+        return self
+
+    def sample(self, slide: Slide, n_samples: int, *, seed: int = 0) -> np.ndarray:
+        """Draw expression jointly over spots and genes; see `Baseline.sample`."""
+        require_count(n_samples, name="n_samples")
+        require_seed(seed)
+        self.predict(slide)
+        samples = self._predict(slide, n_samples, seed, keep_samples=True).samples
+        return np.moveaxis(np.asarray(samples), -1, 0)
+
+    def _candidates(
+        self, rest: list[Slide], held_out: Slide, seed: int
+    ) -> Iterable[tuple[Choice, np.ndarray]]:
+        return ()  # nothing is chosen outside the fit
+
+    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+        epochs = self.max_epochs or TRAINING["max_epochs"]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Training was interrupted")
+            try:
+                self._network, _ = fit_network(
+                    slides,
+                    folds(slides, None, N_FLOWS),
+                    Config(),
+                    seed=seed,
+                    device=resolve_device(self.device),
+                    show_progress_bar=False,
+                    trainer_kwargs={},
+                    checkpoints=[None] * N_FLOWS,
+                    **{**TRAINING, "max_epochs": epochs},
+                )
+            except UserWarning as interrupted:
+                raise KeyboardInterrupt from interrupted
+        return lambda slide: self._predict(slide, N_SAMPLES, seed).mean
+
+    def _predict(self, slide: Slide, n_samples: int, seed: int, **how: Any) -> Prediction:
+        return self._network.predict(
+            slide,
+            n_samples=n_samples,
+            n_steps=N_STEPS,
+            seed=seed,
+            device=resolve_device(self.device),
+            chunk_size=None,
+            precision="float32",
+            on_layer=lambda _: None,
+            **how,
+        )
