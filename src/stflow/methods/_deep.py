@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
-from stflow.baselines._baseline import Choice, Predictor, leave_one_out
+from stflow.baselines._baseline import Choice, Predictor
 from stflow.methods._published import Published, scaled_error
 from stflow.model._random import isolated_rng
 
@@ -54,12 +54,11 @@ class Deep(Published):
     and 1e-4 (``"nested"``): appendix A of the preprint.
     """
 
+    cheap = False
+
     @abstractmethod
     def _setup(self, slides: list[Slide], seed: int, device: torch.device) -> Training:
         """Build the untrained network; called with torch's generators seeded."""
-
-    def _pairs(self, slides: list[Slide]) -> list[tuple[list[Slide], Slide]]:
-        return list(leave_one_out(slides))[-1:]
 
     def _candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
