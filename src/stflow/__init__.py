@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stflow import baselines, datasets, encoders, get, io, pl, pp, tl
+    from stflow import baselines, bench, datasets, encoders, get, io, methods, pl, pp, tl
     from stflow.model._stflow import STFlow
 
 __version__ = version("stflow-spatial")
@@ -13,10 +13,12 @@ __all__ = [
     "STFlow",
     "__version__",
     "baselines",
+    "bench",
     "datasets",
     "encoders",
     "get",
     "io",
+    "methods",
     "pl",
     "pp",
     "tl",

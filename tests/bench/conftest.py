@@ -20,7 +20,7 @@ def task() -> Task:
 def methods(monkeypatch):
     """Methods that take no time."""
     found = {"reds": Reds, "shade": Shade, "broken": Broken, "peek": Peek}
-    for module in ("_jobs",):
+    for module in ("_jobs", "_run"):
         monkeypatch.setattr(f"stflow.bench.{module}.METHODS", found)
     monkeypatch.setattr(Reds, "n_fits", 0)
     return found

@@ -45,6 +45,13 @@ def test_the_gene_that_can_be_seen_is_predicted_and_noise_is_not(task, tmp_path,
     assert noise["pearson"].abs().mean() < 0.25
 
 
+def test_some_folds_alone(task, tmp_path, methods):
+    assert set(run([task], tmp_path, folds=["b", "c"], **HOW)["fold"]) == {"b", "c"}
+    assert set(run([task], tmp_path, folds=["a"], **HOW)["fold"]) == {"a", "b", "c"}
+    with pytest.raises(ValueError, match="`folds` is 'z'; available: 'a', 'b', 'c'"):
+        run([task], tmp_path, folds=["z"], **HOW)
+
+
 def test_what_is_done_is_not_done_again(task, tmp_path, methods):
     first = run([task], tmp_path, protocols=["hest"], **HOW)
     assert Reds.n_fits == 3

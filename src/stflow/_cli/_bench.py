@@ -37,7 +37,9 @@ def words(*names: str, **settings: Any) -> Callable[[Any], Any]:
 
 def pairs(*names: str, **settings: Any) -> Callable[[Any], Any]:
     """Make an option that takes several ``NAME=PATH``."""
-    return click.option(*names, multiple=True, callback=split_pairs, metavar="NAME=PATH", **settings)
+    return click.option(
+        *names, multiple=True, callback=split_pairs, metavar="NAME=PATH", **settings
+    )
 
 
 @click.group()
@@ -53,6 +55,7 @@ def bench() -> None:
 @words("-e", "--encoders", metavar="NAMES", help="Image encoders; NAME:final for unpooled ones.")
 @words("-t", "--tasks", metavar="NAMES", help="Tasks, organs, stores or sections; default: all.")
 @words("--protocols", default=("hest", "nested"), metavar="NAMES", help="hest, nested, or both.")
+@words("--folds", metavar="NAMES", help="Folds to run; default: all.")
 @opt.option("--seeds", default=1, type=click.IntRange(1), help="Run with seeds 0 to this less 1.")
 @opt.option("--markers", is_flag=True, help="Predict GATA3, ERBB2, UBE2C and VWF alone.")
 @opt.genes
@@ -70,6 +73,7 @@ def run(
     methods: list[str],
     encoders: list[str],
     tasks: list[str],
+    folds: list[str],
     seeds: int,
     markers: bool,
     genes_file: Path | None,
@@ -83,9 +87,9 @@ def run(
     What is finished is kept in the folder: the same command goes on where it was cut off, and
     another may add methods, encoders, tasks and seeds. `stflow bench table` makes tables of it.
     """
-    from stflow.bench import MARKERS, read_suite
     from stflow.bench import run as run_tasks
-    from stflow.methods import METHODS
+    from stflow.bench._figures import MARKERS
+    from stflow.bench._suites import read_suite
 
     if markers and genes_file is not None:
         raise click.UsageError("Choose either --markers or --genes.")
@@ -95,8 +99,9 @@ def run(
     frame = run_tasks(
         read_suite(suite, root, tasks, patients=patients),
         out,
-        methods=list(METHODS) if methods == ["all"] else methods,
+        methods=None if methods == ["all"] else methods,
         encoders=made or ["efficientnet_lite0"],
+        folds=folds or None,
         seeds=range(seeds),
         genes=panel,
         show_progress_bar=not quiet,

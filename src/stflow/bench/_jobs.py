@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -72,18 +73,18 @@ class Plan:
             raise ValueError("Nothing to run: name methods, protocols and seeds.")
         return cls(tuple(methods), tuple(protocols), tuple(seeds), options, checkpoints)
 
-    def jobs(self, task: Task, embedders: Sequence[Embedder]) -> Iterator[Job]:
-        """List what is to be done on a task, fold after fold."""
-        for split in task.splits:
-            for protocol in self.protocols:
-                for name in self.methods:
-                    method = self.build(name, protocol)
-                    embedded = method.reads == "embedding"
-                    for embedder in embedders if embedded else (None,):
-                        encoder = embedder.name if embedder else getattr(method, "trunk", "")
-                        for seed in self.seeds:
-                            key = Key(task.name, split.name, protocol, name, encoder, seed)
-                            yield Job(key, split, method, embedder)
+    def jobs(
+        self, task: Task, embedders: Sequence[Embedder], folds: Collection[str]
+    ) -> Iterator[Job]:
+        """List what is to be done on some folds of a task, one after the other."""
+        splits = [split for split in task.splits if split.name in folds]
+        for split, protocol, name in product(splits, self.protocols, self.methods):
+            method = self.build(name, protocol)
+            for embedder in embedders if method.reads == "embedding" else (None,):
+                encoder = embedder.name if embedder else getattr(method, "trunk", "")
+                for seed in self.seeds:
+                    key = Key(task.name, split.name, protocol, name, encoder, seed)
+                    yield Job(key, split, method, embedder)
 
     def build(self, name: str, protocol: str) -> Published:
         """Make an unfitted method."""

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stflow.bench._figures import MarkerMap, draw_accuracy, draw_biomarkers
+from stflow.bench._figures import MARKERS, MarkerMap, draw_accuracy, draw_biomarkers
 from stflow.bench._jobs import prediction_name, truth_name
+from stflow.bench._labels import method_label
+from stflow.bench._markdown import to_markdown
 from stflow.bench._results import Key, Results
-from stflow.bench._tables import compare, label, make_tables, to_markdown
+from stflow.bench._tables import compare, make_tables
 from stflow.metrics import pearson
 
-MARKERS = ("GATA3", "ERBB2", "UBE2C", "VWF")
 SHOWN = ("stflow", "triplex", "ridge")
 TITLES = {
     "accuracy": "Accuracy: mean Pearson correlation (table 1 of the paper)",
@@ -59,14 +60,12 @@ def write_tables(path: str | Path, output: str | Path | None = None) -> dict[str
     if frame.empty:
         raise ValueError(f"{path} holds no finished results; run the benchmark first.")
     tables = make_tables(frame)
-    parts = {name: to_markdown(table) for name, table in tables.items() if len(table)}
     tables["differences"] = compare(frame)
+    parts = {name: to_markdown(table) for name, table in tables.items() if len(table)}
     maps = list(_marker_maps(results, frame))
     if maps:
         tables["markers"] = _marker_scores(maps)
-    for name in ("differences", "markers"):
-        if name in tables and len(tables[name]):
-            parts[name] = _plain(tables[name])
+        parts["markers"] = _plain(tables["markers"])
     files = {f"{name}.csv": tables[name].to_csv(index=False).encode() for name in parts}
     chapters = [f"## {TITLES[name]}\n\n{text.strip()}" for name, text in parts.items()]
     about = "# Results\n\n" + _provenance(results.run())
@@ -85,9 +84,7 @@ def _provenance(run: dict[str, Any]) -> str:
     places = {(s["machine"], s["threads"], s["device"]) for s in run["sessions"]}
     machines = sorted(f"{machine}, {n} threads, {device}" for machine, n, device in places)
     versions = {f"{name} {v}" for s in run["sessions"] for name, v in s["versions"].items()}
-    return "\n".join(
-        [*lines, "", f"on {'; '.join(machines)}; with {', '.join(sorted(versions))}."]
-    )
+    return "\n".join([*lines, "", f"on {'; '.join(machines)}; with {', '.join(sorted(versions))}."])
 
 
 def _marker_maps(results: Results, frame: pd.DataFrame) -> Iterator[MarkerMap]:
@@ -111,9 +108,7 @@ def _marker_maps(results: Results, frame: pd.DataFrame) -> Iterator[MarkerMap]:
                     coords=truth["coords"][spots],
                     measured=truth["measured"][spots, column],
                     predicted={
-                        f"{label(key.method)} {key.encoder}".strip(): each["predicted"][
-                            spots, column
-                        ]
+                        method_label(key.method, key.encoder): each["predicted"][spots, column]
                         for key, each in found.items()
                         if each is not None
                     },

@@ -9,13 +9,14 @@ from pathlib import Path
 import pandas as pd
 from tqdm.auto import tqdm
 
-from stflow._validation import listing, require_count, require_unique
+from stflow._validation import listing, require_choice, require_count, require_unique
 from stflow.bench._embeddings import Made, resolve_encoders
 from stflow.bench._folds import Panel, Reader
 from stflow.bench._jobs import Plan
 from stflow.bench._results import Results
 from stflow.bench._session import describe_session
 from stflow.bench._task import Task
+from stflow.methods import METHODS
 from stflow.methods._published import PROTOCOLS
 
 
@@ -23,10 +24,11 @@ def run(
     tasks: Sequence[Task],
     path: str | Path,
     *,
-    methods: Sequence[str],
+    methods: Sequence[str] | None = None,
     encoders: Sequence[str] | Mapping[str, Made] = ("efficientnet_lite0",),
     protocols: Sequence[str] = PROTOCOLS,
     seeds: Sequence[int] = (0,),
+    folds: Sequence[str] | None = None,
     genes: Sequence[str] | None = None,
     n_top_genes: int = 50,
     n_neighs: int = 8,
@@ -49,7 +51,7 @@ def run(
     path
         Folder for results.
     methods
-        Names of ``stflow.methods.METHODS``.
+        Names of ``stflow.methods.METHODS``. None: all.
     encoders
         Names as :func:`stflow.encoders.list` shows them, with ``:final`` after the name for the
         network's own output instead of pooled stages. Or a dict of names and encoders: such a
@@ -61,6 +63,8 @@ def run(
         slides of each fold.
     seeds
         Each method is run once with each.
+    folds
+        Names of the folds to run, of any task. None: all.
     genes
         The panel, whatever the protocol. None: as the protocol says.
     n_top_genes
@@ -109,10 +113,13 @@ def run(
     require_unique([task.name for task in tasks], what="tasks")
     options = {"max_epochs": max_epochs, "device": device, "trunk": trunk}
     weights = dict(checkpoints or {})
-    plan = Plan.make(methods, protocols, seeds, options, weights)
+    plan = Plan.make(
+        list(METHODS) if methods is None else methods, protocols, seeds, options, weights
+    )
     embedders = resolve_encoders(encoders, weights, device)
     panel = Panel(None if genes is None else tuple(genes), n_top_genes)
-    jobs = {task.name: list(plan.jobs(task, embedders)) for task in tasks}
+    wanted = _choose_folds(tasks, folds)
+    jobs = {task.name: list(plan.jobs(task, embedders, wanted)) for task in tasks}
     if not any(jobs.values()):
         raise ValueError("Nothing to run: no tasks, or no encoder for methods that need one.")
     results = Results.open(path)
@@ -136,6 +143,13 @@ def run(
         frame = results.write_table()
     _warn_of_failures(frame)
     return frame
+
+
+def _choose_folds(tasks: Sequence[Task], folds: Sequence[str] | None) -> list[str]:
+    there = list(dict.fromkeys(split.name for task in tasks for split in task.splits))
+    for name in folds or ():
+        require_choice(name, there, name="folds")
+    return there if folds is None else list(folds)
 
 
 def _warn_of_failures(frame: pd.DataFrame) -> None:

@@ -24,8 +24,9 @@ class XGBoost(Published):
     HEST-bench offers it as a head; its settings there were not found in print, so protocol
     ``"hest"`` takes XGBoost's defaults: 100 rounds of trees 6 deep, rate 0.3, splits from
     histograms of 256 bins. With ``"nested"``, rounds are chosen among 10, 30 and 100, the depth
-    among 3 and 6, on the last training slide, with histograms of 64 bins, for the cost. ``choice`` is the depth and the
-    rounds. In both, at most 20,000 spots are fitted, in one thread.
+    among 3 and 6, on the last training slide alone and with histograms of 64 bins, for the cost.
+    ``choice`` is the depth and the rounds. In both, at most 20,000 spots are fitted, in one
+    thread.
 
     Raises
     ------
