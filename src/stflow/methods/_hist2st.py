@@ -116,6 +116,9 @@ class Mixer(nn.Module):
 class MeanOfNeighbours(nn.Module):
     """A layer of GraphSAGE: a spot beside the mean of its neighbours, mapped and normalised.
 
+    Vectors get the length that makes their entries 1 on average, not a length of 1, with which
+    eight layers learn nothing.
+
     Parameters
     ----------
     width
@@ -129,7 +132,7 @@ class MeanOfNeighbours(nn.Module):
     def forward(self, states: Tensor, spots: Spots) -> Tensor:
         """Return new states (N, width)."""
         both = torch.cat([states, neighbour_mean(states, spots)], dim=1)
-        return normalize(self.linear(both).relu())
+        return normalize(self.linear(both).relu()) * states.shape[1] ** 0.5
 
 
 def neighbour_mean(states: Tensor, spots: Spots) -> Tensor:
