@@ -58,7 +58,7 @@ class SteerableConv(nn.Module):
         """Write out the kernel of a plain convolution, shape (8 * out, in or 8 * in, 3, 3)."""
         copies = []
         for g in range(N_SYMMETRIES):
-            source = self.weight
+            source: Tensor = self.weight
             if source.shape[2] > 1:
                 source = source.index_select(2, self.compositions[g])
             copies.append(turn(source, g))
