@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 import torch
 
@@ -24,6 +25,7 @@ def correlation(slides: list[Slide], test: Slide) -> float:
     return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]))
 
 
+@pytest.mark.slow
 def test_learns_what_tiles_say_and_nothing_from_shuffled_expression(arrays, rng):
     assert correlation(arrays[:2], arrays[2]) > 0.15
     shuffled = [replace(s, expression=rng.permutation(s.expression)) for s in arrays[:2]]

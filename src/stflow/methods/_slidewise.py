@@ -173,7 +173,7 @@ class FromRegions(Deep):
         slides = list(slides)
         require_alike(slides)
         require_tiles(slides)
-        self._tile_px = min(TILE_PX, *(np.shape(slide.tiles)[1] for slide in slides))
+        self._tile_px = min(TILE_PX, *(slide.tiles.shape[1] for slide in slides))  # type: ignore[union-attr]
         return super().fit([resize_tiles(slide, self._tile_px) for slide in slides], seed=seed)
 
     def predict(self, slide: Slide) -> np.ndarray:
