@@ -41,7 +41,7 @@ def test_name_licence_and_python():
 
 
 def test_extras():
-    assert set(METADATA.get_all("Provides-Extra")) == {"io", "transformers", "wsi"}
+    assert set(METADATA.get_all("Provides-Extra")) == {"bench", "io", "transformers", "wsi"}
 
 
 def test_types_are_shipped():
@@ -54,7 +54,9 @@ def undeclared(source: str, declared: set[str]) -> set[str]:
     names = {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
     names |= {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
     tops = {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"stflow"}
-    return {top for top in tops if not declared & set(map(plain, DISTRIBUTIONS.get(top, [top])))}
+    return {
+        top for top in tops if not declared & set(map(plain, [top, *DISTRIBUTIONS.get(top, [])]))
+    }
 
 
 def plain(requirement: str) -> str:

@@ -5,10 +5,9 @@ from stflow.bench._report import write_tables
 from stflow.bench._run import run
 from stflow.bench._spatialdata import from_slides
 from stflow.bench._stimage import read_stimage
-from stflow.bench._task import Source, Split, Task
+from stflow.bench._task import Split, Task
 
 __all__ = [
-    "Source",
     "Split",
     "Task",
     "from_slides",

@@ -97,7 +97,7 @@ def _read_task(folder: Path) -> Task:
         name: HestSource.open(name, folder / patches, folder / counts, genes)
         for name, (patches, counts) in samples.items()
     }
-    return Task(folder.name, sources, tuple(splits), genes)
+    return Task(folder.name, sources, tuple(splits), genes=genes)
 
 
 def _read_genes(path: Path) -> tuple[str, ...]:

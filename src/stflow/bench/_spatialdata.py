@@ -156,7 +156,7 @@ def from_slides(
         source = SpatialDataSource(table, place, tile_px * mpp / place.mpp, int(tile_px))
         _require_inside(source, slide)
         sources[slide] = source
-    return Task(name, sources, splits, panel, constructed=True)
+    return Task(name, sources, splits, genes=panel, constructed=True)
 
 
 def _leave_groups_out(slides: list[str], groups: Mapping[str, str] | None) -> tuple[Split, ...]:

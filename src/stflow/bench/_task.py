@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,6 +83,7 @@ class Task:
     name: str
     sources: Mapping[str, Source]
     splits: tuple[Split, ...]
+    _: KW_ONLY
     genes: tuple[str, ...] | None = None
     constructed: bool = False
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
-from stflow.baselines._baseline import Choice, Predictor, leave_one_out, require_alike
+from stflow.baselines._baseline import Choice, Predictor, require_alike
 from stflow.baselines._network import TRAINING
 from stflow.methods._deep import LR, RATES
 from stflow.methods._egnn import egnn
@@ -49,6 +49,7 @@ class Flow(Published):
     """
 
     citation = "huang2025stflow"
+    cheap = False
     config: ClassVar[Config] = Config()
     judged_by: ClassVar[str] = "val_loss"
 
@@ -74,9 +75,6 @@ class Flow(Published):
         super().fit(slides, seed=seed)
         self._trained.clear()
         return self
-
-    def _pairs(self, slides: list[Slide]) -> list[tuple[list[Slide], Slide]]:
-        return list(leave_one_out(slides))[-1:]
 
     def _candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
