@@ -43,7 +43,6 @@ def test_centres_tiles_and_counts_are_those_of_the_slides(tissue: dict[str, Spat
         np.testing.assert_array_equal(tiles, expected)
         off = cut(place.levels, place.centres_px - 28, size=56, tile_px=28)
         assert (tiles != off).any(axis=(1, 2, 3)).all()
-        np.testing.assert_array_equal(source.embedding(), sdata["table"].obsm["X_embedding"])
     assert {name: snapshot(sdata) for name, sdata in tissue.items()} == before
 
 
@@ -118,9 +117,3 @@ def test_spots_outside_the_image_are_refused(tissue: dict[str, SpatialData]):
     spots.geometry = spots.geometry.translate(xoff=1e5)
     with pytest.raises(ValueError, match=r"64 of 64 spots of slide 'S3' lie outside image 'he'"):
         from_slides(tissue, name="made")
-
-
-def test_an_embedding_that_is_missing_is_named(tissue: dict[str, SpatialData]):
-    source = from_slides(tissue, name="made", **SIZES).sources["S1"]
-    with pytest.raises(KeyError, match=r"No embedding 'X_uni'; available.*stf\.pp\.embed"):
-        source.embedding("X_uni")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stflow.methods import BLEEP, METHODS
 from stflow.methods._bleep import WIDTH, Projection, contrast, retrieve
+from stflow.model._folds import subset
 
 QUICK = {"protocol": "hest", "device": "cpu", "max_epochs": 30}
 
@@ -134,6 +135,7 @@ def test_it_runs_on_real_tissue(frozen: bool, her2st):
     method = BLEEP(
         protocol="hest", device="cpu", max_epochs=1, trunk="efficientnet_lite0", frozen=frozen
     )
+    her2st = [subset(slide, np.arange(0, slide.n_spots, 3)) for slide in her2st]
     predicted = method.fit(her2st[:2]).predict(her2st[2])
     assert predicted.shape == her2st[2].expression.shape
     assert (predicted.std(0) > 0).all()

@@ -8,6 +8,7 @@ import torch
 
 from stflow.methods import METHODS, FinetunedSTNet, STNet
 from stflow.methods._stnet import _STNetTraining
+from stflow.model._folds import subset
 
 CPU = torch.device("cpu")
 QUICK = {"protocol": "hest", "device": "cpu", "max_epochs": 30}
@@ -64,6 +65,7 @@ def test_it_runs_on_real_tissue(her2st):
 @pytest.mark.slow
 def test_the_trunk_is_trained_on_real_tissue(her2st):
     method = FinetunedSTNet(protocol="hest", device="cpu", max_epochs=1, trunk="efficientnet_lite0")
+    her2st = [subset(slide, np.arange(0, slide.n_spots, 3)) for slide in her2st]
     predicted = method.fit(her2st[:2]).predict(her2st[2])
     assert predicted.shape == her2st[2].expression.shape
     assert np.isfinite(predicted).all()

@@ -60,23 +60,6 @@ class SpatialDataSource:
         """Return the tiles, cut when this is called."""
         return cut(self.place.levels, self.place.centres_px, size=self.size, tile_px=self.tile_px)
 
-    def embedding(self, key: str = _keys.EMBEDDING) -> np.ndarray:
-        """Return an embedding that the user has made, shape (N, F).
-
-        Parameters
-        ----------
-        key
-            Where in the table's ``.obsm`` it is.
-
-        Raises
-        ------
-        KeyError
-            There is none of this name.
-        """
-        hint = "Run `stf.pp.embed` first."
-        require_key(key, self.counts.obsm, what="embedding", hint=hint)
-        return np.asarray(self.counts.obsm[key])
-
 
 def from_slides(
     slides: Mapping[str, SpatialData],
