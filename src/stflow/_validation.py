@@ -48,7 +48,7 @@ def require_unique(names: Sequence[str], *, what: str) -> None:
 def require_choice(value: str, choices: Collection[str], *, name: str) -> None:
     """Raise ``ValueError`` unless ``value`` is one of ``choices``."""
     if value not in choices:
-        raise ValueError(f"`{name}` is {value!r}; available: {listing(choices)}.")
+        raise ValueError(f"`{name}` is {value!r}; available: {listing(choices, limit=30)}.")
 
 
 def require_positive(value: float, *, name: str) -> None:

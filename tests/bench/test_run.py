@@ -233,6 +233,8 @@ def test_damaged_files_are_named(task, tmp_path, methods):
         ({"encoders": {}, "methods": ["reds"]}, "Nothing to run"),
         ({"n_top_genes": 0}, "`n_top_genes` must be"),
         ({"encoders": ["a", "a"]}, "Duplicated encoders"),
+        ({"encoders": ["nope"]}, "Unknown encoder 'nope'"),
+        ({"encoders": ["nope:final"]}, "Unknown encoder 'nope'"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(task, tmp_path, methods, change, match):

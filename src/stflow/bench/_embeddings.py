@@ -62,6 +62,10 @@ class Embedder:
         self._encoders: dict[int, Any] = {}
         if isinstance(made, Path) and not made.is_dir():
             raise NotADirectoryError(f"Embeddings {name!r}: {made} is no folder.")
+        if isinstance(made, str):
+            from stflow.encoders._registry import require_encoder
+
+            require_encoder(made.removesuffix(FINAL), checkpoint=checkpoint)
 
     def describe(self) -> str:
         """Say how vectors are made, in words that are the same in every process."""
@@ -159,7 +163,7 @@ def resolve_encoders(
     NotADirectoryError
         A path is no folder.
     ValueError
-        A name occurs twice.
+        A name occurs twice, or is that of no encoder.
     """
     require_unique(list(encoders), what="encoders")
     named = encoders if isinstance(encoders, Mapping) else {name: name for name in encoders}

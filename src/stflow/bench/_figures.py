@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ OTHER = "#009E73"
 PER_LINE = 5
 ROW_IN, PANEL_IN, MAP_IN = 0.23, 2.1, 2.3
 QUANTILES = (0.01, 0.99)
+TITLE_CHARS = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -216,7 +218,7 @@ def draw_biomarkers(maps: Sequence[MarkerMap]) -> Figure:
             values = one.predicted.get(name, np.full(len(one.coords), np.nan))
             _draw_map(ax, one, values, "not predicted")
             said = _correlation(one.measured, values) if np.isfinite(values).any() else ""
-            ax.set_title(f"{name}\n{said}", fontsize=10)
+            ax.set_title("\n".join([*wrap(name, TITLE_CHARS), said]), fontsize=10)
     bar = figure.colorbar(ScalarMappable(cmap="viridis"), ax=grid, shrink=0.5, aspect=30)
     bar.set_ticks([0, 1], labels=["low", "high"])
     absent = [gene for gene in MARKERS if gene not in {one.gene for one in maps}]

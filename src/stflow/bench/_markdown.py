@@ -140,7 +140,8 @@ def _run_time(table: pd.DataFrame) -> str:
 def _time_notes(table: pd.DataFrame) -> Iterator[str]:
     yield (
         "Seconds a fold to embed its test slides / to fit to its training slides / to predict the "
-        "test slides, and the largest memory of the three; means over folds and seeds."
+        "test slides, and the largest memory of the process in any of the three, with the slides "
+        "that it holds and what earlier fits left; means over folds and seeds."
     )
     yield f"Measured on: {', '.join(sorted({*table['device']} - {''})) or 'not said'}."
     yield from _protocol_notes(table)

@@ -20,7 +20,7 @@ from stflow.encoders._hub import show_licence
 from stflow.encoders._image_model import wrap_image_model
 from stflow.encoders._local import build_ciga, build_ctranspath
 from stflow.encoders._pooling import is_convolutional, pool_stages
-from stflow.encoders._timm import LITE0, create_lite0, create_timm
+from stflow.encoders._timm import LITE0, create_lite0, create_timm, require_known
 from stflow.encoders._tokens import Promised, TokenPool
 from stflow.encoders._transform import ResizeCrop
 from stflow.encoders._transformers import build_transformer
@@ -98,6 +98,12 @@ def get_encoder(
     if not callable(spec):
         raise TypeError(f"An encoder is a name, nn.Module or callable, not {type(spec).__name__}.")
     return _custom(spec, transform, dihedral, device)
+
+
+def require_encoder(name: str, *, checkpoint: str | PathLike[str] | None) -> None:
+    """Raise ``ValueError`` unless an encoder goes by that name; nothing is built or downloaded."""
+    if name != LITE0 and name not in CARDS:
+        require_known(name, pretrained=checkpoint is None)
 
 
 def _named(

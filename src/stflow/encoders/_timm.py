@@ -65,7 +65,7 @@ def create_timm(name: str, *, checkpoint: str | PathLike[str] | None = None) -> 
     FileNotFoundError
         There is no file ``checkpoint``.
     """
-    _require_known(name, pretrained=checkpoint is None)
+    require_known(name, pretrained=checkpoint is None)
     path = None if checkpoint is None else require_file(checkpoint)
     with from_hub(name), torch.random.fork_rng(devices=[]):
         model = timm.create_model(name, pretrained=path is None, num_classes=0)
@@ -75,7 +75,8 @@ def create_timm(name: str, *, checkpoint: str | PathLike[str] | None = None) -> 
     return model
 
 
-def _require_known(name: str, *, pretrained: bool) -> None:
+def require_known(name: str, *, pretrained: bool) -> None:
+    """Raise ``ValueError`` unless timm knows a network, and has its weights if ``pretrained``."""
     if name.startswith(SOURCES):
         return
     if not timm.is_model(name):

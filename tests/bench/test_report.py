@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from toys import Reds, Shade, reds
+
+from stflow.bench._report import MARKERS, write_tables
+from stflow.bench._results import Results
+from stflow.bench._run import run
+
+HOW = {"encoders": {"reds": reds}, "show_progress_bar": False, "device": "cpu"}
+
+
+@pytest.fixture
+def ran(task, tmp_path: Path, methods) -> Path:
+    """A finished run, in which the first genes of the toy task are markers."""
+    methods.update(stflow=Reds, ridge=Reds, shade=Shade)
+    for source in task.sources.values():
+        source.counts.var_names = [*MARKERS, "g4", "g5"]
+    run([task], tmp_path, methods=["stflow", "ridge", "shade"], genes=["GATA3", "VWF"], **HOW)
+    return tmp_path
+
+
+def test_all_tables_are_written_and_told_in_one(ran: Path):
+    written = write_tables(ran)
+    assert all(path.parent == ran / "tables" for path in written.values())
+    names = {"accuracy.csv", "run_time.csv", "differences.csv", "markers.csv"}
+    assert names | {"tables.md", "accuracy.png", "markers.png"} == set(written)
+    text = written["tables.md"].read_text()
+    for heading in ("(table 1 of the paper)", "(table 5)", "Differences", "Marker genes"):
+        assert heading in text
+    assert "torch" in text
+    assert "processors" in text
+    results = pd.read_csv(ran / "results.csv")
+    accuracy = pd.read_csv(written["accuracy.csv"])
+    found = accuracy.set_index(["protocol", "method"])["mean"]
+    wanted = results.groupby(["protocol", "method"])["pearson"].mean()
+    assert np.allclose(found.loc[wanted.index], wanted)
+    differences = pd.read_csv(written["differences.csv"]).set_index(["protocol", "method"])
+    assert differences.loc[("nested", "ridge"), "difference"] == pytest.approx(0)
+
+
+def test_markers_are_those_of_each_slide(ran: Path):
+    written = write_tables(ran, ran / "elsewhere")
+    scores = pd.read_csv(written["markers.csv"])
+    assert set(scores["gene"]) == {"GATA3", "VWF"}
+    assert len(scores) == 3 * 2 * 2 * 2
+    seen = scores[scores["gene"] == "GATA3"]
+    assert (seen["pearson"] > 0.8).all()
+    assert scores[scores["gene"] == "VWF"]["pearson"].abs().mean() < 0.4
+    with Image.open(written["markers.png"]) as picture:
+        assert picture.width > picture.height
+
+
+def test_without_markers_there_is_no_map(task, tmp_path: Path, methods):
+    run([task], tmp_path, methods=["reds"], n_top_genes=2, **HOW)
+    written = write_tables(tmp_path)
+    assert "markers.png" not in written
+    assert "accuracy.png" in written
+
+
+def test_nothing_finished(task, tmp_path: Path, methods):
+    with Results.open(tmp_path) as results:
+        described = {"tasks": {}, "encoders": {}}
+        results.claim(described, {"versions": {}})
+    with pytest.raises(ValueError, match="holds no finished results"):
+        write_tables(tmp_path)
+    with pytest.raises(FileNotFoundError, match="holds no benchmark"):
+        write_tables(tmp_path / "none")
