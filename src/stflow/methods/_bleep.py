@@ -20,7 +20,7 @@ BLOCK = 8192
 
 
 class BLEEP(FromTiles):
-    """Mean expression of the 50 training spots whose expression fits a tile best [1]_.
+    """Mean expression of the 50 training spots whose expression fits a tile best.
 
     A trunk on tiles and expression itself are projected to 256 dimensions, by networks that
     learn by contrast which tile and which expression are of one spot. Predicted is by the cosine
@@ -36,8 +36,8 @@ class BLEEP(FromTiles):
 
     References
     ----------
-    .. [1] Xie et al. Spatially Resolved Gene Expression Prediction from H&E Histology Images via
-       Bi-modal Contrastive Learning. NeurIPS 2023.
+    Xie et al. Spatially Resolved Gene Expression Prediction from H&E Histology Images via
+    Bi-modal Contrastive Learning. NeurIPS 2023.
     """
 
     citation = "xie2023bleep"

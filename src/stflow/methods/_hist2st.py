@@ -17,7 +17,7 @@ N_HEADS, DROPOUT = 16, 0.2
 
 
 class Hist2ST(FromRegions):
-    """ConvMixer, transformer and GraphSAGE in a row, and an LSTM over the graph layers [1]_.
+    """ConvMixer, transformer and GraphSAGE in a row, and an LSTM over the graph layers.
 
     As the preprint runs it: two, four and eight layers, coordinates embedded by a linear layer,
     squared error, regions of slides while training and whole slides in prediction. Tiles have
@@ -33,8 +33,8 @@ class Hist2ST(FromRegions):
 
     References
     ----------
-    .. [1] Zeng et al. Spatial transcriptomics prediction from histology jointly through
-       Transformer and graph neural networks. Briefings in Bioinformatics 2022.
+    Zeng et al. Spatial transcriptomics prediction from histology jointly through
+    Transformer and graph neural networks. Briefings in Bioinformatics 2022.
     """
 
     citation = "zeng2022hist2st"

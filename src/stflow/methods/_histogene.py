@@ -14,7 +14,7 @@ DROPOUT = 0.1
 
 
 class HisToGene(FromRegions):
-    """A vision transformer over spots, each seen by a linear map of its pixels [1]_.
+    """A vision transformer over spots, each seen by a linear map of its pixels.
 
     As the preprint runs it: four layers, 16 heads, dropout 0.1, hidden width 128, coordinates
     embedded by a linear layer where the paper learns a vector for each row and column of the
@@ -29,8 +29,8 @@ class HisToGene(FromRegions):
 
     References
     ----------
-    .. [1] Pang et al. Leveraging information in spatial transcriptomics to predict
-       super-resolution gene expression from histology images in tumors. bioRxiv 2021.
+    Pang et al. Leveraging information in spatial transcriptomics to predict
+    super-resolution gene expression from histology images in tumors. bioRxiv 2021.
     """
 
     citation = "pang2021histogene"

@@ -16,7 +16,7 @@ HIDDEN = 256
 
 
 class STNet(FromTiles):
-    """ST-Net with a frozen trunk: DenseNet-121 features and a perceptron trained on them [1]_.
+    """ST-Net with a frozen trunk: DenseNet-121 features and a perceptron trained on them.
 
     As the preprint runs it: ImageNet weights, squared error, batches of 128. Its perceptron has
     one hidden layer, which here is 256 wide, for the width is not published.
@@ -28,8 +28,8 @@ class STNet(FromTiles):
 
     References
     ----------
-    .. [1] He et al. Integrating spatial gene expression and breast tumour morphology via deep
-       learning. Nature Biomedical Engineering 2020.
+    He et al. Integrating spatial gene expression and breast tumour morphology via deep
+    learning. Nature Biomedical Engineering 2020.
     """
 
     citation = "he2020stnet"
@@ -59,7 +59,7 @@ class STNet(FromTiles):
 
 
 class FinetunedSTNet(STNet):
-    """ST-Net as published: the trunk is trained too, on tiles flipped and turned at random [1]_.
+    """ST-Net as published: the trunk is trained too, on tiles flipped and turned at random.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ class FinetunedSTNet(STNet):
 
     References
     ----------
-    .. [1] He et al. Integrating spatial gene expression and breast tumour morphology via deep
-       learning. Nature Biomedical Engineering 2020.
+    He et al. Integrating spatial gene expression and breast tumour morphology via deep
+    learning. Nature Biomedical Engineering 2020.
     """
 
     frozen = False

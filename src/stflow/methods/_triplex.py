@@ -21,7 +21,7 @@ MAX_ANSWERS = 256
 
 
 class TRIPLEX(Deep):
-    """Encoders of a spot, of its 25 nearest spots and of the slide, fused by attention [1]_.
+    """Encoders of a spot, of its 25 nearest spots and of the slide, fused by attention.
 
     As the preprint runs it: fed by embeddings, encoders of two layers and eight heads, dropout
     0.1, coordinates through convolutions over the lattice of spots, regions of slides while
@@ -38,8 +38,8 @@ class TRIPLEX(Deep):
 
     References
     ----------
-    .. [1] Chung et al. Accurate Spatial Gene Expression Prediction by Integrating
-       Multi-Resolution Features. CVPR 2024.
+    Chung et al. Accurate Spatial Gene Expression Prediction by Integrating
+    Multi-Resolution Features. CVPR 2024.
     """
 
     citation = "chung2024triplex"
