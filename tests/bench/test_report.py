@@ -29,12 +29,13 @@ def test_all_tables_are_written_and_told_in_one(ran: Path):
     written = write_tables(ran)
     assert all(path.parent == ran / "tables" for path in written.values())
     names = {"accuracy.csv", "run_time.csv", "differences.csv", "markers.csv"}
-    assert names | {"tables.md", "accuracy.png", "markers.png"} == set(written)
+    assert names | {"results.csv", "tables.md", "accuracy.png", "markers.png"} == set(written)
     text = written["tables.md"].read_text()
     for heading in ("(table 1 of the paper)", "(table 5)", "Differences", "Marker genes"):
         assert heading in text
     assert "torch" in text
     assert "processors" in text
+    assert "; seeds 0; " in text
     results = pd.read_csv(ran / "results.csv")
     accuracy = pd.read_csv(written["accuracy.csv"])
     found = accuracy.set_index(["protocol", "method"])["mean"]

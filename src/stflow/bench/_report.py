@@ -43,10 +43,10 @@ def write_tables(path: str | Path, output: str | Path | None = None) -> dict[str
 
     Returns
     -------
-    Files by name: ``tables.md`` holds all tables with how they were made; there is a CSV file
-    of each; ``accuracy.png`` shows every fold; ``markers.csv`` and ``markers.png`` compare maps
-    of GATA3, ERBB2, UBE2C and VWF, where they were predicted, on the test slides of the first fold
-    of each task.
+    Files by name. ``tables.md`` holds all tables with how they were made; there is a CSV file
+    of each, and ``results.csv`` with a row for each fold. ``accuracy.png`` shows every fold.
+    ``markers.csv`` and ``markers.png`` compare maps of GATA3, ERBB2, UBE2C and VWF, where they
+    were predicted; the picture shows the first test slide of each task.
 
     Raises
     ------
@@ -62,43 +62,54 @@ def write_tables(path: str | Path, output: str | Path | None = None) -> dict[str
     tables = make_tables(frame)
     tables["differences"] = compare(frame)
     parts = {name: to_markdown(table) for name, table in tables.items() if len(table)}
-    maps = list(_marker_maps(results, frame))
+    maps = list(_marker_maps(results, _shown(frame), every_slide=True))
+    first = list(_marker_maps(results, _first_folds(_shown(frame)), every_slide=False))
     if maps:
         tables["markers"] = _marker_scores(maps)
         parts["markers"] = _plain(tables["markers"])
-    files = {f"{name}.csv": tables[name].to_csv(index=False).encode() for name in parts}
+    files = {"results.csv": frame.to_csv(index=False).encode()}
+    files |= {f"{name}.csv": tables[name].to_csv(index=False).encode() for name in parts}
     chapters = [f"## {TITLES[name]}\n\n{text.strip()}" for name, text in parts.items()]
-    about = "# Results\n\n" + _provenance(results.run())
+    about = "# Results\n\n" + _provenance(results.run(), frame)
     files["tables.md"] = ("\n\n".join([about, *chapters]) + "\n").encode()
     files["accuracy.png"] = _png(draw_accuracy(frame))
-    if maps:
-        files["markers.png"] = _png(draw_biomarkers(_first_slides(maps)))
+    if first:
+        files["markers.png"] = _png(draw_biomarkers(first))
     folder = results.path / "tables" if output is None else Path(output)
     return {name: results.write_file(folder / name, content) for name, content in files.items()}
 
 
-def _provenance(run: dict[str, Any]) -> str:
-    """Say with what commands, versions and machines the results were made."""
+def _provenance(run: dict[str, Any], frame: pd.DataFrame) -> str:
+    """Say with what commands, seeds, versions and machines the results were made."""
     lines = ["Made by"]
     lines += sorted({f"- `{session['command']}`" for session in run["sessions"]})
     places = {(s["machine"], s["threads"], s["device"]) for s in run["sessions"]}
     machines = sorted(f"{machine}, {n} threads, {device}" for machine, n, device in places)
     versions = {f"{name} {v}" for s in run["sessions"] for name, v in s["versions"].items()}
-    return "\n".join([*lines, "", f"on {'; '.join(machines)}; with {', '.join(sorted(versions))}."])
+    seeds = ", ".join(map(str, sorted(frame["seed"].unique())))
+    where = f"on {'; '.join(machines)}; seeds {seeds}; with {', '.join(sorted(versions))}."
+    return "\n".join([*lines, "", where])
 
 
-def _marker_maps(results: Results, frame: pd.DataFrame) -> Iterator[MarkerMap]:
-    """Collect measured and predicted markers of each test slide, of the first seed."""
+def _shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep what maps are drawn of: finished results of few methods, with the first seed."""
     done = frame[(frame["error"] == "") & frame["method"].isin(SHOWN)]
-    done = done[done["seed"] == done["seed"].min()]
+    return done[done["seed"] == done["seed"].min()]
+
+
+def _marker_maps(
+    results: Results, frame: pd.DataFrame, *, every_slide: bool
+) -> Iterator[MarkerMap]:
+    """Collect markers of each test slide, or of the first of each fold."""
     names = [field.name for field in fields(Key)]
-    for _, rows in done.groupby(["task", "fold", "protocol"], sort=False):
+    for _, rows in frame.groupby(["task", "fold", "protocol"], sort=False):
         keys = [Key(*(row[name] for name in names)) for row in rows.to_dict("records")]
         truth = results.read_arrays(truth_name(keys[0]))
         if truth is None:
             continue
         found = {key: results.read_arrays(prediction_name(key)) for key in keys}
-        for slide in np.unique(truth["slide"]):
+        slides = np.unique(truth["slide"])
+        for slide in slides if every_slide else slides[:1]:
             spots = truth["slide"] == slide
             for gene in (gene for gene in MARKERS if gene in truth["genes"]):
                 column = truth["genes"].tolist().index(gene)
@@ -129,14 +140,10 @@ def _marker_scores(maps: list[MarkerMap]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _first_slides(maps: list[MarkerMap]) -> list[MarkerMap]:
-    """Keep the first slide of each task and the last protocol, nothing chosen by its score."""
-    first: dict[str, str] = {}
-    last = maps[-1].slide.rpartition(", ")[2]
-    kept = [each for each in maps if each.slide.endswith(last)]
-    for each in kept:
-        first.setdefault(each.slide.split(" ")[0], each.slide)
-    return [each for each in kept if each.slide in first.values()]
+def _first_folds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep the first fold of each task, by the nested protocol where that was run."""
+    frame = frame[frame["protocol"] == frame["protocol"].max()]
+    return frame[frame["fold"] == frame.groupby("task")["fold"].transform("first")]
 
 
 def _plain(table: pd.DataFrame) -> str:
