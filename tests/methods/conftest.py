@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from spatialdata import SpatialData
@@ -14,7 +13,7 @@ from stflow._sdata._images import spots_on_image
 from stflow._sdata._slides import read_slides
 from stflow._sdata._tables import get_regions
 from stflow._slide import Slide
-from stflow.images import read_tiles
+from stflow.bench._cut import cut
 from stflow.methods import _trunk
 from stflow.methods._augment import MEAN, STD
 
@@ -32,13 +31,8 @@ def with_tiles(
     slide = read_slides(sdata, name=name, genes=genes, **KEYS)[0]
     (region,) = get_regions(sdata["table"])
     place = spots_on_image(sdata, sdata["table"], region, image_key=None, image_mpp=None)
-    tiles = np.empty((slide.n_spots, tile_px, tile_px, 3), dtype=np.uint8)
     size = tile_px * mpp / place.mpp
-    batches = read_tiles(
-        place.levels, place.centres_px, size=size, tile_px=tile_px, batch_size=64, num_workers=1
-    )
-    for rows, pixels in batches:
-        tiles[rows] = pixels
+    tiles = cut(place.levels, place.centres_px, size=size, tile_px=tile_px)
     return replace(slide, tiles=tiles)
 
 

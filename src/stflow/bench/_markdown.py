@@ -12,7 +12,8 @@ from stflow.bench._tables import each
 
 GROUP = ["method", "encoder"]
 PROTOCOLS = {
-    "hest": "`hest`: the task's own genes, hyper-parameters as published",
+    "hest": "`hest`: genes of the task's list, or else the most variable of all its slides; "
+    "hyper-parameters as published",
     "nested": "`nested`: genes and hyper-parameters chosen in the training slides of each fold",
 }
 NOTHING = "–"
@@ -139,9 +140,10 @@ def _run_time(table: pd.DataFrame) -> str:
 
 def _time_notes(table: pd.DataFrame) -> Iterator[str]:
     yield (
-        "Seconds a fold to embed its test slides / to fit to its training slides / to predict the "
-        "test slides, and the largest memory of the process in any of the three, with the slides "
-        "that it holds and what earlier fits left; means over folds and seeds."
+        "Seconds a fold to embed its test slides / to fit to its training slides, with the fits "
+        "that leave one of these out / to predict the test slides, and the largest memory of the "
+        "process in any of the three, with the slides that it holds and what earlier fits left; "
+        "means over folds and seeds."
     )
     yield f"Measured on: {', '.join(sorted({*table['device']} - {''})) or 'not said'}."
     yield from _protocol_notes(table)
@@ -174,7 +176,7 @@ def _differences(table: pd.DataFrame) -> str:
         *_protocol_notes(table),
         *_peeking_notes(table),
     ]
-    return _pipes(header, rows) + _bullets(notes)
+    return pipes(header, rows) + _bullets(notes)
 
 
 def _signed(mean: float, sd: float) -> str:
@@ -201,7 +203,7 @@ def _grid(
         if any(known.values()):
             line = [f"*{known[task]}*" if known.get(task) else "" for task in tasks]
             rows.append(["*published*", "", "", *line])
-    return _pipes(["method", "encoder", "protocol", *tasks], rows)
+    return pipes(["method", "encoder", "protocol", *tasks], rows)
 
 
 def _spread(mean: float, sd: float) -> str:
@@ -224,7 +226,8 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _pipes(header: list[str], rows: Iterable[list[str]]) -> str:
+def pipes(header: list[str], rows: Iterable[list[str]]) -> str:
+    """Write a table."""
     lines = [header, ["---"] * len(header), *rows]
     escaped = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped) + "\n"

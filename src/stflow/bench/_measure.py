@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from threading import Event, Thread
-from types import TracebackType
 from typing import Self
 
 import psutil
@@ -47,12 +46,7 @@ class Measure:
         self._start = time.perf_counter()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         self.seconds = time.perf_counter() - self._start

@@ -14,7 +14,7 @@ import pandas as pd
 from stflow.bench._figures import MARKERS, MarkerMap, draw_accuracy, draw_biomarkers
 from stflow.bench._jobs import prediction_name, truth_name
 from stflow.bench._labels import method_label
-from stflow.bench._markdown import to_markdown
+from stflow.bench._markdown import pipes, to_markdown
 from stflow.bench._results import Key, Results
 from stflow.bench._tables import compare, make_tables
 from stflow.metrics import pearson
@@ -66,7 +66,7 @@ def write_tables(path: str | Path, output: str | Path | None = None) -> dict[str
     first = list(_marker_maps(results, _first_folds(_shown(frame)), every_slide=False))
     if maps:
         tables["markers"] = _marker_scores(maps)
-        parts["markers"] = _plain(tables["markers"])
+        parts["markers"] = _marker_table(tables["markers"])
     files = {"results.csv": frame.to_csv(index=False).encode()}
     files |= {f"{name}.csv": tables[name].to_csv(index=False).encode() for name in parts}
     chapters = [f"## {TITLES[name]}\n\n{text.strip()}" for name, text in parts.items()]
@@ -146,11 +146,9 @@ def _first_folds(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["fold"] == frame.groupby("task")["fold"].transform("first")]
 
 
-def _plain(table: pd.DataFrame) -> str:
-    """Write a table as it is, numbers to three digits."""
-    cells = table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else str(value))
-    lines = [list(cells.columns), ["---"] * len(cells.columns), *cells.to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _marker_table(scores: pd.DataFrame) -> str:
+    rows = [[*map(str, names), f"{value:.3f}"] for *names, value in scores.itertuples(index=False)]
+    return pipes(list(scores.columns), rows)
 
 
 def _png(figure: Any) -> bytes:

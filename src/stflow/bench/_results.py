@@ -6,8 +6,8 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 from zipfile import BadZipFile
@@ -112,12 +112,7 @@ class Results:
             ) from error
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.release()
 
     def claim(self, run: Mapping[str, Any], session: Mapping[str, Any]) -> None:
@@ -212,12 +207,9 @@ class Results:
 
     def write_arrays(self, name: str, **arrays: np.ndarray) -> None:
         """Store named arrays under a name that may hold a folder."""
-        place = self.path / f"{name}.npz"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.path, prefix=".") as scratch:
-            fresh = Path(scratch, "arrays.npz")
-            np.savez(fresh, **arrays)  # type: ignore[arg-type]
-            fresh.replace(place)
+        with BytesIO() as buffer:
+            np.savez(buffer, **arrays)  # type: ignore[arg-type]
+            self._write(f"{name}.npz", buffer.getvalue())
 
     def write_file(self, place: Path, content: bytes) -> Path:
         """Write a file, inside the folder or elsewhere: whole or not at all."""
