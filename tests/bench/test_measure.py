@@ -1,21 +1,22 @@
 from __future__ import annotations
 
-import numpy as np
+import mmap
+import time
+
 import psutil
 import pytest
 import torch
 
-from stflow.bench._measure import MIB, Measure
+from stflow.bench._measure import INTERVAL_S, MIB, Measure
 
 CPU = torch.device("cpu")
 
 
 def test_memory_that_is_let_go_again_counts():
     before = psutil.Process().memory_info().rss / MIB
-    with Measure(CPU) as cost:
-        block = np.ones(200 * MIB // 8)
-        block += 1
-        del block
+    with Measure(CPU) as cost, mmap.mmap(-1, 200 * MIB) as block:
+        block.write(bytes(200 * MIB))
+        time.sleep(20 * INTERVAL_S)
     assert cost.peak_mib > before + 150
     assert cost.seconds > 0
 

@@ -98,7 +98,7 @@ def test_a_method_that_peeks_is_handed_the_test_slides(task, tmp_path, methods):
     assert len(frame) == 6
 
 
-def test_nested_chooses_the_panel_in_the_training_slides_alone(task, tmp_path, methods):
+def test_panels_are_chosen_in_the_training_slides_alone(task, tmp_path, methods):
     odd = make_source(9)
     odd.counts.X[:, 5] = np.random.default_rng(0).integers(0, 2000, 36)
     task = replace(task, sources={**task.sources, "c": odd})
@@ -106,12 +106,13 @@ def test_nested_chooses_the_panel_in_the_training_slides_alone(task, tmp_path, m
     run([task], tmp_path, **how)
     results = Results.read(tmp_path)
 
-    def panel(protocol: str) -> set[str]:
-        key = Key("toy", "c", protocol, "", "", 0)
+    def panel(protocol: str, fold: str) -> set[str]:
+        key = Key("toy", fold, protocol, "", "", 0)
         return set(results.read_arrays(truth_name(key))["genes"].tolist())
 
-    assert "g5" in panel("hest")
-    assert "g5" not in panel("nested")
+    assert "g5" not in panel("hest", "c")
+    assert "g5" not in panel("nested", "c")
+    assert "g5" in panel("hest", "a") & panel("nested", "a")
 
 
 def test_genes_of_the_task_are_those_of_hest(task, tmp_path, methods):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -31,15 +32,14 @@ class Baseline(ABC):
     ----------
     choice
         What was chosen; a class says what the numbers are.
-    residual_sd
-        Root mean squared error of each gene on slides left out, shape (G,).
     genes
         Names of the G genes.
     """
 
     choice: Choice
-    residual_sd: np.ndarray
     genes: tuple[str, ...]
+    _slides: list[Slide]
+    _seed: int
     _width: int
     _predictor: Predictor
 
@@ -73,15 +73,30 @@ class Baseline(ABC):
         slides = list(slides)
         require_alike(slides)
         self.genes, self._width = slides[0].genes, slides[0].embedding.shape[1]
+        self._slides, self._seed = slides, seed
+        vars(self).pop("residual_sd", None)
+        self.choice = self._choose(slides, seed)
+        self._predictor = self._learn(slides, self.choice, seed)
+        return self
+
+    @cached_property
+    def residual_sd(self) -> np.ndarray:
+        """Root mean squared error of each gene on slides left out, shape (G,).
+
+        Where nothing is to be chosen, it takes fits of its own when it is first asked for.
+        """
+        pairs = self._pairs(self._slides)
+        return _root_mean(self._errors(pairs, self._seed)[self.choice], pairs)
+
+    def _choose(self, slides: list[Slide], seed: int) -> Choice:
+        """Compare choices on slides left out."""
         variance = np.concatenate([np.asarray(slide.expression) for slide in slides]).var(0)
         pairs = self._pairs(slides)
         errors = self._errors(pairs, seed)
         per_gene = np.divide(1.0, variance, out=np.zeros(len(variance)), where=variance > 0)
-        self.choice = min(errors, key=lambda choice: float(errors[choice] @ per_gene))
-        n_spots = sum(held_out.n_spots for _, held_out in pairs)
-        self.residual_sd = np.sqrt(errors[self.choice] / n_spots)
-        self._predictor = self._learn(slides, self.choice, seed)
-        return self
+        best = min(errors, key=lambda choice: float(errors[choice] @ per_gene))
+        self.residual_sd = _root_mean(errors[best], pairs)
+        return best
 
     def _pairs(self, slides: list[Slide]) -> list[tuple[list[Slide], Slide]]:
         """Say what to fit to and what to leave out, in turn."""
@@ -150,6 +165,10 @@ class Baseline(ABC):
         noise = np.random.default_rng(seed).standard_normal((n_samples, *mean.shape), np.float32)
         noise *= self.residual_sd.astype(np.float32)
         return np.add(noise, mean, out=noise)
+
+
+def _root_mean(errors: np.ndarray, pairs: list[tuple[list[Slide], Slide]]) -> np.ndarray:
+    return np.sqrt(errors / sum(held_out.n_spots for _, held_out in pairs))
 
 
 def leave_one_out(slides: list[Slide]) -> Iterator[tuple[list[Slide], Slide]]:

@@ -28,8 +28,7 @@ class Panel:
     ----------
     genes
         These, whatever the protocol. None: those of the task in protocol ``"hest"``, or else the
-        most variable ones: of all slides (``"hest"``, as HEST-bench chose its lists), or of the
-        training slides of the fold (``"nested"``).
+        most variable ones of the training slides of the fold.
     n_top_genes
         How many to choose.
     """
@@ -72,8 +71,7 @@ class Reader:
         if wanted is None and protocol == "hest":
             wanted = self.task.genes
         if wanted is None:
-            among = split.train if protocol == "nested" else tuple(self.task.sources)
-            tables = {name: self._shared(name, split) for name in among}
+            tables = {name: self._shared(name, split) for name in split.train}
             return tuple(most_variable(tables, self.panel.n_top_genes, layer=None))
         for name in (*split.train, *split.test):
             what = f"the measured genes of {name}"

@@ -12,7 +12,7 @@ from stflow.bench._tables import each
 
 GROUP = ["method", "encoder"]
 PROTOCOLS = {
-    "hest": "`hest`: genes of the task's list, or else the most variable of all its slides; "
+    "hest": "`hest`: genes of the task's list, or else chosen in the training slides of each fold; "
     "hyper-parameters as published",
     "nested": "`nested`: genes and hyper-parameters chosen in the training slides of each fold",
 }

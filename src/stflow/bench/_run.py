@@ -58,9 +58,9 @@ def run(
         name, a callable on float tiles, or a ``Path`` of a folder with vectors of each slide,
         ``<slide>.npy``, shape (N, F), made elsewhere.
     protocols
-        ``"hest"``: the task's genes (or the most variable of all slides), published
-        hyper-parameters. ``"nested"``: genes and hyper-parameters are chosen in the training
-        slides of each fold.
+        ``"hest"``: the task's genes and published hyper-parameters. ``"nested"``: genes and
+        hyper-parameters are chosen in the training slides of each fold, as genes are in
+        ``"hest"`` for a task without a list.
     seeds
         Each method is run once with each.
     folds

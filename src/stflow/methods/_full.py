@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
 from stflow._validation import require_count, require_seed
-from stflow.baselines._baseline import Choice, Predictor, require_alike
+from stflow.baselines._baseline import Choice, Predictor
 from stflow.baselines._network import N_FLOWS, TRAINING
 from stflow.methods._flow import N_SAMPLES
 from stflow.methods._published import Published
@@ -31,16 +32,11 @@ class FullModel(Published):
 
     citation = "huang2025stflow"
 
-    def fit(self, slides: Sequence[Slide], *, seed: int = 0) -> Self:
-        """Fit to all slides; arguments and errors of `Baseline.fit`."""
-        require_seed(seed)
-        slides = list(slides)
-        require_alike(slides)
-        self.genes, self._width, self.choice = slides[0].genes, slides[0].embedding.shape[1], ()
-        self._predictor = self._learn(slides, self.choice, seed)
-        sd = self._predict(slides[-1], N_SAMPLES, seed).sd
-        self.residual_sd = np.sqrt(np.square(np.asarray(sd)).mean(0))
-        return self
+    @cached_property
+    def residual_sd(self) -> np.ndarray:
+        """Root mean squared standard deviation of each gene, shape (G,)."""
+        sd = self._predict(self._slides[-1], N_SAMPLES, self._seed).sd
+        return np.sqrt(np.square(np.asarray(sd)).mean(0))
 
     def sample(self, slide: Slide, n_samples: int, *, seed: int = 0) -> np.ndarray:
         """Draw expression jointly over spots and genes; see `Baseline.sample`."""
@@ -54,6 +50,9 @@ class FullModel(Published):
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         return ()  # nothing is chosen outside the fit
+
+    def _choose(self, slides: list[Slide], seed: int) -> Choice:
+        return ()
 
     def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         epochs = self.max_epochs or TRAINING["max_epochs"]

@@ -10,7 +10,7 @@ from stflow._device import resolve_device
 from stflow._slide import Slide
 from stflow._validation import require_choice, require_count
 from stflow.baselines import Baseline
-from stflow.baselines._baseline import leave_one_out
+from stflow.baselines._baseline import Choice, leave_one_out
 
 PROTOCOLS = ("hest", "nested")
 
@@ -38,12 +38,15 @@ class Published(Baseline):
         Key of its reference in the documentation.
     peeks
         Whether it chooses on the test slides, which its `fit` then takes as ``peek``: not a result.
+    published
+        The ``choice`` of protocol ``"hest"``, of methods that have nothing left to choose in it.
     """
 
     reads: ClassVar[str] = "embedding"
     cheap: ClassVar[bool] = True
     citation: ClassVar[str]
     peeks: ClassVar[bool] = False
+    published: ClassVar[Choice | None] = None
 
     def __init__(
         self, *, protocol: str = "nested", max_epochs: int | None = None, device: str = "auto"
@@ -53,6 +56,11 @@ class Published(Baseline):
             require_count(max_epochs, name="max_epochs")
         resolve_device(device)
         self.protocol, self.max_epochs, self.device = protocol, max_epochs, device
+
+    def _choose(self, slides: list[Slide], seed: int) -> Choice:
+        if self.protocol == "hest" and self.published is not None:
+            return self.published
+        return super()._choose(slides, seed)
 
     def _pairs(self, slides: list[Slide]) -> list[tuple[list[Slide], Slide]]:
         """Leave out the last slide, or each in turn where that is cheap and something is chosen."""

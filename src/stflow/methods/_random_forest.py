@@ -28,12 +28,12 @@ class RandomForest(Published):
     """
 
     citation = "jaume2024hest"
+    published = COMPONENTS[-1], LEAVES[0]
 
     def _candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
-        hest = self.protocol == "hest"
-        choices = [(COMPONENTS[-1], LEAVES[0])] if hest else product(COMPONENTS, LEAVES)
+        choices = [self.published] if self.protocol == "hest" else product(COMPONENTS, LEAVES)
         return ((choice, self._learn(rest, choice, seed)(held_out)) for choice in choices)
 
     def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:

@@ -34,6 +34,7 @@ class Ridge(Published):
     """
 
     citation = "jaume2024hest"
+    published = ()
 
     def _candidates(
         self, rest: list[Slide], held_out: Slide, seed: int

@@ -36,6 +36,7 @@ class XGBoost(Published):
 
     citation = "chen2016xgboost"
     cheap = False
+    published = DEPTH, N_ROUNDS
 
     def __init__(
         self, *, protocol: str = "nested", max_epochs: int | None = None, device: str = "auto"
