@@ -55,21 +55,21 @@ CONTRACT = {
 # What each part of the package may import: parts of stflow, and third-party packages
 # (None: any). A part may always import itself.
 ARRAYS = {"numpy", "scipy"}
-BELOW = {"_sdata", "_slide", "_keys", "_validation", "_device", "metrics"}
+BELOW = {"_atomic", "_sdata", "_slide", "_keys", "_validation", "_device", "metrics"}
 BELOW |= {"encoders", "images", "model", "baselines"}
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__init__": (VERBS | {"baselines", "bench", "encoders", "methods", "model"}, set()),
     "__main__": ({"_cli"}, set()),
-    "_cli": (VERBS | {"_sdata", "_keys", "bench", "model"}, {"click"}),
+    "_cli": (VERBS | {"_atomic", "_sdata", "_keys", "bench", "model"}, {"click"}),
     "bench": (BELOW | {"flow", "methods", "datasets", "pp", "tl"}, None),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
-        {"images", "_slide", "_keys", "_validation"},
+        {"images", "_atomic", "_slide", "_keys", "_validation"},
         ARRAYS | {"anndata", "dask", "geopandas", "pandas", "shapely", "spatialdata", "xarray"},
     ),
     "model": (
-        {"flow", "metrics", "_slide", "_device", "_validation"},
+        {"flow", "metrics", "_atomic", "_slide", "_device", "_validation"},
         ARRAYS | {"lightning", "pandas", "safetensors", "sklearn", "torch", "tqdm"},
     ),
     "baselines": (
@@ -92,6 +92,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_slide": (set(), ARRAYS),
     "_validation": (set(), ARRAYS),
     "_keys": (set(), set()),
+    "_atomic": (set(), set()),
 }
 
 

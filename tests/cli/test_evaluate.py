@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -54,12 +55,12 @@ def test_a_file_is_replaced_only_when_asked(predicted: Path, run: Run):
 def test_a_write_that_fails_leaves_the_file(
     predicted: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ):
-    def full(self: Path, text: str, encoding: str) -> None:
-        self.write_bytes(text[:10].encode())
+    def full(descriptor: int) -> None:
+        os.ftruncate(descriptor, 10)
         raise OSError(28, "No space left on device")
 
     Path("scores.csv").write_text("mine")
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
     result = run("evaluate", "predicted/S1.zarr", "-o", "scores.csv", "--overwrite", code=1)
     assert result.stderr == "stflow: error: [Errno 28] No space left on device\n"
     assert Path("scores.csv").read_bytes() == b"mine"

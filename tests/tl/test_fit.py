@@ -127,6 +127,11 @@ def test_low_precision_is_the_trainers_business(tissue) -> None:
     assert np.abs(low - high).mean() < 0.1 * high.std()
 
 
+def test_training_that_diverges_is_no_model(tissue) -> None:
+    with pytest.raises(FloatingPointError, match=r"diverged in its first epoch.*Lower `lr` \(now"):
+        fit(tissue, lr=1e30)
+
+
 def test_callbacks_of_the_user_join_ours(tissue) -> None:
     seen = []
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
+
+from stflow._atomic import write_bytes
 
 
 def require_free_file(path: Path, *, overwrite: bool) -> None:
@@ -23,9 +24,5 @@ def require_free_file(path: Path, *, overwrite: bool) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside its place, then move it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-        whole = Path(scratch, path.name)
-        whole.write_text(text, encoding="utf-8")
-        whole.replace(path)
+    """Write a text file."""
+    write_bytes(path, text.encode())

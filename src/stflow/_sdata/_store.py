@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Self
 
 from spatialdata import SpatialData, read_zarr
 
+from stflow._atomic import beside
 from stflow._sdata._tables import get_table
 from stflow._validation import listing
 
@@ -103,7 +103,7 @@ class Store:
             write_store(self.sdata, output)
             return
         table = get_table(self.sdata, table_key)
-        with _beside(self.path) as scratch, _quiet():
+        with beside(self.path) as scratch, _quiet():
             new = scratch / "new.zarr"
             SpatialData(tables={table_key: table}).write(new)
             if _stamps(self.path) != self.stamps:
@@ -128,10 +128,9 @@ def write_store(sdata: SpatialData, output: Path) -> None:
         The disk is full, or cannot be written to.
     """
     require_new(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
     came_from = sdata.path
     try:
-        with _beside(output) as scratch, _quiet():
+        with beside(output) as scratch, _quiet():
             sdata.write(scratch / "new.zarr")
             (scratch / "new.zarr").rename(output)
     finally:
@@ -159,13 +158,6 @@ def _stamps(store: Path) -> dict[str, tuple[int, int]]:
     files = [path for path in (store / "tables").rglob("*") if path.is_file()]
     found = {str(path.relative_to(store)): path.stat() for path in files}
     return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Make a folder on the same disk, so that moving from it is one step."""
-    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-        yield Path(scratch)
 
 
 @contextmanager

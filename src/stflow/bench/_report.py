@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stflow._atomic import write_bytes
 from stflow.bench._figures import MARKERS, MarkerMap, draw_accuracy, draw_biomarkers
 from stflow.bench._jobs import prediction_name, truth_name
 from stflow.bench._labels import method_label
@@ -76,7 +77,9 @@ def write_tables(path: str | Path, output: str | Path | None = None) -> dict[str
     if first:
         files["markers.png"] = _png(draw_biomarkers(first))
     folder = results.path / "tables" if output is None else Path(output)
-    return {name: results.write_file(folder / name, content) for name, content in files.items()}
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    return {name: folder / name for name in files}
 
 
 def _provenance(run: dict[str, Any], frame: pd.DataFrame) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
+from stflow._atomic import write_bytes
 from stflow._validation import listing
 
 RUN, TABLE, LOCK = "run.json", "results.csv", ".lock"
@@ -211,16 +211,8 @@ class Results:
             np.savez(buffer, **arrays)  # type: ignore[arg-type]
             self._write(f"{name}.npz", buffer.getvalue())
 
-    def write_file(self, place: Path, content: bytes) -> Path:
-        """Write a file, inside the folder or elsewhere: whole or not at all."""
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as scratch:
-            fresh = Path(scratch, "file")
-            fresh.write_bytes(content)
-            return fresh.replace(place)
-
     def _write(self, name: str, content: bytes) -> None:
-        self.write_file(self.path / name, content)
+        write_bytes(self.path / name, content)
 
 
 def _load(file: Path) -> dict[str, Any]:

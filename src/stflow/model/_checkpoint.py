@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from stflow._atomic import write_bytes
 from stflow._validation import listing
 
 FILES, SCRATCH = "flow-*.safetensors", ".flow-"
@@ -86,14 +86,7 @@ class Checkpoint:
         """Replace the state on disk; cut off at any moment, the one before stays whole."""
         about = json.dumps({"format_version": FORMAT_VERSION, "run": self.run, "rows": rows})
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        self.path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.path, prefix=SCRATCH) as scratch:
-            fresh = Path(scratch, self.file.name)
-            with fresh.open("wb") as stream:
-                stream.write(save(whole, metadata={HEADER: about}))
-                stream.flush()
-                os.fsync(stream.fileno())
-            fresh.replace(self.file)
+        write_bytes(self.file, save(whole, metadata={HEADER: about}))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
+
+from stflow._atomic import beside
 
 FORMAT = "stflow"
 FORMAT_VERSION = 4
@@ -28,15 +29,14 @@ def write(
         Something is there already, and ``overwrite`` is False or it is no stflow model.
     """
     require_free_folder(path, overwrite=overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **metadata}, indent=2)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
-        folder = Path(scratch, "model")
+    with beside(path) as scratch:
+        folder = scratch / "model"
         folder.mkdir()
         (folder / WEIGHTS).write_bytes(save({k: v.contiguous() for k, v in tensors.items()}))
         (folder / METADATA).write_text(text, encoding="utf-8")
         if path.exists():
-            shutil.move(path, Path(scratch, "old"))
+            shutil.move(path, scratch / "old")
         folder.replace(path)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -73,6 +74,11 @@ def train(
     Returns
     -------
     The history, one row an epoch, and whether Ctrl-C cut it short.
+
+    Raises
+    ------
+    FloatingPointError
+        No epoch had a finite loss.
     """
     loader = DataLoader(
         Regions(slides, prior, seed, flow=denoiser.flow),
@@ -103,8 +109,17 @@ def train(
         trainer = make_trainer(device, max_epochs, EpochBar(bar), trainer_kwargs)
         start_at(trainer, done)
         interrupted = fit_or_interrupt(trainer, module, loader, once)
+    _require_finite(module.rows, lr)
     denoiser.load_state_dict(module.best)
     return pd.DataFrame(module.rows), interrupted
+
+
+def _require_finite(rows: list[dict[str, float]], lr: float) -> None:
+    if rows and not np.isfinite([row["val_loss"] for row in rows]).any():
+        raise FloatingPointError(
+            f"Training diverged in its first epoch: the loss is {rows[0]['train_loss']}. Lower "
+            f"`lr` (now {lr:g})."
+        )
 
 
 def make_trainer(

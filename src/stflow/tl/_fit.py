@@ -147,6 +147,8 @@ def fit(
         arguments.
     FileExistsError, NotADirectoryError, PermissionError
         ``checkpoint`` is a file, holds other files, or cannot be made.
+    FloatingPointError
+        Training diverged from the start, as with too large a ``lr``.
     KeyboardInterrupt
         Ctrl-C before the first epoch was finished, or again after training was interrupted.
 

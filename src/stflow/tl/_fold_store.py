@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from stflow._atomic import write_bytes
 from stflow._validation import listing
 from stflow.tl._competitors import Outcome
 
@@ -57,7 +58,7 @@ class FoldStore:
         if there:
             store._require_same(wanted)
         else:
-            store._write(RUN, json.dumps(wanted, indent=2).encode())
+            write_bytes(store.path / RUN, json.dumps(wanted, indent=2).encode())
         return store
 
     def read(self, fold: str, method: str, what: str) -> Outcome | None:
@@ -84,15 +85,9 @@ class FoldStore:
 
     def write(self, fold: str, method: str, what: str, outcome: Outcome) -> None:
         """Store a finished fold and method; cut off at any moment, the file is whole or absent."""
-        with tempfile.TemporaryDirectory(dir=self.path, prefix=".") as scratch:
-            fresh = Path(scratch, "fold.npz")
-            np.savez(fresh, predicted=outcome.predicted, crps=outcome.crps, what=np.array(what))
-            fresh.replace(self.path / _file(fold, method))
-
-    def _write(self, name: str, content: bytes) -> None:
-        with tempfile.TemporaryDirectory(dir=self.path, prefix=".") as scratch:
-            Path(scratch, name).write_bytes(content)
-            Path(scratch, name).replace(self.path / name)
+        with BytesIO() as buffer:
+            np.savez(buffer, predicted=outcome.predicted, crps=outcome.crps, what=np.array(what))
+            write_bytes(self.path / _file(fold, method), buffer.getvalue())
 
     def _require_same(self, run: dict[str, Any]) -> None:
         try:

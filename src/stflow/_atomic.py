@@ -1,0 +1,31 @@
+"""Files and folders that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """Make a hidden folder next to ``path``, on its disk, so that moving from it is one step.
+
+    The folder that is to hold ``path`` is made when it is missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
+        yield Path(scratch)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, or replace it; cut off at any moment, the old one or none is there."""
+    with beside(path) as scratch:
+        fresh = scratch / path.name
+        with fresh.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(path)
