@@ -155,13 +155,13 @@ def _time_notes(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _differences(table: pd.DataFrame) -> str:
-    header = ["method", "encoder", "protocol", "against", "difference", "ahead in", "folds"]
+    header = ["method", "encoder", "protocol", f"{OURS} on", "difference", "ahead in", "folds"]
     rows = [
         [
             method_label(row.method),
             row.encoder,
             row.protocol,
-            method_label(OURS, row.reference),
+            row.reference,
             _signed(row.difference, row.sd),
             f"{row.wins} of {row.n_folds}" if row.n_folds else "",
             f"{row.n_folds} of {row.of_folds}",
