@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ import stflow as stf
 from stflow._sdata._slides import read_slides
 from stflow._slide import Slide
 from stflow.baselines import METHODS, NetworkRegression, _network
+from stflow.methods import FullModel
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +57,13 @@ def test_it_is_a_regression_fitted_without_the_slide_it_predicts(slides: list[Sl
     assert held_out is train[-1]
     left_out = again._learn(rest, (), 0)(held_out) - held_out.expression
     assert method.residual_sd == pytest.approx(np.sqrt(np.square(left_out).mean(0)), rel=1e-4)
+
+
+@pytest.mark.parametrize("method", [NetworkRegression, FullModel])
+def test_an_interrupt_ends_the_fit(slides: list[Slide], monkeypatch, method) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        warnings.warn("Training was interrupted after 1 whole epochs", stacklevel=2)
+
+    monkeypatch.setattr(_network, "fit_network", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        method().fit(slides)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from stflow.baselines import _network
 from stflow.flow import NB, ZINB, Empirical, Gaussian, Zero
 from stflow.methods import (
     METHODS,
@@ -15,7 +15,6 @@ from stflow.methods import (
     FlowWithoutMatching,
     FullModel,
     _flow,
-    _full,
 )
 from stflow.methods._egnn import EGNNLayer
 from stflow.metrics import pearson
@@ -169,9 +168,11 @@ def test_an_interrupt_ends_the_fit(arrays, monkeypatch) -> None:
 
 
 def test_the_full_model_is_the_one_of_fit(arrays, monkeypatch) -> None:
-    seen, fit = [], _full.fit_network
-    monkeypatch.setattr(_full, "N_FLOWS", 2)
-    monkeypatch.setattr(_full, "fit_network", lambda *a, **k: seen.append(fit(*a, **k)) or seen[-1])
+    seen, fit = [], _network.fit_network
+    monkeypatch.setattr(_network, "N_FLOWS", 2)
+    monkeypatch.setattr(
+        _network, "fit_network", lambda *a, **k: seen.append(fit(*a, **k)) or seen[-1]
+    )
     method = FullModel(max_epochs=1, **HOW).fit(arrays[:2], seed=0)
     ((network, _),) = seen
     assert len(network.members) == 2
@@ -185,12 +186,3 @@ def test_the_full_model_is_the_one_of_fit(arrays, monkeypatch) -> None:
         FullModel().fit([])
     with pytest.raises(RuntimeError, match="not fitted"):
         FullModel().sample(arrays[2], 2)
-
-
-def test_an_interrupt_ends_the_fit_of_the_full_model(arrays, monkeypatch) -> None:
-    def interrupted(*args, **kwargs):
-        warnings.warn("Training was interrupted after 1 whole epochs", stacklevel=2)
-
-    monkeypatch.setattr(_full, "fit_network", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        FullModel(max_epochs=1, **HOW).fit(arrays[:2])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import torch
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
@@ -13,6 +15,7 @@ from stflow.baselines._baseline import Baseline, Choice, Predictor, leave_one_ou
 from stflow.model._config import Config
 from stflow.model._fitting import fit_network
 from stflow.model._folds import folds
+from stflow.model._network import Network
 
 N_FLOWS = 4
 TRAINING: dict[str, Any] = {
@@ -41,17 +44,7 @@ class NetworkRegression(Baseline):
 
     def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         device = resolve_device("auto")
-        network, _ = fit_network(
-            slides,
-            folds(slides, None, N_FLOWS),
-            Config(flow=False),
-            seed=seed,
-            device=device,
-            show_progress_bar=False,
-            trainer_kwargs={},
-            checkpoints=[None] * N_FLOWS,
-            **TRAINING,
-        )
+        network = fit_by_default(slides, Config(flow=False), seed=seed, device=device)
 
         def predict(slide: Slide) -> np.ndarray:
             return network.predict(
@@ -66,3 +59,38 @@ class NetworkRegression(Baseline):
             ).mean
 
         return predict
+
+
+def fit_by_default(
+    slides: list[Slide],
+    config: Config,
+    *,
+    seed: int,
+    device: torch.device,
+    max_epochs: int | None = None,
+) -> Network:
+    """Fit as ``stf.tl.fit`` does by default, or not at all.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C, at any time.
+    """
+    epochs = max_epochs or TRAINING["max_epochs"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Training was interrupted")
+        try:
+            network, _ = fit_network(
+                slides,
+                folds(slides, None, N_FLOWS),
+                config,
+                seed=seed,
+                device=device,
+                show_progress_bar=False,
+                trainer_kwargs={},
+                checkpoints=[None] * N_FLOWS,
+                **{**TRAINING, "max_epochs": epochs},
+            )
+        except UserWarning as interrupted:
+            raise KeyboardInterrupt from interrupted
+    return network

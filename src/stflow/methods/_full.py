@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
@@ -13,13 +12,11 @@ from stflow._device import resolve_device
 from stflow._slide import Slide
 from stflow._validation import require_count, require_seed
 from stflow.baselines._baseline import Choice, Predictor
-from stflow.baselines._network import N_FLOWS, TRAINING
+from stflow.baselines._network import fit_by_default
 from stflow.methods._flow import N_SAMPLES
 from stflow.methods._published import Published
 from stflow.model._config import Config
-from stflow.model._fitting import fit_network
 from stflow.model._flow_training import N_STEPS
-from stflow.model._folds import folds
 from stflow.model._prediction import Prediction
 
 
@@ -55,23 +52,10 @@ class FullModel(Published):
         return ()
 
     def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
-        epochs = self.max_epochs or TRAINING["max_epochs"]
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", message="Training was interrupted")
-            try:
-                self._network, _ = fit_network(
-                    slides,
-                    folds(slides, None, N_FLOWS),
-                    Config(),
-                    seed=seed,
-                    device=resolve_device(self.device),
-                    show_progress_bar=False,
-                    trainer_kwargs={},
-                    checkpoints=[None] * N_FLOWS,
-                    **{**TRAINING, "max_epochs": epochs},
-                )
-            except UserWarning as interrupted:
-                raise KeyboardInterrupt from interrupted
+        device = resolve_device(self.device)
+        self._network = fit_by_default(
+            slides, Config(), seed=seed, device=device, max_epochs=self.max_epochs
+        )
         return lambda slide: self._predict(slide, N_SAMPLES, seed).mean
 
     def _predict(self, slide: Slide, n_samples: int, seed: int, **how: Any) -> Prediction:
