@@ -321,3 +321,21 @@ def test_errors() -> None:
         method.sample(slides[3], 0)
     with pytest.raises(ValueError, match="`seed` must be"):
         Ridge().fit(slides, seed=-1)
+
+
+def test_genes_weigh_one_over_their_variance_and_constant_ones_nothing() -> None:
+    slides = tissue()
+    expression = np.concatenate([slide.expression for slide in slides])
+    assert base.gene_weights(slides) == pytest.approx(1 / expression.var(0, dtype=float), rel=1e-4)
+    level = np.float32(np.log1p(1))
+    dull = [replace(s, expression=np.full_like(s.expression, level)) for s in slides]
+    assert np.array_equal(base.gene_weights(dull), np.zeros(3))
+
+
+def test_a_choice_that_gives_nan_is_never_best() -> None:
+    class Sometimes(TrainingMean):
+        def _candidates(self, rest, held_out, seed):
+            mean = np.asarray(held_out.expression)
+            return [((0.0,), mean * np.nan), ((1.0,), mean), ((2.0,), mean + 1)]
+
+    assert Sometimes().fit(tissue()).choice == (1.0,)

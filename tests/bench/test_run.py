@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
 import json
+import time
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -266,3 +269,31 @@ def test_a_split_of_several_test_slides_is_pooled(task, tmp_path, methods):
     task = replace(task, splits=(Split("0", ("a",), ("b", "c")),))
     frame = run([task], tmp_path, **HOW)
     assert (frame["n_test"] == 72).all()
+
+
+def test_what_is_fitted_is_let_go(task, tmp_path, methods, monkeypatch):
+    fits, held = [], []
+    fit = Reds.fit
+
+    def spied(self, slides, *, seed=0):
+        gc.collect()
+        held.append(sum(each() is not None for each in fits))
+        fits.append(weakref.ref(self))
+        return fit(self, slides, seed=seed)
+
+    monkeypatch.setattr(Reds, "fit", spied)
+    run([task], tmp_path, **{**HOW, "methods": ["reds"]})
+    assert held == [0] * 6
+
+
+def test_loading_the_network_is_no_part_of_the_cost(task, tmp_path, methods):
+    sizes = []
+
+    def slow(tiles):
+        sizes.append(len(tiles))
+        time.sleep(0.5 if len(sizes) < 3 else 0)
+        return reds(tiles)
+
+    frame = run([task], tmp_path, **{**HOW, "methods": ["reds"], "encoders": {"slow": slow}})
+    assert sizes[:2] == [1, 8]
+    assert (frame["embed_s"] < 0.5).all()

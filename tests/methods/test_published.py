@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stflow.methods._published import require_tiles, scaled_error
+from stflow.methods._published import require_tiles
 
 
 def test_tiles_are_those_of_the_embedding(arrays):
@@ -18,9 +18,3 @@ def test_missing_tiles_are_refused(arrays):
     require_tiles(arrays)
     with pytest.raises(ValueError, match="S2 has no tiles"):
         require_tiles([arrays[0], replace(arrays[1], tiles=None)])
-
-
-def test_error_is_in_units_of_the_variance():
-    measured = np.array([[0.0, 5.0, 1.0], [2.0, 5.0, 1.0]])
-    assert scaled_error(np.full((2, 3), 1.0), measured[:, [0]].repeat(3, 1)) == pytest.approx(6)
-    assert scaled_error(measured + 7, measured) == pytest.approx(98)

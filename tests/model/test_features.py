@@ -8,7 +8,7 @@ import torch
 from stflow import _slide
 from stflow._slide import Slide
 from stflow.model import _features
-from stflow.model._features import Features, neighbour_mean
+from stflow.model._features import Features, deviations, neighbour_mean
 
 
 def make_slide(embedding: np.ndarray, graph: np.ndarray | None = None) -> Slide:
@@ -88,3 +88,13 @@ def test_a_constant_column_and_few_spots_do_no_harm(rng: np.random.Generator) ->
     before = features(slide.embedding, slide.graph)
     assert torch.isfinite(before).all()
     assert torch.allclose(before, features(moved.astype(np.float32), slide.graph), atol=1e-5)
+
+
+def test_columns_that_do_not_vary_have_no_scale_however_many_spots(rng) -> None:
+    matrix = np.full((5000, 2), 0.1, dtype=np.float32)
+    matrix[:, 1] += rng.normal(size=5000) * 1e-3
+    mean, scale = deviations(matrix)
+    assert np.isinf(scale[0])
+    assert scale[1] == pytest.approx(1e-3, rel=0.1)
+    assert mean == pytest.approx([0.1, 0.1], rel=1e-3)
+    assert {mean.dtype, scale.dtype} == {matrix.dtype}

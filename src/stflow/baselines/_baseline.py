@@ -11,6 +11,7 @@ import numpy as np
 
 from stflow._slide import Slide
 from stflow._validation import require_count, require_seed
+from stflow.model._features import deviations
 from stflow.model._folds import along_longer_axis, subset
 
 N_BLOCKS = 4
@@ -90,11 +91,10 @@ class Baseline(ABC):
 
     def _choose(self, slides: list[Slide], seed: int) -> Choice:
         """Compare choices on slides left out."""
-        variance = np.concatenate([np.asarray(slide.expression) for slide in slides]).var(0)
+        weights = gene_weights(slides)
         pairs = self._pairs(slides)
         errors = self._errors(pairs, seed)
-        per_gene = np.divide(1.0, variance, out=np.zeros(len(variance)), where=variance > 0)
-        best = min(errors, key=lambda choice: float(errors[choice] @ per_gene))
+        best = min(errors, key=lambda choice: np.nan_to_num(errors[choice] @ weights, nan=np.inf))
         self.residual_sd = _root_mean(errors[best], pairs)
         return best
 
@@ -169,6 +169,12 @@ class Baseline(ABC):
 
 def _root_mean(errors: np.ndarray, pairs: list[tuple[list[Slide], Slide]]) -> np.ndarray:
     return np.sqrt(errors / sum(held_out.n_spots for _, held_out in pairs))
+
+
+def gene_weights(slides: list[Slide]) -> np.ndarray:
+    """One over the variance of each gene over the spots of slides, 0 for constant ones, (G,)."""
+    scale = deviations(np.concatenate([np.asarray(slide.expression) for slide in slides]))[1]
+    return 1 / np.square(scale, dtype=np.float64)
 
 
 def leave_one_out(slides: list[Slide]) -> Iterator[tuple[list[Slide], Slide]]:

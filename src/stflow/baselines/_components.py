@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from stflow._slide import Slide, row_blocks
-from stflow.model._features import draw_spots
+from stflow.model._features import deviations, draw_spots
 
 
 def training_rows(slides: list[Slide], seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,8 +53,7 @@ class Components:
     @classmethod
     def fit(cls, embedding: np.ndarray, n_components: int, seed: int) -> Self:
         """Standardise and reduce (n, F) to at most ``n_components``."""
-        mean, scale = embedding.mean(0), embedding.std(0)
-        scale[scale < 1e-6 * max(float(scale.max()), 1e-12)] = np.inf
+        mean, scale = deviations(embedding)
         varying = max(int(np.isfinite(scale).sum()), 1)
         kept = min(n_components, embedding.shape[0] - 1, varying)
         standard = (embedding - mean) / scale

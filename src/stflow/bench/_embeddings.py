@@ -31,7 +31,8 @@ class Embedded:
     vectors
         Float32, shape (N, F).
     seconds, peak_mib
-        Of making them; NaN for those that were brought.
+        Of making them, with a network that has been loaded and has run; NaN for those that were
+        brought.
     """
 
     vectors: np.ndarray
@@ -88,8 +89,11 @@ class Embedder:
         place = "/".join((EMBEDDINGS, self.name.replace("/", "_"), task.name, slide))
         found = results.read_arrays(place)
         if found is None:
+            cut = task.sources[slide].tiles
+            if not self._encoders:
+                self._encode(cut()[np.arange(min(n_spots, BATCH["cpu"]))])
             with Measure(self.device) as cost:
-                vectors = self._encode(task.sources[slide].tiles())
+                vectors = self._encode(cut())
             self._require_rows(vectors, slide, n_spots)
             found = {"vectors": vectors, "cost": np.array([cost.seconds, cost.peak_mib])}
             results.write_arrays(place, **found)

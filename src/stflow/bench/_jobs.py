@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -107,7 +109,7 @@ class Job:
     key, split
         Which.
     method
-        Unfitted; it is fitted and let go.
+        Unfitted; a copy is fitted and let go.
     embedder
         Makes its embeddings; None for methods that learn from tiles.
     """
@@ -162,8 +164,9 @@ class Job:
         """Fit and predict; return scores and costs, and the prediction of all test spots."""
         device = resolve_device(self.method.device)
         more = {"peek": test} if getattr(self.method, "peeks", False) else {}
+        gc.collect()
         with Measure(device) as fitting:
-            fitted = self.method.fit(train, seed=self.key.seed, **more)
+            fitted = copy.copy(self.method).fit(train, seed=self.key.seed, **more)
         unknown = [replace(slide, expression=None, genes=()) for slide in test]
         with Measure(device) as predicting:
             predicted = np.concatenate([fitted.predict(slide) for slide in unknown])

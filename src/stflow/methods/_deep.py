@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
-from stflow.baselines._baseline import Choice, Predictor
-from stflow.methods._published import Published, scaled_error
+from stflow.baselines._baseline import Choice, Predictor, gene_weights
+from stflow.methods._published import Published
 from stflow.model._random import isolated_rng
 
 LR, RATES = 5e-4, (1e-3, 5e-4, 1e-4)
@@ -63,13 +63,13 @@ class Deep(Published):
     def _candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
-        measured = np.asarray(held_out.expression)
+        weights = gene_weights([*rest, held_out])
         for rate in (LR,) if self.protocol == "hest" else RATES:
             best, waited = np.inf, 0
             for epoch, predictor in enumerate(self._epochs(rest, rate, seed), 1):
                 predicted = predictor(held_out)
                 yield (rate, epoch), predicted
-                error = scaled_error(predicted, measured)
+                error = np.square(predicted - held_out.expression).sum(0) @ weights
                 best, waited = (error, 0) if error < best else (best, waited + 1)
                 if waited >= PATIENCE:
                     break

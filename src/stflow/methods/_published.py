@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-
 from stflow._device import resolve_device
 from stflow._slide import Slide
 from stflow._validation import require_choice, require_count
@@ -73,10 +71,3 @@ def require_tiles(slides: list[Slide]) -> None:
     for slide in slides:
         if slide.tiles is None:
             raise ValueError(f"{slide.name} has no tiles, and this method learns from tiles.")
-
-
-def scaled_error(predicted: np.ndarray, measured: np.ndarray) -> float:
-    """Sum squared errors (N, G) in units of each gene's variance, without constant genes."""
-    variance = measured.var(0, dtype=np.float64)
-    errors = np.square(predicted - measured, dtype=np.float64).sum(0)
-    return float(np.divide(errors, variance, out=np.zeros_like(errors), where=variance > 0).sum())

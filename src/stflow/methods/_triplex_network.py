@@ -9,6 +9,7 @@ from torch.nn.functional import mse_loss
 
 from stflow.methods._lattice import Lattice, LatticeConvolution
 from stflow.methods._slidewise import Block
+from stflow.model._features import deviations
 
 N_LAYERS, N_HEADS, DROPOUT = 2, 8, 0.1
 ALPHA = 0.3
@@ -52,10 +53,9 @@ class ThreeViews(nn.Module):
 
     def __init__(self, embeddings: np.ndarray, n_genes: int, width: int) -> None:
         super().__init__()
-        deviation = embeddings.std(0)
-        deviation[deviation < 1e-6 * max(deviation.max(), 1e-12)] = np.inf
-        self.register_buffer("mean", torch.from_numpy(embeddings.mean(0)))
-        self.register_buffer("scale", torch.from_numpy(deviation))
+        mean, scale = deviations(embeddings)
+        self.register_buffer("mean", torch.from_numpy(mean))
+        self.register_buffer("scale", torch.from_numpy(scale))
         self.inputs = nn.ModuleList([nn.Linear(embeddings.shape[1], width) for _ in range(3)])
         self.target, self.local, self.wide, self.fusion = (
             nn.ModuleList([Block(width, N_HEADS, DROPOUT) for _ in range(N_LAYERS)])

@@ -75,8 +75,7 @@ class Features(nn.Module):
         """
         parts = [read_spots(slide, spots) for slide, spots in draw_spots(slides, seed)]
         own, context = (np.concatenate(part) for part in zip(*parts, strict=True))
-        scale = own.std(0)
-        scale[scale < 1e-6 * max(scale.max(), 1e-12)] = np.inf
+        scale = deviations(own)[1]
         kept = min(n_components, *own.shape)
         features = cls(own.shape[1], kept)
         for i, part in enumerate((own, context)):
@@ -99,6 +98,14 @@ class Features(nn.Module):
             reduced[:, rows] = centred @ self.components.transpose(1, 2)
         context = neighbour_mean(reduced[1].numpy(), graph)
         return torch.cat([reduced[0], torch.from_numpy(context)], dim=1)
+
+
+def deviations(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of columns (n, F); infinite for those that do not vary."""
+    mean = matrix.mean(0, dtype=np.float64).astype(matrix.dtype)
+    scale = np.sqrt(np.square(matrix - mean).mean(0, dtype=np.float64)).astype(matrix.dtype)
+    scale[scale < 1e-6 * max(float(scale.max()), 1e-12)] = np.inf
+    return mean, scale
 
 
 def draw_spots(slides: list[Slide], seed: int) -> list[tuple[Slide, np.ndarray]]:
