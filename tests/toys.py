@@ -30,6 +30,7 @@ class Shade(Published):
 
     reads = "tiles"
     citation = "none"
+    trains = True
 
     def _candidates(self, rest, held_out, seed):
         yield (), self._learn(rest, (), seed)(held_out)

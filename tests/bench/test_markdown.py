@@ -73,7 +73,7 @@ def test_notes_name_what_a_reader_must_know():
     text = "\n".join(accuracy(frame))
     assert "Splits constructed here, none were published: her2st." in text
     assert "30 epochs at most, not as published: BLEEP." in text
-    assert "genes of the task's list" in text
+    assert "`hest`: hyper-parameters as published." in text
     assert "`nested`:" not in text
     assert "HCC" not in text
     official = "\n".join(accuracy(scored({task: [0.1] * n for task, n in FOLDS.items()})))

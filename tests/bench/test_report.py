@@ -36,6 +36,7 @@ def test_all_tables_are_written_and_told_in_one(ran: Path):
     assert "torch" in text
     assert "processors" in text
     assert "; seeds 0; " in text
+    assert "Genes: GATA3, VWF, in both protocols." in text
     results = pd.read_csv(ran / "results.csv")
     accuracy = pd.read_csv(written["accuracy.csv"])
     found = accuracy.set_index(["protocol", "method"])["mean"]
@@ -62,6 +63,7 @@ def test_without_markers_there_is_no_map(task, tmp_path: Path, methods):
     written = write_tables(tmp_path)
     assert "markers.png" not in written
     assert "accuracy.png" in written
+    assert "Genes: the 2 most variable of the training slides" in written["tables.md"].read_text()
 
 
 def test_nothing_finished(task, tmp_path: Path, methods):

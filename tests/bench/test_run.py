@@ -195,10 +195,45 @@ def test_a_folder_belongs_to_one_benchmark(task, tmp_path, methods):
         run([fewer], tmp_path, **HOW)
     with pytest.raises(ValueError, match="'encoders reds' differ"):
         run([task], tmp_path, **{**HOW, "encoders": {"reds": lambda tiles: tiles[:, :, 0, 0]}})
-    with pytest.raises(ValueError, match=r"with \{'max_epochs': None\}, not \{'max_epochs': 3\}"):
+    resized = replace(task, tiles="8 px at 1 um/px")
+    with pytest.raises(ValueError, match="'tasks toy' differ"):
+        run([resized], tmp_path, **HOW)
+    with pytest.raises(ValueError, match=r"shade.* with \{'max_epochs': None, .*'max_epochs': 3"):
         run([task], tmp_path, max_epochs=3, **HOW)
     more = replace(task, name="toy2")
     assert set(run([more], tmp_path, **HOW)["task"]) == {"toy", "toy2"}
+
+
+def test_epochs_are_those_of_methods_that_train(task, tmp_path, methods):
+    frame = run([task], tmp_path, max_epochs=3, **HOW).set_index("method")
+    assert (frame.loc["shade", "max_epochs"] == 3).all()
+    assert frame.loc["reds", "max_epochs"].isna().all()
+
+
+def test_other_counts_by_the_same_names_are_no_reason_to_go_on(task, tmp_path, methods):
+    run([task], tmp_path, protocols=["hest"], **{**HOW, "methods": ["reds"]})
+    other = replace(task, sources={name: make_source(i + 7) for i, name in enumerate("abc")})
+    with pytest.raises(ValueError, match=r"on other data: 'measured', 'genes' of .* toy a, hest"):
+        run([other], tmp_path, protocols=["hest"], **{**HOW, "methods": ["shade"]})
+
+
+def test_weights_are_for_networks_that_are_asked_for(task, tmp_path, methods):
+    for name in ("ResNet50", "resnet50:final", "reds"):
+        with pytest.raises(ValueError, match=f"`checkpoints` is '{name}'; available: "):
+            run([task], tmp_path, checkpoints={name: "w.pth"}, **HOW)
+    with pytest.raises(FileNotFoundError, match=r"w\.pth"):
+        run(
+            [task],
+            tmp_path,
+            checkpoints={"resnet50": "w.pth"},
+            **{**HOW, "encoders": ["resnet50:final"]},
+        )
+
+
+def test_names_of_files_do_not_run_together():
+    one, two = Key("a", "b--c", "", "", "", 0), Key("a--b", "c", "", "", "", 0)
+    assert one.name != two.name
+    assert "/" not in Key("a/b", "..", "", "hf-hub:me/it", "", 0).name
 
 
 def test_folders_of_others_are_left_alone(task, tmp_path, methods):
@@ -233,6 +268,8 @@ def test_damaged_files_are_named(task, tmp_path, methods):
         ({"protocols": ["leaky"]}, "`protocols` is 'leaky'; available: 'hest', 'nested'"),
         ({"methods": []}, "Nothing to run"),
         ({"seeds": []}, "Nothing to run"),
+        ({"genes": []}, "`genes` is empty"),
+        ({"genes": ["g0", "g0"]}, "Duplicated genes: 'g0'"),
         ({"seeds": [-1]}, "`seed` must be"),
         ({"encoders": {}, "methods": ["reds"]}, "Nothing to run"),
         ({"n_top_genes": 0}, "`n_top_genes` must be"),

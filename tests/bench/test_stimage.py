@@ -237,6 +237,17 @@ def test_folders_that_are_refused(root: Path, spoil, error: type[Exception], mes
         read_stimage(root)
 
 
+def test_an_organ_does_not_need_the_files_of_another(root: Path):
+    meta = pd.read_csv(root / META)
+    more = meta.assign(slide="T" + meta["slide"], tissue="skin")
+    pd.concat([meta, more]).to_csv(root / META, index=False)
+    shutil.copy(root / "ST/coord/S1_coord.csv", root / "ST/coord/TS1_coord.csv")
+    (task,) = read_stimage(root, ["Breast"])
+    assert set(task.sources) == {"S1", "S2", "S3"}
+    with pytest.raises(FileNotFoundError, match="'TS1' is incomplete"):
+        read_stimage(root)
+
+
 @pytest.mark.parametrize(
     ("choice", "message"),
     [

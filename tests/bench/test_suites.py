@@ -24,6 +24,12 @@ def test_stores_are_left_out_in_turn(stores: Path):
     assert task.sources["S1"].table().n_obs == 20
 
 
+def test_a_folder_has_a_name_wherever_one_stands(stores: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(stores)
+    (task,) = read_suite("slides", Path(), [])
+    assert task.name == "stores"
+
+
 def test_or_patient_by_patient(stores: Path, tmp_path: Path):
     table = tmp_path / "patients.csv"
     table.write_text("slide,patient\nS1,p\nS2,q\nS3,q\n")
@@ -32,6 +38,17 @@ def test_or_patient_by_patient(stores: Path, tmp_path: Path):
     table.write_text("slide,patient\nS1,p\n")
     with pytest.raises(ValueError, match="names no patient for 'S2'"):
         read_suite("slides", stores, [], patients=table)
+    table.write_text("slide,patient\nS1,p\nS2,\n")
+    with pytest.raises(ValueError, match="names no patient for 'S2'"):
+        read_suite("slides", stores, [], patients=table)
+    table.write_text("slide,patient\nS1,p\nS2,q\nS1,q\n")
+    with pytest.raises(ValueError, match=r"Duplicated slides in .*patients\.csv: 'S1'"):
+        read_suite("slides", stores, [], patients=table)
+    table.write_text("slide,patient\nS1,p\nS2,p \n")
+    with pytest.raises(ValueError, match="of 1 groups"):
+        read_suite("slides", stores, [], patients=table)
+    with pytest.raises(ValueError, match="'her2st' has splits of its own"):
+        read_suite("her2st", None, [], patients=table)
     table.write_text("slide,who\nS1,p\n")
     with pytest.raises(ValueError, match="has no column 'patient'"):
         read_suite("slides", stores, [], patients=table)

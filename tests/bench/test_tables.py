@@ -52,6 +52,13 @@ def test_a_fold_without_all_seeds_is_not_averaged():
     assert (found["n_folds"], found["of_folds"], found["n_failed"]) == (1, 2, 0)
 
 
+def test_seeds_of_another_task_are_not_missed():
+    more = [scored({"u": [0.2, 0.4]}, seed=seed) for seed in range(3)]
+    table = make_tables(pd.concat([scored({"t": [0.1, 0.3]}), *more]))["accuracy"]
+    assert row(table, "t")["n_folds"] == 2
+    assert row(table, "u")["n_folds"] == 2
+
+
 def test_missing_and_failed_folds_are_counted():
     whole = scored({"t": [0.1, 0.2, 0.3]}, method="stflow")
     frame = pd.concat([whole, scored({"t": [0.4, NAN]}), scored({"t": [NAN] * 3}, method="bleep")])
@@ -110,6 +117,7 @@ def test_published_numbers_stand_beside():
     [
         scored(hest(), method="flow", encoder="resnet50"),
         scored(hest(), method="flow", constructed=True),
+        scored(hest(), method="flow", own_panel=True),
         scored({"her2st": [0.5]}, method="flow"),
     ],
 )

@@ -38,6 +38,8 @@ def test_run_and_table(toy: Path, run: Run):
     means = pd.read_csv(StringIO(ran.stdout), keep_default_na=False)
     assert set(means["method"]) == {"ridge", "shade"}
     assert set(means["encoder"]) == {"mine", ""}
+    assert (means["n_folds"] == 2).all()
+    assert (means["of_folds"] == 2).all()
     assert len(pd.read_csv("out/results.csv")) == 2 * 2 * 2 * 2
     assert "next: stflow bench table out" in ran.stderr
     told = run("bench", "table", "out")

@@ -90,6 +90,7 @@ def run(
     from stflow.bench import run as run_tasks
     from stflow.bench._figures import MARKERS
     from stflow.bench._suites import read_suite
+    from stflow.bench._tables import checked, summarise
 
     if markers and genes_file is not None:
         raise click.UsageError("Choose either --markers or --genes.")
@@ -107,8 +108,9 @@ def run(
         show_progress_bar=not quiet,
         **how,
     )
-    means = frame.groupby(["task", "protocol", "method", "encoder"])["pearson"].mean()
-    write_result(means.rename("mean_pearson").reset_index().to_csv(index=False).rstrip("\n"))
+    columns = ["task", "protocol", "method", "encoder", "mean", "sd", "n_folds", "of_folds"]
+    means = summarise(checked(frame))[columns]
+    write_result(means.to_csv(index=False).rstrip("\n"))
     note(f"{len(frame)} rows in {out / 'results.csv'}; next: stflow bench table {out}", quiet=quiet)
 
 

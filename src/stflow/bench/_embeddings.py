@@ -13,7 +13,7 @@ import torch
 from stflow._device import resolve_device
 from stflow._validation import listing, require_finite, require_unique
 from stflow.bench._measure import Measure
-from stflow.bench._results import EMBEDDINGS, Results
+from stflow.bench._results import EMBEDDINGS, Results, file_name
 from stflow.bench._task import Task
 from stflow.pp._encode import TileJob, encode_tiles
 
@@ -71,7 +71,9 @@ class Embedder:
     def describe(self) -> str:
         """Say how vectors are made, in words that are the same in every process."""
         if callable(self.made) and not isinstance(self.made, str | Path):
-            return f"{self.made.__module__}.{self.made.__qualname__}"
+            from stflow.encoders._encoder import qualified_name
+
+            return qualified_name(self.made)
         return f"{self.made}" + (f" with {self.checkpoint}" if self.checkpoint else "")
 
     def __call__(self, task: Task, slide: str, n_spots: int, results: Results) -> Embedded:
@@ -86,7 +88,7 @@ class Embedder:
         """
         if isinstance(self.made, Path):
             return Embedded(self._brought(slide, n_spots), np.nan, np.nan)
-        place = "/".join((EMBEDDINGS, self.name.replace("/", "_"), task.name, slide))
+        place = "/".join((EMBEDDINGS, *map(file_name, (self.name, task.name, slide))))
         found = results.read_arrays(place)
         if found is None:
             cut = task.sources[slide].tiles
@@ -171,4 +173,12 @@ def resolve_encoders(
     """
     require_unique(list(encoders), what="encoders")
     named = encoders if isinstance(encoders, Mapping) else {name: name for name in encoders}
-    return [Embedder(name, made, checkpoints.get(name), device) for name, made in named.items()]
+    return [
+        Embedder(name, made, checkpoints.get(network_name(made)), device)
+        for name, made in named.items()
+    ]
+
+
+def network_name(made: Made) -> str:
+    """Name the network behind an encoder as checkpoints are named; empty for what has none."""
+    return made.removesuffix(FINAL) if isinstance(made, str) else ""

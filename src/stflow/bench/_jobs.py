@@ -14,17 +14,15 @@ import numpy as np
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
-from stflow._validation import require_choice, require_seed, require_unique
+from stflow._validation import listing, require_choice, require_seed, require_unique
 from stflow.bench._embeddings import Embedder
 from stflow.bench._folds import Reader
 from stflow.bench._measure import Measure
-from stflow.bench._results import PREDICTIONS, TRUTHS, Key
+from stflow.bench._results import PREDICTIONS, TRUTHS, Key, Results
 from stflow.bench._task import Split, Task
 from stflow.methods import METHODS, Published
 from stflow.methods._published import PROTOCOLS
 from stflow.metrics import pearson
-
-FAILURES = (ArithmeticError, ImportError, KeyError, MemoryError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,14 +88,22 @@ class Plan:
 
     def build(self, name: str, protocol: str) -> Published:
         """Make an unfitted method."""
-        taken = inspect.signature(METHODS[name]).parameters
-        options = {key: value for key, value in self.options.items() if key != "trunk"}
-        if "trunk" in taken:
-            if self.options.get("trunk") is not None:
-                options["trunk"] = self.options["trunk"]
-            trunk = options.get("trunk", taken["trunk"].default)
-            options["checkpoint"] = self.checkpoints.get(trunk)
+        options: dict[str, Any] = {"device": self.options["device"]}
+        if METHODS[name].trains:
+            options["max_epochs"] = self.options["max_epochs"]
+        trunk = self.trunk(name)
+        if trunk is not None:
+            options |= {"trunk": trunk, "checkpoint": self.checkpoints.get(trunk)}
         return METHODS[name](protocol=protocol, **options)
+
+    def trunks(self) -> set[str]:
+        """Name the networks inside the methods."""
+        return {trunk for trunk in map(self.trunk, self.methods) if trunk is not None}
+
+    def trunk(self, name: str) -> str | None:
+        """Name the network inside a method, if it has one."""
+        taken = inspect.signature(METHODS[name]).parameters
+        return (self.options["trunk"] or taken["trunk"].default) if "trunk" in taken else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,30 +125,53 @@ class Job:
     method: Published
     embedder: Embedder | None
 
-    def do(self, reader: Reader) -> None:
-        """Do it unless it is done, and keep what comes of it.
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a result depends on beside its key."""
+        checkpoint = getattr(self.method, "checkpoint", None)
+        return {
+            "max_epochs": self.method.max_epochs,
+            "checkpoint": None if checkpoint is None else str(checkpoint),
+        }
+
+    def is_done(self, results: Results) -> bool:
+        """Tell whether there is a result.
 
         Raises
         ------
         ValueError
-            It was done with other settings.
+            There is one with other settings.
         """
-        results, settings = reader.results, {"max_epochs": self.method.max_epochs}
         found = results.row(self.key)
-        if found is not None and not found["error"]:
-            other = {name: found[name] for name in settings}
-            if other != settings:
-                raise ValueError(
-                    f"{results.path} holds {self.key.name} with {other}, not {settings}. Name "
-                    "another folder."
-                )
-            return
+        if found is None or found["error"]:
+            return False
+        other = {name: found.get(name) for name in self.settings}
+        if other != self.settings:
+            raise ValueError(
+                f"{results.path} holds {self.key.name} with {other}, not {self.settings}. Name "
+                "another folder."
+            )
+        return True
+
+    def do(self, reader: Reader) -> None:
+        """Do it, and keep what comes of it.
+
+        Raises
+        ------
+        KeyError
+            A slide lacks genes of the panel.
+        ValueError
+            What others were scored on was measured otherwise, counts are no raw counts, or
+            embeddings do not fit.
+        """
+        results = reader.results
         genes = reader.genes(self.split, self.key.protocol)
         how: dict[str, Any] = {"tiles": self.method.reads == "tiles"}
         train = reader.slides(self.split.train, genes, self.embedder, **how)
         test = reader.slides(self.split.test, genes, self.embedder, **how)
+        _keep_truth(results, self.key, test)
         row = {
-            **settings,
+            **self.settings,
             "n_train": sum(slide.n_spots for slide in train),
             "n_test": sum(slide.n_spots for slide in test),
             "device": str(resolve_device(self.method.device)),
@@ -152,11 +181,10 @@ class Job:
         }
         try:
             scores, predicted = self._run(train, test)
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001  # other methods can still be run
             failed = {"error": f"{type(error).__name__}: {error}", "pearson": np.nan}
             results.add(self.key, {**row, **failed})
             return
-        _write_truth(reader, self.key, test)
         results.write_arrays(prediction_name(self.key), predicted=predicted)
         results.add(self.key, {**row, **scores})
 
@@ -198,7 +226,7 @@ def score(measured: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
 
     A gene predicted to be constant counts as 0; one measured to be constant is left out.
     """
-    defined = measured.std(0) > 0
+    defined = np.ptp(measured, 0) > 0
     each = np.nan_to_num(pearson(measured[:, defined], predicted[:, defined]), nan=0.0)
     return {
         "pearson": float(each.mean()) if each.size else np.nan,
@@ -217,13 +245,21 @@ def prediction_name(key: Key) -> str:
     return f"{PREDICTIONS}/{key.name}"
 
 
-def _write_truth(reader: Reader, key: Key, test: list[Slide]) -> None:
-    """Keep what was measured on the test spots of a fold, once for all methods."""
-    if reader.results.read_arrays(truth_name(key)) is None:
-        reader.results.write_arrays(
-            truth_name(key),
-            slide=np.repeat([slide.name for slide in test], [slide.n_spots for slide in test]),
-            coords=np.concatenate([slide.coords for slide in test]),
-            measured=np.concatenate([np.asarray(slide.expression) for slide in test]),
-            genes=np.array(test[0].genes),
+def _keep_truth(results: Results, key: Key, test: list[Slide]) -> None:
+    """Keep what was measured on the test spots of a fold, or see that it is what was kept."""
+    measured = {
+        "slide": np.repeat([slide.name for slide in test], [slide.n_spots for slide in test]),
+        "coords": np.concatenate([slide.coords for slide in test]),
+        "measured": np.concatenate([np.asarray(slide.expression) for slide in test]),
+        "genes": np.array(test[0].genes),
+    }
+    kept = results.read_arrays(truth_name(key))
+    if kept is None:
+        results.write_arrays(truth_name(key), **measured)
+        return
+    odd = [name for name, array in measured.items() if not np.array_equal(array, kept[name])]
+    if odd:
+        raise ValueError(
+            f"{results.path} holds results on other data: {listing(odd)} of the test spots of "
+            f"{key.task} {key.fold}, {key.protocol}, were different. Name another folder."
         )

@@ -12,9 +12,8 @@ from stflow.bench._tables import each
 
 GROUP = ["method", "encoder"]
 PROTOCOLS = {
-    "hest": "`hest`: genes of the task's list, or else chosen in the training slides of each fold; "
-    "hyper-parameters as published",
-    "nested": "`nested`: genes and hyper-parameters chosen in the training slides of each fold",
+    "hest": "`hest`: hyper-parameters as published",
+    "nested": "`nested`: hyper-parameters chosen in the training slides of each fold",
 }
 NOTHING = "–"
 
@@ -142,8 +141,7 @@ def _time_notes(table: pd.DataFrame) -> Iterator[str]:
     yield (
         "Seconds a fold to embed its test slides / to fit to its training slides, with the fits "
         "that leave one of these out / to predict the test slides, and the largest memory of the "
-        "process in any of the three, with the slides that it holds and what earlier fits left; "
-        "means over folds and seeds."
+        "process in any of the three, with the slides that it holds; means over folds and seeds."
     )
     yield f"Measured on: {', '.join(sorted({*table['device']} - {''})) or 'not said'}."
     yield from _protocol_notes(table)

@@ -57,9 +57,10 @@ def write_tables(path: str | Path, output: str | Path | None = None) -> dict[str
         Nothing is finished there, or a file is damaged.
     """
     results = Results.read(path)
-    frame = results.frame()
+    frame, about = results.frame(), results.run()
     if frame.empty:
         raise ValueError(f"{path} holds no finished results; run the benchmark first.")
+    frame["own_panel"] = about["genes"] is not None
     tables = make_tables(frame)
     tables["differences"] = compare(frame)
     parts = {name: to_markdown(table) for name, table in tables.items() if len(table)}
@@ -68,11 +69,11 @@ def write_tables(path: str | Path, output: str | Path | None = None) -> dict[str
     if maps:
         tables["markers"] = _marker_scores(maps)
         parts["markers"] = _marker_table(tables["markers"])
-    files = {"results.csv": frame.to_csv(index=False).encode()}
+    files = {"results.csv": frame.drop(columns="own_panel").to_csv(index=False).encode()}
     files |= {f"{name}.csv": tables[name].to_csv(index=False).encode() for name in parts}
     chapters = [f"## {TITLES[name]}\n\n{text.strip()}" for name, text in parts.items()]
-    about = "# Results\n\n" + _provenance(results.run(), frame)
-    files["tables.md"] = ("\n\n".join([about, *chapters]) + "\n").encode()
+    head = "# Results\n\n" + _provenance(about, frame)
+    files["tables.md"] = ("\n\n".join([head, *chapters]) + "\n").encode()
     files["accuracy.png"] = _png(draw_accuracy(frame))
     if first:
         files["markers.png"] = _png(draw_biomarkers(first))
@@ -91,7 +92,16 @@ def _provenance(run: dict[str, Any], frame: pd.DataFrame) -> str:
     versions = {f"{name} {v}" for s in run["sessions"] for name, v in s["versions"].items()}
     seeds = ", ".join(map(str, sorted(frame["seed"].unique())))
     where = f"on {'; '.join(machines)}; seeds {seeds}; with {', '.join(sorted(versions))}."
-    return "\n".join([*lines, "", where])
+    return "\n".join([*lines, "", where, "", _panel(run)])
+
+
+def _panel(run: dict[str, Any]) -> str:
+    if run["genes"] is not None:
+        return f"Genes: {', '.join(run['genes'])}, in both protocols."
+    return (
+        f"Genes: the {run['n_top_genes']} most variable of the training slides of each fold, but "
+        "in protocol `hest` the list of the task where it has one."
+    )
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,6 @@ from stflow._validation import listing
 
 RUN, TABLE, LOCK = "run.json", "results.csv", ".lock"
 ROWS, PREDICTIONS, TRUTHS, EMBEDDINGS = "rows", "predictions", "measured", "embeddings"
-OURS = {RUN, TABLE, ROWS, PREDICTIONS, TRUTHS, EMBEDDINGS, "tables"}
 ANEW = "Name another folder, or delete this one to start anew."
 
 
@@ -44,7 +43,12 @@ class Key:
     @property
     def name(self) -> str:
         """Name of its files."""
-        return "--".join(quote(str(part), safe="") for part in asdict(self).values())
+        return "--".join(map(file_name, asdict(self).values()))
+
+
+def file_name(part: object) -> str:
+    """Write anything as a part of a file's name, in which no hyphen is left."""
+    return quote(str(part), safe="").replace("-", "%2D")
 
 
 class Results:

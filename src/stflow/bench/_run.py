@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm.auto import tqdm
 
+from stflow._sdata._read import require_gene_list
 from stflow._validation import listing, require_choice, require_count, require_unique
-from stflow.bench._embeddings import Made, resolve_encoders
+from stflow.bench._embeddings import Made, network_name, resolve_encoders
 from stflow.bench._folds import Panel, Reader
 from stflow.bench._jobs import Plan
 from stflow.bench._results import Results
@@ -76,7 +78,7 @@ def run(
     trunk
         The pretrained network inside methods that train one. None: as published.
     checkpoints
-        Files with the weights of encoders and trunks, by name.
+        Files with the weights of encoders and trunks, by name (without ``:final``).
     device
         Where to compute: ``"auto"`` or a torch device.
     show_progress_bar
@@ -100,8 +102,8 @@ def run(
     RuntimeError
         Another run writes to ``path``.
     ValueError
-        An unknown method or protocol, nothing to run, a damaged file, or a folder of another
-        benchmark.
+        An unknown method or protocol, a checkpoint of a network that is not asked for, nothing to
+        run, a damaged file, or a folder of another benchmark or with results on other data.
 
     Warns
     -----
@@ -117,7 +119,10 @@ def run(
         list(METHODS) if methods is None else methods, protocols, seeds, options, weights
     )
     embedders = resolve_encoders(encoders, weights, device)
-    panel = Panel(None if genes is None else tuple(genes), n_top_genes)
+    for name in weights:
+        networks = {network_name(each.made) for each in embedders} | plan.trunks()
+        require_choice(name, sorted(networks - {""}), name="checkpoints")
+    panel = Panel(None if genes is None else tuple(require_gene_list(genes)), n_top_genes)
     wanted = _choose_folds(tasks, folds)
     jobs = {task.name: list(plan.jobs(task, embedders, wanted)) for task in tasks}
     if not any(jobs.values()):
@@ -133,7 +138,11 @@ def run(
         }
         results.claim(described, describe_session(device))
         total = sum(map(len, jobs.values()))
-        with tqdm(total=total, desc="bench", unit="fit", disable=not show_progress_bar) as bar:
+        jobs = {
+            name: [job for job in each if not job.is_done(results)] for name, each in jobs.items()
+        }
+        how: dict[str, Any] = {"desc": "bench", "unit": "fit", "disable": not show_progress_bar}
+        with tqdm(total=total, initial=total - sum(map(len, jobs.values())), **how) as bar:
             for task in tasks:
                 reader = Reader(task, panel, n_neighs, results)
                 for job in jobs[task.name]:

@@ -139,7 +139,8 @@ def from_slides(
         source = SpatialDataSource(table, place, tile_px * mpp / place.mpp, int(tile_px))
         _require_inside(source, slide)
         sources[slide] = source
-    return Task(name, sources, splits, genes=panel, constructed=True)
+    tiles = f"{tile_px} px at {mpp:g} um/px"
+    return Task(name, sources, splits, genes=panel, constructed=True, tiles=tiles)
 
 
 def _leave_groups_out(slides: list[str], groups: Mapping[str, str] | None) -> tuple[Split, ...]:

@@ -94,7 +94,8 @@ def read_stimage(
     wanted = _chosen(organs, ORGANS, name="organs")
     kinds = _chosen(technologies, TECHNOLOGIES, name="technologies")
     meta = _read_meta(folder / "meta")
-    meta = meta[meta["technology"].isin(kinds)]
+    asked = meta["organ"].str.lower().isin([organ.lower() for organ in wanted])
+    meta = meta[meta["technology"].isin(kinds) & asked]
     there = [
         _is_there(folder / kind, slide)
         for kind, slide in zip(meta["technology"], meta["slide"], strict=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from spatialdata import SpatialData
 
-from stflow._validation import listing, require_choice
+from stflow._validation import listing, require_choice, require_unique
 from stflow.bench._hest import read_hest
 from stflow.bench._spatialdata import from_slides
 from stflow.bench._stimage import read_stimage
@@ -43,7 +43,8 @@ def read_suite(
     FileNotFoundError
         There is no such folder, or nothing in it.
     ValueError
-        An unknown suite or name, or no folder is given for one that needs it.
+        An unknown suite or name, no folder is given for one that needs it, ``patients`` for a
+        suite that has its own splits, or a slide there without a patient or twice.
     """
     readers: dict[str, Callable[[], list[Task]]] = {
         "hest": lambda: read_hest(_need(root, suite), names or None),
@@ -53,6 +54,8 @@ def read_suite(
         "synthetic": lambda: [_synthetic()],
     }
     require_choice(suite, readers, name="suite")
+    if patients is not None and suite != "slides":
+        raise ValueError(f"Suite {suite!r} has splits of its own; `patients=` is for 'slides'.")
     return readers[suite]()
 
 
@@ -77,7 +80,6 @@ def _synthetic() -> Task:
 
 
 def _stores(root: Path, names: Sequence[str], patients: Path | None) -> Task:
-    import pandas as pd
     import spatialdata
 
     found = {path.stem: path for path in sorted(root.glob("*.zarr"))}
@@ -89,15 +91,22 @@ def _stores(root: Path, names: Sequence[str], patients: Path | None) -> Task:
     slides: dict[str, SpatialData] = {
         name: spatialdata.read_zarr(found[name]) for name in names or found
     }
-    groups = None
-    if patients is not None:
-        table = pd.read_csv(patients, dtype=str)
-        missing = [each for each in ("slide", "patient") if each not in table]
-        if missing:
-            raise ValueError(f"{patients} has no column {listing(missing)}; {listing(table)}.")
-        by_slide = dict(zip(table["slide"], table["patient"], strict=True))
-        groups = {name: by_slide.get(name, "") for name in slides}
-        unknown = [name for name, patient in groups.items() if not patient]
-        if unknown:
-            raise ValueError(f"{patients} names no patient for {listing(unknown)}.")
-    return from_slides(slides, name=root.name, groups=groups)
+    groups = None if patients is None else _read_patients(patients, slides)
+    return from_slides(slides, name=root.resolve().name, groups=groups)
+
+
+def _read_patients(path: Path, slides: Collection[str]) -> dict[str, str]:
+    import pandas as pd
+
+    table = pd.read_csv(path, dtype=str).fillna("")
+    missing = [each for each in ("slide", "patient") if each not in table]
+    if missing:
+        raise ValueError(f"{path} has no column {listing(missing)}; {listing(table)}.")
+    names, patients = (table[each].str.strip().tolist() for each in ("slide", "patient"))
+    require_unique(names, what=f"slides in {path}")
+    by_slide = dict(zip(names, patients, strict=True))
+    groups = {name: by_slide.get(name, "") for name in slides}
+    unknown = [name for name, patient in groups.items() if not patient]
+    if unknown:
+        raise ValueError(f"{path} names no patient for {listing(unknown)}.")
+    return groups

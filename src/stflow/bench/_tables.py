@@ -54,7 +54,7 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
         There are no results, or a result occurs twice.
     """
     frame = checked(results)
-    everything = _summarise(frame)
+    everything = summarise(frame)
     tables = {"accuracy": everything[~everything["method"].isin(_variants())]}
     for name, methods in VARIANTS.items():
         part = everything[everything["method"].isin(methods)]
@@ -133,16 +133,17 @@ def checked(results: pd.DataFrame) -> pd.DataFrame:
     for column in (*SECONDS, *PEAKS, "n_test", "max_epochs"):
         numbers = frame[column] if column in frame else pd.Series(np.nan, frame.index)
         frame[column] = pd.to_numeric(numbers)
-    for column, missing in (("constructed", False), ("device", "")):
+    for column, missing in (("constructed", False), ("own_panel", False), ("device", "")):
         values = frame[column] if column in frame else pd.Series(missing, frame.index)
         frame[column] = values.fillna(missing).astype(type(missing))
-    frame["official"] = frame["task"].isin(list(FOLDS)) & ~frame["constructed"]
+    ours = frame["constructed"] | frame["own_panel"]
+    frame["official"] = frame["task"].isin(list(FOLDS)) & ~ours
     return frame
 
 
 def fold_scores(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the ``pearson`` of each fold, mean over seeds; NaN where one is missing or failed."""
-    n_seeds = frame.groupby(WHO)["seed"].transform("nunique")
+    n_seeds = frame.groupby(ROW)["seed"].transform("nunique")
     groups = frame.assign(n_seeds=n_seeds).groupby([*ROW, "fold"])
     scores = groups["pearson"].agg(["mean", "count", "size"])
     whole = scores["count"] == groups["n_seeds"].first()
@@ -166,7 +167,8 @@ def _n_folds(frame: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def _summarise(frame: pd.DataFrame) -> pd.DataFrame:
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """Average checked results over folds, and over tasks; see `make_tables`."""
     groups = fold_scores(frame).groupby(ROW)
     table = pd.DataFrame(
         {

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from anndata import AnnData
 
-from stflow._validation import listing, require_key
+from stflow._validation import listing, require_key, require_unique
 
 
 class Source(Protocol):
@@ -71,13 +71,15 @@ class Task:
         The panel that comes with the task, or None.
     constructed
         Whether the splits are ours, because none were published.
+    tiles
+        How large tiles are, where that is not fixed by the format of the files.
 
     Raises
     ------
     KeyError
         A fold names a slide that the task does not have.
     ValueError
-        There is no fold.
+        There is no fold, or two have one name.
     """
 
     name: str
@@ -86,10 +88,12 @@ class Task:
     _: KW_ONLY
     genes: tuple[str, ...] | None = None
     constructed: bool = False
+    tiles: str = ""
 
     def __post_init__(self) -> None:
         if not self.splits:
             raise ValueError(f"Task {self.name!r} has no folds.")
+        require_unique([split.name for split in self.splits], what=f"folds of {self.name!r}")
         for split in self.splits:
             for slide in (*split.train, *split.test):
                 require_key(slide, self.sources, what=f"slide of task {self.name!r}")
@@ -101,6 +105,7 @@ class Task:
             "splits": {split.name: [split.train, split.test] for split in self.splits},
             "genes": self.genes,
             "constructed": self.constructed,
+            "tiles": self.tiles,
         }
 
 

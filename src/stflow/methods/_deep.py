@@ -54,7 +54,7 @@ class Deep(Published):
     and 1e-4 (``"nested"``): appendix A of the preprint.
     """
 
-    cheap = False
+    cheap, trains = False, True
 
     @abstractmethod
     def _setup(self, slides: list[Slide], seed: int, device: torch.device) -> Training:

@@ -49,7 +49,7 @@ class Flow(Published):
     """
 
     citation = "huang2025stflow"
-    cheap = False
+    cheap, trains = False, True
     config: ClassVar[Config] = Config()
     judged_by: ClassVar[str] = "val_loss"
 

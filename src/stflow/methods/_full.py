@@ -28,6 +28,7 @@ class FullModel(Published):
     """
 
     citation = "huang2025stflow"
+    trains = True
 
     @cached_property
     def residual_sd(self) -> np.ndarray:

@@ -36,6 +36,8 @@ class Published(Baseline):
         Key of its reference in the documentation.
     peeks
         Whether it chooses on the test slides, which its `fit` then takes as ``peek``: not a result.
+    trains
+        Whether it trains in epochs, which ``max_epochs`` limits.
     published
         The ``choice`` of protocol ``"hest"``, of methods that have nothing left to choose in it.
     """
@@ -44,6 +46,7 @@ class Published(Baseline):
     cheap: ClassVar[bool] = True
     citation: ClassVar[str]
     peeks: ClassVar[bool] = False
+    trains: ClassVar[bool] = False
     published: ClassVar[Choice | None] = None
 
     def __init__(
