@@ -40,7 +40,7 @@ def test_a_panel_a_task_a_row_a_method():
     assert [ax.get_title() for ax in figure.axes] == ["IDC", "her2st"]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [
-        "the paper's flow, uni",
+        "flow (our denoiser alone), uni",
         "uni + ridge",
         "Hist2ST",
         "flow, epoch chosen on test (not a result), uni",

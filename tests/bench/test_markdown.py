@@ -30,7 +30,9 @@ def test_layout():
     rows = [line for line in lines if line.startswith("|")]
     assert rows[0] == "| method | encoder | protocol | IDC | PRAD |"
     assert {line.count("|") for line in rows} == {6}
-    assert rows[2] == "| the paper's flow | uni | hest | **.550 ± .058** | **.000 ± .141** |"
+    assert (
+        rows[2] == "| flow (our denoiser alone) | uni | hest | **.550 ± .058** | **.000 ± .141** |"
+    )
     assert rows[3] == "| *published* |  |  | *.589 ± .063* | *.420 ± .005* |"
     assert len(rows) == 4
 
@@ -86,7 +88,7 @@ def test_run_time():
     costs = {"embed_s": 10.27, "fit_s": 101.4, "predict_s": 0.5, "fit_mib": 812.4, "device": "cpu"}
     frame = scored({"IDC": [0.1]}, method="flow", **costs)
     lines = to_markdown(make_tables(frame)["run_time"]).splitlines()
-    assert "| 10.3 / 101 / 0.5 s, 812 MiB |" in line_of(lines, "the paper's flow")
+    assert "| 10.3 / 101 / 0.5 s, 812 MiB |" in line_of(lines, "flow (our denoiser alone)")
     assert "| *64.3 / – / 0.51 s* |" in line_of(lines, "*published*")
     assert "- Measured on: cpu." in lines
 

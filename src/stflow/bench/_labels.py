@@ -18,7 +18,7 @@ LABELS = {
     "histogene": "HisToGene",
     "hist2st": "Hist2ST",
     "triplex": "TRIPLEX",
-    "flow": "the paper's flow",
+    "flow": "flow (our denoiser alone)",
     "flow_nb": "flow, NB prior",
     "flow_zero": "flow, zero prior",
     "flow_gaussian": "flow, Gaussian prior",

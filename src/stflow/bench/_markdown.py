@@ -98,7 +98,7 @@ def _score_notes(table: pd.DataFrame) -> Iterator[str]:
         yield (
             "*published*: the preprint, or public results on HEST-bench; averages are over the "
             "published tasks, which for some methods is not the average that was printed. The "
-            "paper's flow chose its epoch on the test slides."
+            "preprint's flow chose its epoch on the test slides."
         )
 
 

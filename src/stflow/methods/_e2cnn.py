@@ -187,7 +187,9 @@ class FlowE2CNN(Deep):
     The group is that of the square's eight symmetries, with eight fields of eight channels; the
     features are first mapped to a width of 128, the current expression and the time added.
     Places of the grid are a neighbour distance apart, along the axes of the coordinates. The
-    prediction is the mean of two samples. An epoch is 32 batches of 256 spots.
+    prediction is the mean of two samples. An epoch is 32 batches of 256 spots. Unlike `Flow`, it is
+    trained again on all slides for the number of epochs that was best, and its weights are not
+    averaged.
 
     The network and its symmetries are written here: at the time of writing neither ``e2cnn`` nor
     ``escnn`` runs with the current numpy and scikit-learn.

@@ -1,4 +1,4 @@
-"""The preprint's denoiser alone: no regression beside it, no blend, one flow. Slides, tensors."""
+"""The library's denoiser alone: no regression beside it, no blend, one flow. Slides, tensors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ N_SAMPLES = 8
 
 
 class Flow(Published):
-    """The preprint's model, trained once. ``choice`` is the learning rate.
+    """The preprint's model as this library has it, trained once. ``choice`` is the learning rate.
 
     Four layers, four heads, eight neighbours, hidden width 128, dropout 0.2, five steps of the
     sampler, at most 100 epochs of regions, Adam, stopped after 20 epochs without gain (appendix
@@ -37,8 +37,11 @@ class Flow(Published):
     the prediction is the mean of eight samples of the flow that was trained without it. Rate 5e-4
     (protocol ``"hest"``) or among 1e-3, 5e-4 and 1e-4 (``"nested"``).
 
-    Where the preprint searches a grid for the parameters of the prior, they are fitted to the
-    training counts of each gene by maximum likelihood.
+    Unlike the preprint's, and like that of ``stf.tl.fit``, it reads principal components of a
+    spot's embedding and of the mean embedding of its neighbours, learned from all training slides;
+    a step takes four regions, weights are averaged over steps, and the last layer starts at the
+    mean expression. Parameters of the prior are fitted to the training counts of each gene by
+    maximum likelihood, where the preprint searches a grid. All variants share this.
 
     Parameters
     ----------
@@ -169,7 +172,8 @@ class FlowEpochOnTest(Flow):
     """NOT A RESULT: `Flow` with the epoch chosen by the Pearson correlation on the test slides.
 
     It trains as `Flow` does, through all epochs, and keeps the one that happens to do best on
-    the very slides that it is then scored on. It exists to show what that choice buys.
+    the very slides that it is then scored on (on the middle of them, 2,048 spots, where they have
+    more). It exists to show what that choice buys.
     """
 
     peeks = True

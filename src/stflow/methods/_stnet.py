@@ -18,8 +18,8 @@ HIDDEN = 256
 class STNet(FromTiles):
     """ST-Net with a frozen trunk: DenseNet-121 features and a perceptron trained on them.
 
-    As the preprint runs it: ImageNet weights, squared error, batches of 128. Its perceptron has
-    one hidden layer, which here is 256 wide, for the width is not published.
+    ImageNet weights, squared error and batches of 128, as in the preprint. The perceptron has one
+    hidden layer, which here is 256 wide, for the width is not published. Tiles are not flipped.
 
     Parameters
     ----------
@@ -59,7 +59,10 @@ class STNet(FromTiles):
 
 
 class FinetunedSTNet(STNet):
-    """ST-Net as published: the trunk is trained too, on tiles flipped and turned at random.
+    """ST-Net whose trunk is trained too, on tiles flipped and turned at random, as in the preprint.
+
+    The head is the perceptron of `STNet`, where the original has a single linear layer, and a
+    prediction is made of the tile as it is.
 
     Parameters
     ----------
