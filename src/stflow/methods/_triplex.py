@@ -27,9 +27,8 @@ class TRIPLEX(Deep):
     0.1, coordinates through convolutions over the lattice of spots, regions of slides while
     training and whole slides in prediction. The loss is the squared error of the fused
     prediction, and for each encoder's own prediction 0.7 of its squared error and 0.3 of its
-    squared distance to the fused one. Fusion is attention of the spot's own vector over those of
-    its neighbours and of the slide's encoder; the preprint does not say which asks which. Width
-    128 is set here, and a step learns from 256 spots of
+    squared distance to the fused one. Fusion, in our reading, is attention of the spot's own vector
+    over those of its neighbours and of the slide's encoder. Width 128 is set here, and a step learns from 256 spots of
     its region at most, drawn at random, while the slide's encoder sees them all. Neighbours of a
     spot, itself among them, may lie outside its region.
 
