@@ -28,9 +28,9 @@ class TRIPLEX(Deep):
     training and whole slides in prediction. The loss is the squared error of the fused
     prediction, and for each encoder's own prediction 0.7 of its squared error and 0.3 of its
     squared distance to the fused one. Fusion, in our reading, is attention of the spot's own vector
-    over those of its neighbours and of the slide's encoder. Width 128 is set here, and a step learns from 256 spots of
-    its region at most, drawn at random, while the slide's encoder sees them all. Neighbours of a
-    spot, itself among them, may lie outside its region.
+    over those of its neighbours and of the slide's encoder. Width 128 is set here, and a step
+    learns from 256 spots of its region at most, drawn at random, while the slide's encoder sees
+    them all. Neighbours of a spot, itself among them, may lie outside its region.
 
     Parameters
     ----------
