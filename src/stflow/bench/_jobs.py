@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -192,7 +191,6 @@ class Job:
         """Fit and predict; return scores and costs, and the prediction of all test spots."""
         device = resolve_device(self.method.device)
         more = {"peek": test} if getattr(self.method, "peeks", False) else {}
-        gc.collect()
         with Measure(device) as fitting:
             fitted = copy.copy(self.method).fit(train, seed=self.key.seed, **more)
         unknown = [replace(slide, expression=None, genes=()) for slide in test]
