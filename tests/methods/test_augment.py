@@ -68,13 +68,3 @@ def test_a_pixel_of_each_channel_becomes_a_known_number():
     expected = [(value - m) / s for value, m, s in zip((1.0, 0.2, 0.0), MEAN, STD, strict=True)]
     assert pixels[0, :, 0, 0].tolist() == pytest.approx(expected)
     assert normalise_tiles(tiles, mean=(0, 0, 0), std=(1, 1, 1)).max() == 1
-
-
-def test_halving_averages_and_the_same_size_changes_nothing():
-    tiles = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    plain = {"mean": (0, 0, 0), "std": (1, 1, 1)}
-    full, half = normalise_tiles(tiles, **plain), normalise_tiles(tiles, tile_px=4, **plain)
-    assert half.shape == (2, 3, 4, 4)
-    assert half.mean().item() == pytest.approx(full.mean().item(), abs=0.02)
-    assert half.std() < 0.8 * full.std()
-    assert torch.equal(normalise_tiles(tiles, tile_px=8, **plain), full)

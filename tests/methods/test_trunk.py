@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 from stflow._slide import PickedRows
 from stflow.methods import METHODS, STNet, _trunk
 from stflow.methods._augment import normalise_tiles
-from stflow.methods._trunk import BATCH, TRUNKS, TileTraining, build_trunk, in_order
+from stflow.methods._regions import in_turn
+from stflow.methods._trunk import BATCH, TRUNKS, TileTraining, build_trunk
 
 CPU = torch.device("cpu")
 QUICK = {"protocol": "hest", "device": "cpu", "max_epochs": 2}
@@ -173,7 +174,7 @@ def test_no_batch_is_larger_than_128(arrays):
         expression=slide.expression[spots],
         tiles=slide.tiles[spots],
     )
-    assert [len(rows) for rows in in_order(many)] == [BATCH, BATCH, 1]
+    assert [len(rows) for rows in in_turn(many, BATCH)] == [BATCH, BATCH, 1]
     training = Sums([many], None, CPU)
     sizes = [len(inputs) for inputs, _ in training.batches(np.random.default_rng(0))]
     assert sizes == [86, 86, 85]

@@ -155,7 +155,7 @@ def _marker_scores(maps: list[MarkerMap]) -> pd.DataFrame:
 
 def _first_folds(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep the first fold of each task, by the nested protocol where that was run."""
-    frame = frame[frame["protocol"] == frame["protocol"].max()]
+    frame = frame[frame["protocol"] == frame.groupby("task")["protocol"].transform("max")]
     return frame[frame["fold"] == frame.groupby("task")["fold"].transform("first")]
 
 

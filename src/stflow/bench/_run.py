@@ -91,7 +91,7 @@ def run(
     left out where the measurement is); ``n_genes``, ``n_undefined``; ``n_train`` and ``n_test``
     spots; ``embed_s``, ``fit_s``, ``predict_s`` (seconds; test slides alone but for the fit),
     ``embed_mib``, ``fit_mib``, ``predict_mib`` (peak memory); ``choice``, ``max_epochs``,
-    ``device``, ``constructed``, ``error``. Written to ``path/results.csv`` as well.
+    ``checkpoint``, ``device``, ``constructed``, ``error``. Written to ``path/results.csv`` as well.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Tiles as networks want them: flipped and turned at random, normalised, resized. Arrays only."""
+"""Tiles as networks want them: flipped and turned at random, normalised. Arrays only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 N_VIEWS = 8
@@ -52,7 +51,6 @@ def normalise_tiles(
     *,
     mean: Sequence[float] = MEAN,
     std: Sequence[float] = STD,
-    tile_px: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Tensor:
     """Turn pixels into what networks trained on ImageNet read.
@@ -63,19 +61,14 @@ def normalise_tiles(
         RGB pixels, uint8, shape (B, H, W, 3); not changed.
     mean, std
         Of the three channels, for pixels in [0, 1].
-    tile_px
-        Side to resize to, bilinear and antialiased. None: as they are.
     device
         Where to compute.
 
     Returns
     -------
-    Float32 tiles, shape (B, 3, H, W) or (B, 3, tile_px, tile_px).
+    Float32 tiles, shape (B, 3, H, W).
     """
     pixels = torch.tensor(np.ascontiguousarray(tiles), device=device)
     pixels = pixels.permute(0, 3, 1, 2).float() / 255
-    if tile_px is not None and pixels.shape[-2:] != (tile_px, tile_px):
-        size = (tile_px, tile_px)
-        pixels = interpolate(pixels, size=size, mode="bilinear", antialias=True)
     shift, scale = (pixels.new_tensor(values).view(3, 1, 1) for values in (mean, std))
     return (pixels - shift) / scale

@@ -1,4 +1,4 @@
-"""Regions of slides, for networks that see many spots at once. Arrays only."""
+"""Which spots a network sees at once: regions in training, parts of a slide. Arrays only."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from stflow._slide import Slide
 from stflow.model._regions import draw_region
 
 PER_EPOCH = 32
+
+
+def in_turn(slide: Slide, size: int) -> list[np.ndarray]:
+    """Cut the rows of a slide, in order, into parts of at most ``size``."""
+    return np.split(np.arange(slide.n_spots), np.arange(size, slide.n_spots, size))
 
 
 class RegionDraws:

@@ -18,7 +18,7 @@ from stflow.baselines._baseline import require_alike
 from stflow.methods._augment import normalise_tiles, turn_tiles
 from stflow.methods._deep import Deep, Training
 from stflow.methods._published import require_tiles
-from stflow.methods._regions import RegionDraws
+from stflow.methods._regions import RegionDraws, in_turn
 from stflow.model._features import neighbour_weights
 from stflow.model._graph import neighbour_distance
 
@@ -149,7 +149,7 @@ class RegionTraining(Training):
 
     def predict(self, slide: Slide) -> np.ndarray:
         """Predict expression of a slide, seen as a whole."""
-        blocks = (slide.tiles[rows] for rows in blocks_of(slide))  # type: ignore[index]
+        blocks = (slide.tiles[rows] for rows in in_turn(slide, BLOCK))  # type: ignore[index]
         seen = [self.network.see(normalise_tiles(tiles, device=self.device)) for tiles in blocks]
         spots = place_spots(positions(slide), slide.graph, self.device)
         return self.network(torch.cat(seen), spots).cpu().numpy()
@@ -193,16 +193,10 @@ class FromRegions(Deep):
 def resize_tiles(slide: Slide, tile_px: int) -> Slide:
     """Read all tiles of a slide, at a side of ``tile_px``."""
     resized = np.empty((slide.n_spots, tile_px, tile_px, 3), dtype=np.uint8)
-    for rows in blocks_of(slide):
+    for rows in in_turn(slide, BLOCK):
         tiles = torch.tensor(slide.tiles[rows]).permute(0, 3, 1, 2)  # type: ignore[index]
         if tiles.shape[-2:] != (tile_px, tile_px):
             size = (tile_px, tile_px)
             tiles = interpolate(tiles, size=size, mode="bilinear", antialias=True)
         resized[rows] = tiles.permute(0, 2, 3, 1).numpy()
     return replace(slide, tiles=resized)
-
-
-def blocks_of(slide: Slide) -> Iterator[np.ndarray]:
-    """Give the rows of a slide, 256 at a time."""
-    for first in range(0, slide.n_spots, BLOCK):
-        yield np.arange(first, min(first + BLOCK, slide.n_spots))

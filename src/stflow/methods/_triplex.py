@@ -13,7 +13,7 @@ from torch import Tensor
 from stflow._slide import Slide, row_blocks
 from stflow.methods._deep import Deep, Training, start_from
 from stflow.methods._lattice import Lattice, lattice_cells, surroundings
-from stflow.methods._regions import RegionDraws
+from stflow.methods._regions import RegionDraws, in_turn
 from stflow.methods._triplex_network import ThreeViews, fusion_loss
 
 N_NEIGHBOURS = 25
@@ -126,11 +126,10 @@ class _TRIPLEXTraining(Training):
 
     def predict(self, slide: Slide) -> np.ndarray:
         ready = _Ready(slide)
-        every = np.arange(slide.n_spots)
-        region, lattice = ready.region(every, self.device)
+        region, lattice = ready.region(np.arange(slide.n_spots), self.device)
         wide = self.network.see_region(region, lattice)
         predicted = [
             self.network(region[spots], *ready.near(spots, self.device), wide[spots])[-1].cpu()
-            for spots in np.split(every, np.arange(MAX_ANSWERS, slide.n_spots, MAX_ANSWERS))
+            for spots in in_turn(slide, MAX_ANSWERS)
         ]
         return torch.cat(predicted).numpy()

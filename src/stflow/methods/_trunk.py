@@ -22,6 +22,7 @@ from stflow.encoders._timm import LITE0, create_lite0, create_timm
 from stflow.methods._augment import normalise_tiles, turn_tiles
 from stflow.methods._deep import Deep, Training
 from stflow.methods._published import require_tiles
+from stflow.methods._regions import in_turn
 
 TRUNKS = ("densenet121", "resnet50", LITE0)
 BATCH = 128
@@ -154,7 +155,7 @@ class FromTiles(Deep):
         """Put what the frozen trunk sees in the place of the embedding."""
         trunk, tiles = self._trunk, slide.tiles
         features = np.empty((slide.n_spots, trunk.width), dtype=np.float32)
-        for rows in in_order(slide):
+        for rows in in_turn(slide, BATCH):
             features[rows] = trunk(trunk.pixels(tiles[rows])).cpu().numpy()  # type: ignore[index]
         return replace(slide, embedding=features)
 
@@ -197,7 +198,7 @@ class TileTraining(Training):
 
     def inputs(self, slide: Slide) -> Iterator[Tensor]:
         """Give inputs of the network for a slide, in order."""
-        for rows in in_order(slide):
+        for rows in in_turn(slide, BATCH):
             yield self._to_network(self._of(slide)[rows])
 
     def _read(self, spots: np.ndarray) -> Iterator[np.ndarray]:
@@ -214,9 +215,3 @@ class TileTraining(Training):
         if self.trunk is None:
             return torch.from_numpy(inputs).to(self.device)
         return self.trunk.pixels(inputs if rng is None else turn_tiles(inputs, rng))
-
-
-def in_order(slide: Slide) -> Iterator[np.ndarray]:
-    """Give the rows of a slide, 128 at a time."""
-    for first in range(0, slide.n_spots, BATCH):
-        yield np.arange(first, min(first + BATCH, slide.n_spots))
