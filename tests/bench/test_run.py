@@ -163,6 +163,7 @@ def test_vectors_made_elsewhere(task, tmp_path, methods):
     (folder / "b.npy").unlink()
     with pytest.raises(FileNotFoundError, match=r"holds no b\.npy; it holds 'a\.npy', 'c\.npy'"):
         run([task], tmp_path / "e", **{**how, "encoders": {"slide_encoder": folder}})
+    assert not (tmp_path / "e").exists()
     with pytest.raises(NotADirectoryError, match="is no folder"):
         run([task], tmp_path / "f", **{**how, "encoders": {"x": tmp_path / "none"}})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -81,13 +81,11 @@ class Embedder:
 
         Raises
         ------
-        FileNotFoundError
-            The folder has no vectors of the slide.
         ValueError
             There is not one vector a spot, or some are not finite.
         """
         if isinstance(self.made, Path):
-            return Embedded(self._brought(slide, n_spots), np.nan, np.nan)
+            return Embedded(self._brought(self.made, slide, n_spots), np.nan, np.nan)
         place = "/".join((EMBEDDINGS, *map(file_name, (self.name, task.name, slide))))
         found = results.read_arrays(place)
         if found is None:
@@ -102,14 +100,20 @@ class Embedder:
         self._require_rows(found["vectors"], slide, n_spots)
         return Embedded(found["vectors"], *map(float, found["cost"]))
 
-    def _brought(self, slide: str, n_spots: int) -> np.ndarray:
-        folder = Path(str(self.made))
+    def require_files(self, slides: Iterable[str]) -> None:
+        """Raise ``FileNotFoundError`` when vectors that are to be brought are not there."""
+        if isinstance(self.made, Path):
+            for slide in slides:
+                file = self.made / f"{slide}.npy"
+                if not file.is_file():
+                    there = listing(sorted(each.name for each in self.made.iterdir()))
+                    raise FileNotFoundError(
+                        f"Embeddings {self.name!r}: {self.made} holds no {file.name}; it holds "
+                        f"{there}."
+                    )
+
+    def _brought(self, folder: Path, slide: str, n_spots: int) -> np.ndarray:
         file = folder / f"{slide}.npy"
-        if not file.is_file():
-            there = listing(sorted(each.name for each in folder.iterdir()))
-            raise FileNotFoundError(
-                f"Embeddings {self.name!r}: {folder} holds no {file.name}; it holds {there}."
-            )
         vectors = np.load(file, allow_pickle=False)
         self._require_rows(vectors, slide, n_spots)
         require_finite(vectors, what=str(file))

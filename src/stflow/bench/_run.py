@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ def run(
     ------
     FileExistsError
         ``path`` is a file, or a folder with other files.
+    FileNotFoundError
+        Weights, or vectors made elsewhere, are not there.
     KeyError
         A slide lacks genes of the panel.
     RuntimeError
@@ -124,6 +127,8 @@ def run(
         require_choice(name, sorted(networks - {""}), name="checkpoints")
     panel = Panel(None if genes is None else tuple(require_gene_list(genes)), n_top_genes)
     wanted = _choose_folds(tasks, folds)
+    for embedder, task in product(embedders, tasks):
+        embedder.require_files(task.sources)
     jobs = {task.name: list(plan.jobs(task, embedders, wanted)) for task in tasks}
     if not any(jobs.values()):
         raise ValueError("Nothing to run: no tasks, or no encoder for methods that need one.")
