@@ -146,7 +146,7 @@ def _draw_task(
         ax.plot(bars["mean"], bars["row"] + shift, "|", color=colour, markersize=8, mew=2)
         for bar in each(bars[bars["n_folds"] < bars["of_folds"]]):
             text = f"{bar.n_folds} of {bar.of_folds} folds" if bar.n_folds else "failed"
-            _note(ax, bar.row + shift, text, colour)
+            _note(ax, bar.row + shift, text, colour, away_from=bar.mean)
     known = means.dropna(subset="published_mean")
     style: dict[str, Any] = {"mfc": "none", "mec": "black", "markersize": 4.5, "mew": 0.9}
     ax.plot(known["published_mean"], known["row"], "D", **style)
@@ -159,11 +159,15 @@ def _draw_task(
     ax.locator_params(axis="x", nbins=5)
 
 
-def _note(ax: Axes, height: float, text: str, colour: str) -> None:
-    """Write at the left edge of a panel, over what is there."""
+def _note(ax: Axes, height: float, text: str, colour: str, *, away_from: float) -> None:
+    """Write at the edge of a panel that is further away from a value, over what is there."""
     box: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.3}
     place: dict[str, Any] = {"transform": ax.get_yaxis_transform(), "va": "center", "bbox": box}
-    ax.text(0.01, height, text, color=colour, fontsize=6.5, **place)
+    low, high = ax.get_xlim()
+    at: dict[str, Any] = {"x": 0.01, "ha": "left"}
+    if away_from < (low + high) / 2:
+        at = {"x": 0.99, "ha": "right"}
+    ax.text(**at, y=height, s=text, color=colour, fontsize=6.5, **place)
 
 
 def _legend(figure: Figure, protocols: Sequence[str], *, published: bool) -> None:
