@@ -62,12 +62,15 @@ def test_one_gene_and_nine_spots(name, protocol, arrays):
 @heads
 def test_columns_that_never_vary_change_nothing(name, protocol, arrays):
     wider = [
-        replace(s, embedding=np.pad(s.embedding, ((0, 0), (0, 3)), constant_values=7.0))
-        for s in arrays
+        replace(s, embedding=np.pad(s.embedding, ((0, 0), (0, 3)), constant_values=value))
+        for s, value in zip(arrays, (0.1, 0.1, 0.2), strict=True)
     ]
     with_them = predict(name, protocol, wider[:2], wider[2])
     without = predict(name, protocol, arrays[:2], arrays[2])
-    assert pearson(with_them, without) > 0.9
+    # Signs of components are arbitrary, and histograms of mirrored columns split elsewhere.
+    assert pearson(with_them, without) > (0.75 if name == "xgboost" else 0.9)
+    turned = [replace(s, expression=s.expression[::-1]) for s in arrays[:2]]
+    assert pearson(with_them, predict(name, protocol, turned, arrays[2])) < 0.5
 
 
 @heads
