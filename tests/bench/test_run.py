@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gc
 import json
-import time
 import weakref
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ import pytest
 from filelock import FileLock
 from toys import Reds, make_source, reds
 
+from stflow.bench import _embeddings
 from stflow.bench._jobs import score, truth_name
 from stflow.bench._results import Key, Results
 from stflow.bench._run import run
@@ -324,14 +324,20 @@ def test_what_is_fitted_is_let_go(task, tmp_path, methods, monkeypatch):
     assert held == [0] * 6
 
 
-def test_loading_the_network_is_no_part_of_the_cost(task, tmp_path, methods):
-    sizes = []
+def test_loading_the_network_is_no_part_of_the_cost(task, tmp_path, methods, monkeypatch):
+    sizes, before = [], []
 
-    def slow(tiles):
+    class Spy(_embeddings.Measure):
+        def __enter__(self):
+            before.append(len(sizes))
+            return super().__enter__()
+
+    def counted(tiles):
         sizes.append(len(tiles))
-        time.sleep(0.5 if len(sizes) < 3 else 0)
         return reds(tiles)
 
-    frame = run([task], tmp_path, **{**HOW, "methods": ["reds"], "encoders": {"slow": slow}})
+    monkeypatch.setattr(_embeddings, "Measure", Spy)
+    run([task], tmp_path, **{**HOW, "methods": ["reds"], "encoders": {"counted": counted}})
+    assert before[0] == 2
     assert sizes[:2] == [1, 8]
-    assert (frame["embed_s"] < 0.5).all()
+    assert len(before) == 3

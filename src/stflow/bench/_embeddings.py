@@ -12,7 +12,7 @@ import torch
 
 from stflow._device import resolve_device
 from stflow._validation import listing, require_finite, require_unique
-from stflow.bench._measure import Measure
+from stflow.bench._measure import Measure, let_go
 from stflow.bench._results import EMBEDDINGS, Results, file_name
 from stflow.bench._task import Task
 from stflow.pp._encode import TileJob, encode_tiles
@@ -92,6 +92,7 @@ class Embedder:
             cut = task.sources[slide].tiles
             if not self._encoders:
                 self._encode(cut()[np.arange(min(n_spots, BATCH["cpu"]))])
+            let_go()
             with Measure(self.device) as cost:
                 vectors = self._encode(cut())
             self._require_rows(vectors, slide, n_spots)

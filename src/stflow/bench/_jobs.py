@@ -16,7 +16,7 @@ from stflow._slide import Slide
 from stflow._validation import listing, require_choice, require_seed, require_unique
 from stflow.bench._embeddings import Embedder
 from stflow.bench._folds import Reader
-from stflow.bench._measure import Measure
+from stflow.bench._measure import Measure, let_go
 from stflow.bench._results import PREDICTIONS, TRUTHS, Key, Results
 from stflow.bench._task import Split, Task
 from stflow.methods import METHODS, Published
@@ -191,6 +191,7 @@ class Job:
         """Fit and predict; return scores and costs, and the prediction of all test spots."""
         device = resolve_device(self.method.device)
         more = {"peek": test} if getattr(self.method, "peeks", False) else {}
+        let_go()
         with Measure(device) as fitting:
             fitted = copy.copy(self.method).fit(train, seed=self.key.seed, **more)
         unknown = [replace(slide, expression=None, genes=()) for slide in test]

@@ -18,8 +18,7 @@ class Measure:
     """Measures what happens inside a ``with`` block.
 
     Memory is the largest resident size of the process, sampled 50 times a second, and on a CUDA
-    device the largest that torch allocated there. What nobody holds any more is given back before,
-    as far as the system can.
+    device the largest that torch allocated there. What `let_go` gives back before does not count.
 
     Parameters
     ----------
@@ -41,7 +40,6 @@ class Measure:
         self._sampler = Thread(target=self._sample, daemon=True)
 
     def __enter__(self) -> Self:
-        _let_go()
         if self._device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self._device)
         self._look()
@@ -69,7 +67,8 @@ class Measure:
         self._peak = max(self._peak, self._process.memory_info().rss)
 
 
-def _let_go() -> None:
+def let_go() -> None:
+    """Give memory that nobody holds any more back, as far as the system can."""
     gc.collect()
     if hasattr(psutil, "heap_trim"):
         psutil.heap_trim()

@@ -122,8 +122,8 @@ def run(
         list(METHODS) if methods is None else methods, protocols, seeds, options, weights
     )
     embedders = resolve_encoders(encoders, weights, device)
+    networks = {network_name(each.made) for each in embedders} | plan.trunks()
     for name in weights:
-        networks = {network_name(each.made) for each in embedders} | plan.trunks()
         require_choice(name, sorted(networks - {""}), name="checkpoints")
     panel = Panel(None if genes is None else tuple(require_gene_list(genes)), n_top_genes)
     wanted = _choose_folds(tasks, folds)
