@@ -22,5 +22,6 @@ def methods(monkeypatch):
     found = {"reds": Reds, "shade": Shade, "broken": Broken, "peek": Peek}
     for module in ("_jobs", "_run"):
         monkeypatch.setattr(f"stflow.bench.{module}.METHODS", found)
+    monkeypatch.setattr("stflow.bench._jobs.let_go", lambda: None)
     monkeypatch.setattr(Reds, "n_fits", 0)
     return found

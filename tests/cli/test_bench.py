@@ -27,6 +27,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr("stflow.bench._suites.read_suite", lambda *_, **__: [task])
     monkeypatch.setattr("stflow.bench._jobs.METHODS", found)
     monkeypatch.setattr("stflow.bench._run.METHODS", found)
+    monkeypatch.setattr("stflow.bench._jobs.let_go", lambda: None)
     Path("vectors").mkdir()
     for name, source in sources.items():
         np.save(f"vectors/{name}.npy", source.pixels.mean((1, 2)))
