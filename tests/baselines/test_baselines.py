@@ -155,6 +155,19 @@ def test_there_are_no_more_components_than_columns_that_vary() -> None:
     assert np.isfinite(Components.fit(padded[:, 6:], 256, 0).transform(padded[:, 6:])).all()
 
 
+@pytest.mark.parametrize("other", ["seed", "order", "padded"])
+def test_components_have_signs_that_follow_from_the_embedding(other):
+    rng = np.random.default_rng(0)
+    sources = rng.normal(size=(60, 8)) * 2.0 ** -np.arange(8)
+    embedding = (sources @ rng.normal(size=(8, 24))).astype(np.float32)
+    padded = np.pad(embedding, ((0, 0), (0, 3)), constant_values=0.1)
+    ways = {"seed": (embedding, 1), "order": (embedding[::-1], 0), "padded": (padded, 0)}
+    data, seed = ways[other]
+    first = Components.fit(embedding, 8, 0).transform(embedding)
+    again = Components.fit(data, 8, seed).transform(padded if other == "padded" else embedding)
+    assert np.allclose(first, again, atol=1e-3)
+
+
 def test_retrieval_averages_the_k_nearest() -> None:
     *train, test = tissue(noise=0.5)
     method = Retrieval().fit(train)

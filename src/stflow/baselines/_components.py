@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.decomposition import PCA
+from sklearn.utils.extmath import svd_flip
 
 from stflow._slide import Slide, row_blocks
 from stflow.model._features import deviations, draw_spots
@@ -52,7 +53,7 @@ class Components:
 
     @classmethod
     def fit(cls, embedding: np.ndarray, n_components: int, seed: int) -> Self:
-        """Standardise and reduce (n, F) to at most ``n_components``."""
+        """Standardise and reduce (n, F) to at most ``n_components``, largest loadings positive."""
         mean, scale = deviations(embedding)
         varying = max(int(np.isfinite(scale).sum()), 1)
         kept = min(n_components, embedding.shape[0] - 1, varying)
@@ -60,7 +61,8 @@ class Components:
         pca = PCA(kept, svd_solver="randomized", random_state=seed).fit(standard)
         inside = standard @ pca.components_.T
         turn = np.linalg.svd(inside, full_matrices=False)[2]
-        return cls(mean, pca.components_.T @ turn.T / scale[:, None])
+        _, axes = svd_flip(None, turn @ pca.components_, u_based_decision=False)
+        return cls(mean, axes.T / scale[:, None])
 
     def transform(self, embedding: Any) -> np.ndarray:
         """Components of spots, shape (N, C)."""
