@@ -74,3 +74,34 @@ def test_nothing_finished(task, tmp_path: Path, methods):
         write_tables(tmp_path)
     with pytest.raises(FileNotFoundError, match="holds no benchmark"):
         write_tables(tmp_path / "none")
+
+
+def test_folders_side_by_side_make_the_tables_of_one(ran: Path, task, tmp_path_factory):
+    one, other = (tmp_path_factory.mktemp(name) for name in ("one", "other"))
+    panel = {"genes": ["GATA3", "VWF"]}
+    run([task], one, methods=["ridge", "shade"], **panel, **HOW)
+    run([task], other, methods=["stflow"], **panel, **HOW)
+    together, alone = write_tables([one, other]), write_tables(ran)
+    assert together["accuracy.csv"] == one / "tables" / "accuracy.csv"
+    for name in ("accuracy.csv", "differences.csv", "markers.csv"):
+        keys = ["protocol", "method"] if name != "markers.csv" else ["slide", "gene", "method"]
+        first, second = (pd.read_csv(w[name]).set_index(keys) for w in (together, alone))
+        pd.testing.assert_frame_equal(first.sort_index(), second.sort_index())
+
+
+def test_folders_that_do_not_belong_together(ran: Path, task, tmp_path_factory):
+    other, third, fourth = (tmp_path_factory.mktemp(name) for name in "bcd")
+    run([task], other, methods=["shade"], genes=["GATA3", "UBE2C"], **HOW)
+    with pytest.raises(ValueError, match="are of different benchmarks: 'genes' differ"):
+        write_tables([ran, other])
+    with pytest.raises(ValueError, match="occur twice"):
+        write_tables([ran, ran])
+    for source in task.sources.values():
+        source.counts.X = source.counts.X[::-1].copy()
+    run([task], third, methods=["shade"], genes=["GATA3", "VWF"], protocols=["hest"], **HOW)
+    with pytest.raises(ValueError, match="results on different data: 'measured' of measured/toy"):
+        write_tables([ran, third])
+    with pytest.raises(FileNotFoundError, match="holds no benchmark"):
+        write_tables([ran, fourth])
+    with pytest.raises(ValueError, match="at least one folder"):
+        write_tables([])

@@ -54,6 +54,17 @@ def test_run_and_table(toy: Path, run: Run):
     assert Path("elsewhere/tables.md").read_text().strip() == told.stdout.strip()
 
 
+def test_one_table_of_several_folders(toy: Path, run: Run):
+    asked = ("bench", "run", "--suite", "her2st", "--embeddings", "mine=vectors")
+    for folder, method in (("one", "ridge"), ("two", "shade")):
+        run(*asked, "-o", folder, "-m", method, "--n-top-genes", 3)
+    told = run("bench", "table", "one", "two").stdout
+    assert "encoder + ridge" in told
+    assert "shade" in told
+    assert "shade" not in run("bench", "table", "one").stdout
+    assert "occur twice" in run("bench", "table", "one", "one", code=1).output
+
+
 def test_all_means_all_methods(toy: Path, run: Run):
     asked = ("bench", "run", "--suite", "her2st", "-o", "out", "--n-top-genes", 3)
     ran = run(*asked, "-m", "all", "--embeddings", "mine=vectors", "--protocols", "nested")

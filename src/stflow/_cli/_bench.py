@@ -115,13 +115,13 @@ def run(
 
 
 @bench.command(cls=Command)
-@click.argument("results", type=opt.FOLDER)
+@click.argument("results", nargs=-1, required=True, type=opt.FOLDER)
 @opt.option("-o", "--output", type=opt.NEW, help="Folder for tables; left out, RESULTS/tables.")
-def table(results: Path, output: Path | None, quiet: bool) -> None:
+def table(results: tuple[Path, ...], output: Path | None, quiet: bool) -> None:
     """Print the paper's tables 1 to 5 of a benchmark.
 
-    They are written as Markdown and CSV too, with a figure, and one of marker genes where these
-    were predicted.
+    Folders that were filled side by side make one set of tables. It is written as Markdown and
+    CSV too, with a figure, and one of marker genes where these were predicted.
     """
     from stflow.bench import write_tables
 

@@ -17,7 +17,7 @@ from stflow._validation import listing, require_choice, require_seed, require_un
 from stflow.bench._embeddings import Embedder
 from stflow.bench._folds import Reader
 from stflow.bench._measure import Measure, let_go
-from stflow.bench._results import PREDICTIONS, TRUTHS, Key, Results
+from stflow.bench._results import PREDICTIONS, TRUTHS, Key, Results, unlike
 from stflow.bench._task import Split, Task
 from stflow.methods import METHODS, Published
 from stflow.methods._published import PROTOCOLS
@@ -256,7 +256,7 @@ def _keep_truth(results: Results, key: Key, test: list[Slide]) -> None:
     if kept is None:
         results.write_arrays(truth_name(key), **measured)
         return
-    odd = [name for name, array in measured.items() if not np.array_equal(array, kept[name])]
+    odd = unlike(measured, kept)
     if odd:
         raise ValueError(
             f"{results.path} holds results on other data: {listing(odd)} of the test spots of "

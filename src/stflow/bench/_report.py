@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
@@ -13,10 +13,11 @@ import pandas as pd
 
 from stflow._atomic import write_bytes
 from stflow.bench._figures import MARKERS, MarkerMap, draw_accuracy, draw_biomarkers
+from stflow.bench._folders import Folders
 from stflow.bench._jobs import prediction_name, truth_name
 from stflow.bench._labels import method_label
 from stflow.bench._markdown import pipes, to_markdown
-from stflow.bench._results import Key, Results
+from stflow.bench._results import Key
 from stflow.bench._tables import compare, make_tables
 from stflow.metrics import pearson
 
@@ -32,15 +33,17 @@ TITLES = {
 }
 
 
-def write_tables(path: str | Path, output: str | Path | None = None) -> dict[str, Path]:
+def write_tables(
+    path: str | Path | Sequence[str | Path], output: str | Path | None = None
+) -> dict[str, Path]:
     """Write the tables and figures of a benchmark.
 
     Parameters
     ----------
     path
-        Folder that :func:`run` wrote to.
+        Folder that :func:`run` wrote to, or several, for runs of one benchmark side by side.
     output
-        Folder for the files. None: ``tables`` in that folder.
+        Folder for the files. None: ``tables`` in the first of these.
 
     Returns
     -------
@@ -52,14 +55,15 @@ def write_tables(path: str | Path, output: str | Path | None = None) -> dict[str
     Raises
     ------
     FileNotFoundError
-        ``path`` holds no benchmark.
+        A folder holds no benchmark.
     ValueError
-        Nothing is finished there, or a file is damaged.
+        No folder, nothing is finished there, folders are of different benchmarks or hold the same
+        result, or a file is damaged.
     """
-    results = Results.read(path)
-    frame, about = results.frame(), results.run()
+    results = Folders([path] if isinstance(path, str | Path) else path)
+    frame, about = results.frame(), results.run
     if frame.empty:
-        raise ValueError(f"{path} holds no finished results; run the benchmark first.")
+        raise ValueError(f"{results.path} holds no finished results; run the benchmark first.")
     frame["own_panel"] = about["genes"] is not None
     tables = make_tables(frame)
     tables["differences"] = compare(frame)
@@ -111,7 +115,7 @@ def _shown(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _marker_maps(
-    results: Results, frame: pd.DataFrame, *, every_slide: bool
+    results: Folders, frame: pd.DataFrame, *, every_slide: bool
 ) -> Iterator[MarkerMap]:
     """Collect markers of each test slide, or of the first of each fold."""
     names = [field.name for field in fields(Key)]

@@ -20,6 +20,7 @@ from stflow._validation import listing
 
 RUN, TABLE, LOCK = "run.json", "results.csv", ".lock"
 ROWS, PREDICTIONS, TRUTHS, EMBEDDINGS = "rows", "predictions", "measured", "embeddings"
+NAMED = ("tasks", "encoders")
 ANEW = "Name another folder, or delete this one to start anew."
 
 
@@ -134,22 +135,12 @@ class Results:
         ValueError
             The folder is of a run with other data or arguments.
         """
-        wanted = json.loads(json.dumps(dict(run), default=str))
+        wanted = json.loads(json.dumps({**run, "sessions": [session]}, default=str))
         old = self.run() if (self.path / RUN).exists() else {}
-        odd = [
-            f"{part} {name}"
-            for part in ("tasks", "encoders")
-            for name, value in wanted[part].items()
-            if old.get(part, {}).get(name, value) != value
-        ]
-        single = [name for name in wanted if name not in ("tasks", "encoders")]
-        odd += [name for name in single if old.get(name, wanted[name]) != wanted[name]]
+        merged, odd = merge_runs(old, wanted)
         if odd:
             raise ValueError(f"{self.path} is of another benchmark: {listing(odd)} differ. {ANEW}")
-        for part in ("tasks", "encoders"):
-            wanted[part] = {**old.get(part, {}), **wanted[part]}
-        wanted["sessions"] = [*old.get("sessions", []), dict(session)]
-        self._write(RUN, json.dumps(wanted, indent=2).encode())
+        self._write(RUN, json.dumps(merged, indent=2).encode())
 
     def run(self) -> dict[str, Any]:
         """Return what `claim` noted.
@@ -190,6 +181,10 @@ class Results:
         self._write(TABLE, frame.to_csv(index=False).encode())
         return frame
 
+    def truths(self) -> set[str]:
+        """Name the arrays of what was measured."""
+        return {f"{TRUTHS}/{file.stem}" for file in (self.path / TRUTHS).glob("[!.]*.npz")}
+
     def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
         """Return named arrays, or None.
 
@@ -217,6 +212,29 @@ class Results:
 
     def _write(self, name: str, content: bytes) -> None:
         write_bytes(self.path / name, content)
+
+
+def merge_runs(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Join what two runs were made of, and name what differs.
+
+    Parameters
+    ----------
+    old, new
+        ``tasks`` and ``encoders`` by name, of which each may have others; ``sessions``, a list; and
+        what must be the same. ``old`` may be empty.
+    """
+    merged = {**old, **new, "sessions": [*old.get("sessions", []), *new["sessions"]]}
+    odd = [name for name in old.keys() - {*NAMED, "sessions"} if merged[name] != old[name]]
+    for part in NAMED:
+        before = old.get(part, {})
+        merged[part] = {**before, **new[part]}
+        odd += [f"{part} {name}" for name in before if merged[part][name] != before[name]]
+    return merged, sorted(odd)
+
+
+def unlike(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> list[str]:
+    """Name the arrays that are not the same in both."""
+    return [name for name, array in one.items() if not np.array_equal(array, other[name])]
 
 
 def _load(file: Path) -> dict[str, Any]:
