@@ -38,7 +38,8 @@ def write_hest(
     """Write a task folder of HEST-bench; ``folds`` are pairs of training and test samples.
 
     ``stated`` is where the patches file tells their size: an attribute of ``coords``, a data set
-    or nowhere. Counts come in reverse order, with the places of the spots.
+    or nowhere; ``"old"`` is the layout with centres, y then x. Counts come in reverse order, with
+    the places of the spots.
     """
     folder = root / task
     for part in ("patches", "adata", "splits"):
@@ -55,6 +56,9 @@ def write_hest(
                 file["coords"].attrs["patch_size_src"] = size
             elif stated == "dataset":
                 file["patch_size_src"] = size
+            elif stated == "old":
+                file["coords"][:] = np.round(corners + size / 2)[:, ::-1]
+                file["img"].attrs["patch_size"] = size
         counts = AnnData(
             table.X,
             obs=pd.DataFrame(index=table.obs_names),

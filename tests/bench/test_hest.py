@@ -17,6 +17,7 @@ import stflow as stf
 from stflow.bench._cut import cut
 from stflow.bench._hest import TASKS, read_hest
 
+LIST = "var_50genes.json"
 MPP, TILE_PX = 8.0, 28
 FOLDS = [(("S1",), ("S2", "S3")), (("S2", "S3"), ("S1",))]
 
@@ -49,7 +50,7 @@ def test_folds_and_genes_are_those_of_the_folder(root: Path, slides: dict[str, S
     assert task.genes == tuple(slides["S1"]["table"].var_names)
 
 
-@pytest.mark.parametrize("stated", ["attribute", "dataset", None])
+@pytest.mark.parametrize("stated", ["attribute", "dataset", "old", None])
 def test_centres_tiles_and_counts_are_those_of_the_slides(
     tmp_path: Path, slides: dict[str, SpatialData], stated: str | None
 ):
@@ -59,7 +60,7 @@ def test_centres_tiles_and_counts_are_those_of_the_slides(
         place, size = placed(sdata), TILE_PX * MPP / 4.0
         table, tiles = task.sources[name].table(), task.sources[name].tiles()
         centres = table.obsm["spatial"]
-        assert np.abs(centres - place.centres_px).max() <= (0.6 if stated is None else 0.5 + 1e-9)
+        assert np.abs(centres - place.centres_px).max() <= {None: 0.6, "old": 1}.get(stated, 0.5)
         assert list(table.obs_names) == list(sdata["table"].obs_names)
         np.testing.assert_array_equal(table.X.toarray(), sdata["table"].X.toarray())
         expected = cut(place.levels, np.round(centres), size=size, tile_px=TILE_PX)
@@ -75,6 +76,43 @@ def test_corners_are_not_taken_for_centres(root: Path, slides: dict[str, Spatial
     spatial = read_hest(root)[0].sources["S1"].table().obsm["spatial"]
     offset = placed(slides["S1"]).centres_px - spatial
     np.testing.assert_allclose(offset, TILE_PX * MPP / 4.0 / 2, atol=0.6)
+
+
+def without_places(folder: Path) -> None:
+    for path in (folder / "adata").iterdir():
+        table = ad.read_h5ad(path)
+        del table.obsm["spatial"]
+        table.write_h5ad(path)
+
+
+def test_centres_with_exchanged_axes_need_no_table_of_places(
+    tmp_path: Path, slides: dict[str, SpatialData]
+):
+    folder = write_hest(tmp_path, "IDC", slides, FOLDS, mpp=MPP, tile_px=TILE_PX, stated="old")
+    without_places(folder)
+    (task,) = read_hest(tmp_path)
+    for name, sdata in slides.items():
+        spatial = task.sources[name].table().obsm["spatial"]
+        assert np.abs(spatial - placed(sdata).centres_px).max() <= 1
+        assert np.abs(spatial[:, ::-1] - placed(sdata).centres_px).max() > 10
+
+
+def test_a_stated_size_of_the_shown_patch_is_not_that_of_its_source(
+    root: Path, slides: dict[str, SpatialData]
+):
+    """Newer files state both."""
+    with h5py.File(root / "PRAD/patches/S1.h5", "a") as file:
+        file["coords"].attrs["patch_size"] = TILE_PX
+    spatial = read_hest(root)[0].sources["S1"].table().obsm["spatial"]
+    assert np.abs(spatial - placed(slides["S1"]).centres_px).max() <= 0.5
+
+
+def test_genes_outside_the_list_may_come_twice(root: Path):
+    (root / "PRAD" / LIST).write_text('{"genes": ["GENE002", "GENE003"]}')
+    change_table(two_gene_names)(root / "PRAD")
+    names = read_hest(root)[0].sources["S1"].table().var_names
+    assert names.is_unique
+    assert {"GENE001", "GENE002", "GENE003"} <= set(names)
 
 
 def test_patches_give_rows_and_travel(root: Path):
@@ -226,17 +264,12 @@ def scattered(folder: Path) -> None:
 def untold(folder: Path) -> None:
     with h5py.File(folder / "patches/S1.h5", "a") as file:
         del file["coords"].attrs["patch_size_src"]
-    table = ad.read_h5ad(folder / "adata/S1.h5ad")
-    del table.obsm["spatial"]
-    table.write_h5ad(folder / "adata/S1.h5ad")
+    without_places(folder)
 
 
 def two_sizes(folder: Path) -> None:
     with h5py.File(folder / "patches/S1.h5", "a") as file:
         file["patch_size_src"] = 1.0
-
-
-LIST = "var_50genes.json"
 
 
 @pytest.mark.parametrize(
@@ -278,7 +311,7 @@ LIST = "var_50genes.json"
             ValueError,
             "36 of 36 barcodes",
         ),
-        (change_table(two_gene_names), ValueError, "Duplicated gene names in .*'GENE001'"),
+        (change_table(two_gene_names), ValueError, "Duplicated listed genes in .*'GENE001'"),
         (scattered, ValueError, "do not lie at one distance"),
         (untold, ValueError, "Nothing in .* tells how many pixels a patch measures"),
         (two_sizes, ValueError, "no single size of its patches"),

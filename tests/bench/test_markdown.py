@@ -33,6 +33,8 @@ def test_layout():
     assert (
         rows[2] == "| flow (our denoiser alone) | uni | hest | **.550 ± .058** | **.000 ± .141** |"
     )
+    told = "- *published*: preprint, table 1, for the genes of `hest`; `nested` has others."
+    assert any(line.startswith(told) for line in lines)
     assert rows[3] == "| *published* |  |  | *.589 ± .063* | *.420 ± .005* |"
     assert len(rows) == 4
 

@@ -99,7 +99,7 @@ def test_folders_that_do_not_belong_together(ran: Path, task, tmp_path_factory):
     for source in task.sources.values():
         source.counts.X = source.counts.X[::-1].copy()
     run([task], third, methods=["shade"], genes=["GATA3", "VWF"], protocols=["hest"], **HOW)
-    with pytest.raises(ValueError, match="results on different data: 'measured' of measured/toy"):
+    with pytest.raises(ValueError, match=r"on different data: 'measured', .* of measured/toy"):
         write_tables([ran, third])
     with pytest.raises(FileNotFoundError, match="holds no benchmark"):
         write_tables([ran, fourth])

@@ -6,6 +6,7 @@ import weakref
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from filelock import FileLock
 from toys import Reds, make_source, reds
@@ -160,6 +161,10 @@ def test_vectors_made_elsewhere(task, tmp_path, methods):
     np.save(folder / "b.npy", np.full((36, 3), np.nan))
     with pytest.raises(ValueError, match=r"b\.npy holds 108 values that are NaN"):
         run([task], tmp_path / "d", **{**how, "encoders": {"slide_encoder": folder}})
+    for junk in (b"", b"no array"):
+        (folder / "b.npy").write_bytes(junk)
+        with pytest.raises(ValueError, match=r"'slide_encoder': .*b\.npy cannot be read"):
+            run([task], tmp_path / "g", **{**how, "encoders": {"slide_encoder": folder}})
     (folder / "b.npy").unlink()
     with pytest.raises(FileNotFoundError, match=r"holds no b\.npy; it holds 'a\.npy', 'c\.npy'"):
         run([task], tmp_path / "e", **{**how, "encoders": {"slide_encoder": folder}})
@@ -173,8 +178,13 @@ def test_embeddings_of_another_width_fail_in_words(task, tmp_path, methods):
     folder.mkdir()
     for i, (name, source) in enumerate(task.sources.items()):
         np.save(folder / f"{name}.npy", source.pixels.mean((1, 2))[:, : 3 - (i == 1)])
-    with pytest.warns(UserWarning, match=r"Embeddings of \w+ are \d wide"):
-        run([task], tmp_path / "a", **{**HOW, "methods": ["reds"], "encoders": {"x": folder}})
+    how = {"encoders": {"x": folder}, "protocols": ["hest"]}
+    with pytest.raises(ValueError, match=r"Embeddings of \w+ are \d wide"):
+        run([task], tmp_path / "a", **{**HOW, **how, "methods": ["reds"]})
+    assert pd.read_csv(tmp_path / "a/results.csv")["error"].str.contains(" wide").all()
+    with pytest.warns(UserWarning, match=r"3 of 6 results are missing.* are \d wide"):
+        frame = run([task], tmp_path / "a", **{**HOW, **how, "methods": ["reds", "shade"]})
+    assert (frame.loc[frame["method"] == "shade", "error"] == "").all()
 
 
 def test_two_runs_do_not_write_to_one_folder(task, tmp_path, methods):
@@ -214,7 +224,7 @@ def test_epochs_are_those_of_methods_that_train(task, tmp_path, methods):
 def test_other_counts_by_the_same_names_are_no_reason_to_go_on(task, tmp_path, methods):
     run([task], tmp_path, protocols=["hest"], **{**HOW, "methods": ["reds"]})
     other = replace(task, sources={name: make_source(i + 7) for i, name in enumerate("abc")})
-    with pytest.raises(ValueError, match=r"on other data: 'measured', 'genes' of .* toy a, hest"):
+    with pytest.raises(ValueError, match=r"on other data: 'measured', .* of toy a, hest"):
         run([other], tmp_path, protocols=["hest"], **{**HOW, "methods": ["shade"]})
 
 
@@ -288,6 +298,28 @@ def test_bad_arguments_are_refused_before_any_work(task, tmp_path, methods, chan
 def test_genes_that_are_not_measured(task, tmp_path, methods):
     with pytest.raises(KeyError, match="1 of 2 genes are not among the measured genes of"):
         run([task], tmp_path, genes=["g0", "nope"], **HOW)
+    frame = run([task], tmp_path, genes=["g0", "g1"], **HOW)
+    assert (frame["error"] == "").all()
+    with pytest.raises(ValueError, match="of another benchmark: 'genes' differ"):
+        run([task], tmp_path, genes=["g0"], **HOW)
+
+
+def test_a_task_that_cannot_be_read_does_not_keep_others_from_it(task, tmp_path, methods):
+    sources = {name: make_source(i) for i, name in enumerate("abc")}
+    sources["c"].counts.X[0, 0] = 0.5
+    odd = replace(task, name="odd", sources=sources)
+    with pytest.warns(UserWarning, match=r"on odd a: ValueError: .*not whole numbers"):
+        frame = run([odd, task], tmp_path, **HOW)
+    assert (frame["error"] == "").equals(frame["task"] == "toy")
+    assert len(pd.read_csv(tmp_path / "results.csv")) == len(frame)
+
+
+def test_training_slides_that_changed_are_no_reason_to_go_on(task, tmp_path, methods):
+    how = {"protocols": ["hest"], "genes": ["g0", "g1"], "folds": ["a"]}
+    run([task], tmp_path, **{**HOW, **how, "methods": ["reds"]})
+    task.sources["b"].counts.X[:] = task.sources["b"].counts.X[::-1].copy()
+    with pytest.raises(ValueError, match=r"on other data: 'training' of toy a, hest"):
+        run([task], tmp_path, **{**HOW, **how, "methods": ["shade"]})
 
 
 def test_the_session_is_told(task, tmp_path, methods):

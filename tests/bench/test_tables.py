@@ -110,12 +110,15 @@ def test_published_numbers_stand_beside():
     assert row(table, "IDC")["published_mean"] == 0.589
     assert row(table, NINE)["published_mean"] == pytest.approx(0.3873, abs=1e-4)
     assert np.isnan(row(table, TEN)["published_mean"])
+    assert "0.587 in the ICML 2025 version" in row(table, "IDC", "flow")["published_source"]
+    assert "leaderboard" in row(table, "IDC")["published_source"]
 
 
 @pytest.mark.parametrize(
     "frame",
     [
         scored(hest(), method="flow", encoder="resnet50"),
+        scored(hest(), method="ridge", encoder="resnet50"),
         scored(hest(), method="flow", constructed=True),
         scored(hest(), method="flow", own_panel=True),
         scored({"her2st": [0.5]}, method="flow"),

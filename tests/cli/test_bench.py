@@ -65,6 +65,15 @@ def test_one_table_of_several_folders(toy: Path, run: Run):
     assert "occur twice" in run("bench", "table", "one", "one", code=1).output
 
 
+def test_what_failed_ends_with_1_and_leaves_the_rest(toy: Path, run: Run):
+    np.save("vectors/b.npy", np.load("vectors/b.npy")[:, :2])
+    ran = run(*ASKED, "--embeddings", "mine=vectors", "--n-top-genes", 3, code=1)
+    assert "4 of 8 results are missing" in ran.stderr
+    frame = pd.read_csv("out/results.csv")
+    assert frame["error"].isna().equals(frame["method"] == "shade")
+    assert run("bench", "table", "out").stdout.count("failed") >= 2
+
+
 def test_all_means_all_methods(toy: Path, run: Run):
     asked = ("bench", "run", "--suite", "her2st", "-o", "out", "--n-top-genes", 3)
     ran = run(*asked, "-m", "all", "--embeddings", "mine=vectors", "--protocols", "nested")

@@ -108,10 +108,13 @@ def run(
         show_progress_bar=not quiet,
         **how,
     )
+    frame["own_panel"] = panel is not None
     columns = ["task", "protocol", "method", "encoder", "mean", "sd", "n_folds", "of_folds"]
     means = summarise(checked(frame))[columns]
     write_result(means.to_csv(index=False).rstrip("\n"))
     note(f"{len(frame)} rows in {out / 'results.csv'}; next: stflow bench table {out}", quiet=quiet)
+    if (frame["error"] != "").any():
+        click.get_current_context().exit(1)
 
 
 @bench.command(cls=Command)

@@ -19,8 +19,8 @@ def main() -> None:
     """Spatial gene expression from H&E slides.
 
     Slides are SpatialData stores (.zarr folders), models are the folders that `fit` writes. A
-    command that fails has written nothing; it ends with 1 after an error, 2 when it was called
-    wrongly, 130 after Ctrl-C.
+    command that fails has written nothing, but for finished results of a benchmark; it ends with 1
+    after an error, 2 when it was called wrongly, 130 after Ctrl-C.
     """
 
 

@@ -15,6 +15,7 @@ from stflow._validation import listing, require_finite, require_unique
 from stflow.bench._measure import Measure, let_go
 from stflow.bench._results import EMBEDDINGS, Results, file_name
 from stflow.bench._task import Task
+from stflow.encoders._checkpoint import require_file
 from stflow.pp._encode import TileJob, encode_tiles
 
 Made: TypeAlias = str | Path | Callable[[torch.Tensor], torch.Tensor]
@@ -58,7 +59,8 @@ class Embedder:
     """
 
     def __init__(self, name: str, made: Made, checkpoint: str | None, device: str) -> None:
-        self.name, self.made, self.checkpoint = name, made, checkpoint
+        self.name, self.made = name, made
+        self.checkpoint = None if checkpoint is None else str(require_file(checkpoint))
         self.device = resolve_device(device)
         self._encoders: dict[int, Any] = {}
         if isinstance(made, Path) and not made.is_dir():
@@ -74,6 +76,8 @@ class Embedder:
             from stflow.encoders._encoder import qualified_name
 
             return qualified_name(self.made)
+        if isinstance(self.made, Path):
+            return str(self.made.resolve())
         return f"{self.made}" + (f" with {self.checkpoint}" if self.checkpoint else "")
 
     def __call__(self, task: Task, slide: str, n_spots: int, results: Results) -> Embedded:
@@ -115,7 +119,12 @@ class Embedder:
 
     def _brought(self, folder: Path, slide: str, n_spots: int) -> np.ndarray:
         file = folder / f"{slide}.npy"
-        vectors = np.load(file, allow_pickle=False)
+        try:
+            vectors = np.load(file, allow_pickle=False)
+        except (EOFError, OSError, ValueError) as error:
+            raise ValueError(
+                f"Embeddings {self.name!r}: {file} cannot be read as a numpy array ({error})."
+            ) from error
         self._require_rows(vectors, slide, n_spots)
         require_finite(vectors, what=str(file))
         return vectors.astype(np.float32)

@@ -53,11 +53,14 @@ def read_hest(root: str | PathLike[str], tasks: Sequence[str] | None = None) -> 
 
     Notes
     -----
-    The files give the upper left corner of a patch, in pixels that differ from slide to slide; its
-    centre is half a patch away from it. How many pixels a patch measures is taken from
+    The files give the upper left corner of a patch, x then y, in pixels that differ from slide to
+    slide; its centre is half a patch away from it. How many pixels a patch measures is taken from
     ``patch_size_src`` or ``patch_size_level0``, a data set or an attribute of the patches file,
     else it is twice the distance from the corner to the centre of the spot in the
-    ``.obsm["spatial"]`` of the ``.h5ad``, if that is the same everywhere to a pixel.
+    ``.obsm["spatial"]`` of the ``.h5ad``, if that is the same everywhere to a pixel. Files are
+    reported to be about that give the centre itself, y then x: coordinates are taken so where they
+    agree with ``.obsm["spatial"]`` to two pixels, or where there is none and the file states a
+    ``patch_size`` alone.
 
     References
     ----------

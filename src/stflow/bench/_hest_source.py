@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -18,7 +18,8 @@ from stflow._validation import listing, require_counts, require_unique
 from stflow.bench._hdf import HdfRows, open_hdf
 
 _SIZES = ("patch_size_src", "patch_size_level0")
-_PIXEL = 1.0
+_OLD_SIZE = "patch_size"
+_PIXEL, _ROUNDING = 1.0, 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +58,7 @@ class HestSource:
         counts_path
             The ``.h5ad``.
         genes
-            Genes that the table must have.
+            Genes that the table must have, each once.
 
         Raises
         ------
@@ -69,8 +70,11 @@ class HestSource:
         for what, path in (("patches", patches_path), ("counts", counts_path)):
             if not path.is_file():
                 raise FileNotFoundError(f"Sample {name!r} has no {what}: there is no file {path}.")
-        pixels, barcodes, corners, side = _read_patches(patches_path)
+        patches = _read_patches(patches_path)
+        barcodes = patches.barcodes
         spots, measured, places = _read_names(counts_path)
+        listed = measured[measured.isin(genes)]
+        require_unique(list(listed), what=f"listed genes in {counts_path}")
         lost = [gene for gene in genes if gene not in measured]
         if lost:
             raise ValueError(f"{counts_path} lacks genes of the list: {listing(lost, limit=3)}.")
@@ -81,13 +85,14 @@ class HestSource:
                 f"{counts_path}: {listing(barcodes[at < 0], limit=3)}; it has "
                 f"{listing(spots, limit=3)}."
             )
-        if side is None:
-            offsets = None if places is None else places[at] - corners
-            side = _side_from_offsets(offsets, where=f"{patches_path} and {counts_path}")
-        return cls(counts_path, pixels, barcodes, corners + side / 2)
+        spots_at = None if places is None else places[at]
+        centres = _centres(patches, spots_at, where=f"{patches_path} and {counts_path}")
+        return cls(counts_path, patches.pixels, barcodes, centres)
 
     def table(self) -> AnnData:
         """Return raw counts of all genes for the spots that have a patch, in their order.
+
+        Names of genes that occur twice get a suffix.
 
         Raises
         ------
@@ -102,6 +107,7 @@ class HestSource:
                 raise _damaged(self.counts_path, error) from error
         table = counts[self.barcodes].copy()
         require_counts(table.X, what=f"X of {self.counts_path}")
+        table.var_names_make_unique()
         table.obsm[_keys.SPATIAL] = self.centres.copy()
         return table
 
@@ -110,8 +116,20 @@ class HestSource:
         return self.pixels
 
 
-def _read_patches(path: Path) -> tuple[HdfRows, np.ndarray, np.ndarray, float | None]:
-    """Return the unread patches, their barcodes and corners, and their side where it is told."""
+class _Patches(NamedTuple):
+    """Unread patches (N), their names and coordinates (N, 2), and sides as far as they are told.
+
+    ``side`` is in full-resolution pixels; ``old_side`` too, in files of the older layout.
+    """
+
+    pixels: HdfRows
+    barcodes: np.ndarray
+    coords: np.ndarray
+    side: float | None
+    old_side: float | None
+
+
+def _read_patches(path: Path) -> _Patches:
     with open_hdf(path) as file:
         missing = [key for key in ("img", "coords", "barcode") if key not in file]
         if missing:
@@ -124,24 +142,24 @@ def _read_patches(path: Path) -> tuple[HdfRows, np.ndarray, np.ndarray, float | 
             )
         pixels = HdfRows(path, "img", image.shape)
         barcodes = np.array([_text(name) for name in np.ravel(file["barcode"][:])], dtype=object)
-        corners = np.asarray(file["coords"][:], dtype=np.float64)
-        side = _stated_side(file)
-    if corners.shape != (len(pixels), 2) or len(barcodes) != len(pixels) or not len(pixels):
+        coords = np.asarray(file["coords"][:], dtype=np.float64)
+        side, old_side = _stated_side(file, _SIZES), _stated_side(file, (_OLD_SIZE,))
+    if coords.shape != (len(pixels), 2) or len(barcodes) != len(pixels) or not len(pixels):
         raise ValueError(
             f"{path} holds {len(pixels)} patches, {len(barcodes)} barcodes and coordinates of "
-            f"shape {corners.shape}; they do not belong together."
+            f"shape {coords.shape}; they do not belong together."
         )
     require_unique(list(barcodes), what=f"barcodes in {path}")
-    return pixels, barcodes, corners, side
+    return _Patches(pixels, barcodes, coords, side, old_side)
 
 
-def _stated_side(file: h5py.File) -> float | None:
-    """Side of a patch in full-resolution pixels, where the file tells it."""
-    found: list[Any] = [file[key][()] for key in _SIZES if key in file]
+def _stated_side(file: h5py.File, names: Sequence[str]) -> float | None:
+    """Side of a patch, where the file tells it by one of some names."""
+    found: list[Any] = [file[key][()] for key in names if key in file]
     found += [
         holder.attrs[key]
         for holder in (file, file["coords"], file["img"])
-        for key in _SIZES
+        for key in names
         if key in holder.attrs
     ]
     if not found:
@@ -152,8 +170,25 @@ def _stated_side(file: h5py.File) -> float | None:
     return float(sides[0])
 
 
-def _side_from_offsets(offsets: np.ndarray | None, *, where: str) -> float:
-    """Twice the distance from corners to spots, shape (N, 2), if it is the same everywhere."""
+def _centres(patches: _Patches, spots: np.ndarray | None, *, where: str) -> np.ndarray:
+    """Find the centres of patches (N, 2), x then y; the places of their spots may be known.
+
+    Two layouts are about: corners, x then y, whose side is stated or follows from the spots; and
+    centres, y then x, in files that state a side by the older name alone.
+    """
+    swapped = patches.coords[:, ::-1]
+    if spots is not None and (np.abs(swapped - spots) <= _ROUNDING).all():
+        return swapped
+    if patches.side is not None:
+        return patches.coords + patches.side / 2
+    if spots is None and patches.old_side is not None:
+        return swapped
+    offsets = None if spots is None else spots - patches.coords
+    return patches.coords + _half_from_offsets(offsets, where=where)
+
+
+def _half_from_offsets(offsets: np.ndarray | None, *, where: str) -> float:
+    """Find the distance from corners to spots, shape (N, 2), if it is the same everywhere."""
     told = f"Nothing in {where} tells how many pixels a patch measures"
     if offsets is None:
         raise ValueError(f"{told}: no {listing(_SIZES)}, no '{_keys.SPATIAL}' in obsm.")
@@ -161,9 +196,10 @@ def _side_from_offsets(offsets: np.ndarray | None, *, where: str) -> float:
     if not half > 0 or not (np.abs(offsets - half) <= _PIXEL).all():
         raise ValueError(
             f"{told}: no {listing(_SIZES)}, and spots do not lie at one distance from the corners "
-            f"of their patches, but from {offsets.min():.1f} to {offsets.max():.1f} pixels away."
+            f"of their patches, but from {offsets.min():.1f} to {offsets.max():.1f} pixels away; "
+            "nor are they the coordinates of the patches with the axes exchanged."
         )
-    return 2 * half
+    return half
 
 
 def _read_names(path: Path) -> tuple[pd.Index, pd.Index, np.ndarray | None]:
@@ -176,7 +212,6 @@ def _read_names(path: Path) -> tuple[pd.Index, pd.Index, np.ndarray | None]:
         except (KeyError, ValueError, TypeError) as error:
             raise _damaged(path, error) from error
     require_unique(list(spots), what=f"spot names in {path}")
-    require_unique(list(genes), what=f"gene names in {path}")
     return spots, genes, None if places is None else places[:, :2]
 
 

@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import product
 from typing import Any
 
@@ -152,40 +153,46 @@ class Job:
             )
         return True
 
-    def do(self, reader: Reader) -> None:
-        """Do it, and keep what comes of it.
+    def do(self, reader: Reader) -> Exception | None:
+        """Do it, and keep what comes of it, or why nothing did, which is returned too.
 
         Raises
         ------
-        KeyError
-            A slide lacks genes of the panel.
-        ValueError
-            What others were scored on was measured otherwise, counts are no raw counts, or
-            embeddings do not fit.
+        OtherDataError
+            Other results of the fold were made with other data.
         """
-        results = reader.results
+        row = {
+            **self.settings,
+            "device": str(resolve_device(self.method.device)),
+            "constructed": reader.task.constructed,
+            "error": "",
+        }
+        failure = None
+        try:
+            row |= self._attempt(reader)
+        except OtherDataError:
+            raise
+        except Exception as error:  # noqa: BLE001  # other results can still be had
+            row |= {"error": f"{type(error).__name__}: {error}", "pearson": np.nan}
+            failure = error.with_traceback(None)
+        reader.results.add(self.key, row)
+        return failure
+
+    def _attempt(self, reader: Reader) -> dict[str, Any]:
+        """Read, fit and predict; keep the prediction, and return scores and costs."""
         genes = reader.genes(self.split, self.key.protocol)
         how: dict[str, Any] = {"tiles": self.method.reads == "tiles"}
         train = reader.slides(self.split.train, genes, self.embedder, **how)
         test = reader.slides(self.split.test, genes, self.embedder, **how)
-        _keep_truth(results, self.key, test)
-        row = {
-            **self.settings,
+        _require_same_data(reader.results, self.key, train, test)
+        scores, predicted = self._run(train, test)
+        reader.results.write_arrays(prediction_name(self.key), predicted=predicted)
+        return {
             "n_train": sum(slide.n_spots for slide in train),
             "n_test": sum(slide.n_spots for slide in test),
-            "device": str(resolve_device(self.method.device)),
-            "constructed": reader.task.constructed,
             **self._embedding_cost(reader),
-            "error": "",
+            **scores,
         }
-        try:
-            scores, predicted = self._run(train, test)
-        except Exception as error:  # noqa: BLE001  # other methods can still be run
-            failed = {"error": f"{type(error).__name__}: {error}", "pearson": np.nan}
-            results.add(self.key, {**row, **failed})
-            return
-        results.write_arrays(prediction_name(self.key), predicted=predicted)
-        results.add(self.key, {**row, **scores})
 
     def _run(self, train: list[Slide], test: list[Slide]) -> tuple[dict[str, Any], np.ndarray]:
         """Fit and predict; return scores and costs, and the prediction of all test spots."""
@@ -244,21 +251,34 @@ def prediction_name(key: Key) -> str:
     return f"{PREDICTIONS}/{key.name}"
 
 
-def _keep_truth(results: Results, key: Key, test: list[Slide]) -> None:
-    """Keep what was measured on the test spots of a fold, or see that it is what was kept."""
-    measured = {
+class OtherDataError(ValueError):
+    """A folder holds results on other data, and nothing may be added to it."""
+
+
+def _require_same_data(results: Results, key: Key, train: list[Slide], test: list[Slide]) -> None:
+    """Keep what a fold was trained and scored on, or see that it is what was kept."""
+    here = {
         "slide": np.repeat([slide.name for slide in test], [slide.n_spots for slide in test]),
         "coords": np.concatenate([slide.coords for slide in test]),
         "measured": np.concatenate([np.asarray(slide.expression) for slide in test]),
         "genes": np.array(test[0].genes),
+        "training": np.array([_fingerprint(slide) for slide in train]),
     }
     kept = results.read_arrays(truth_name(key))
     if kept is None:
-        results.write_arrays(truth_name(key), **measured)
+        results.write_arrays(truth_name(key), **here)
         return
-    odd = unlike(measured, kept)
+    odd = unlike(here, kept)
     if odd:
-        raise ValueError(
-            f"{results.path} holds results on other data: {listing(odd)} of the test spots of "
-            f"{key.task} {key.fold}, {key.protocol}, were different. Name another folder."
+        raise OtherDataError(
+            f"{results.path} holds results on other data: {listing(odd)} of {key.task} {key.fold}, "
+            f"{key.protocol}, were different. Name another folder."
         )
+
+
+def _fingerprint(slide: Slide) -> str:
+    """Tell apart slides with other spots or expression."""
+    digest = sha256(slide.name.encode())
+    for array in (slide.coords, slide.expression):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

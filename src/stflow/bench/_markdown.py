@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -94,11 +95,12 @@ def _score_notes(table: pd.DataFrame) -> Iterator[str]:
         names = "; ".join(method_label(method) for method in part["method"].unique())
         yield f"Trained for {epochs:.0f} epochs at most, not as published: {names}."
     yield from _peeking_notes(table)
-    if table["published_mean"].notna().any():
+    sources = {re.split("[;:]", each)[0] for each in table["published_source"]} - {""}
+    if sources:
         yield (
-            "*published*: the preprint, or public results on HEST-bench; averages are over the "
-            "published tasks, which for some methods is not the average that was printed. The "
-            "preprint's flow chose its epoch on the test slides."
+            f"*published*: {'; '.join(sorted(sources))}, for the genes of `hest`; `nested` has "
+            "others. Averages are over the published tasks, which for some methods is not the "
+            "average that was printed. The preprint's flow chose its epoch on the test slides."
         )
 
 

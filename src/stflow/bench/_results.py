@@ -123,6 +123,8 @@ class Results:
     def claim(self, run: Mapping[str, Any], session: Mapping[str, Any]) -> None:
         """Note what is run, and by whom; it may add tasks and encoders to what is there.
 
+        While there is no result, the panel and the like may still be changed.
+
         Parameters
         ----------
         run
@@ -137,6 +139,8 @@ class Results:
         """
         wanted = json.loads(json.dumps({**run, "sessions": [session]}, default=str))
         old = self.run() if (self.path / RUN).exists() else {}
+        if not self._has_results():
+            old = {part: old[part] for part in (*NAMED, "sessions") if part in old}
         merged, odd = merge_runs(old, wanted)
         if odd:
             raise ValueError(f"{self.path} is of another benchmark: {listing(odd)} differ. {ANEW}")
@@ -172,14 +176,19 @@ class Results:
 
     def frame(self) -> pd.DataFrame:
         """Return all rows, in the order of their names."""
-        files = sorted((self.path / ROWS).glob("[!.]*.json"))
-        return pd.DataFrame([_load(file) for file in files])
+        return pd.DataFrame([_load(file) for file in self._rows()])
 
     def write_table(self) -> pd.DataFrame:
         """Write all rows as a table, and return it."""
         frame = self.frame()
         self._write(TABLE, frame.to_csv(index=False).encode())
         return frame
+
+    def _has_results(self) -> bool:
+        return any(not _load(file)["error"] for file in self._rows())
+
+    def _rows(self) -> list[Path]:
+        return sorted((self.path / ROWS).glob("[!.]*.json"))
 
     def truths(self) -> set[str]:
         """Name the arrays of what was measured."""
@@ -234,7 +243,11 @@ def merge_runs(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str
 
 def unlike(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> list[str]:
     """Name the arrays that are not the same in both."""
-    return [name for name, array in one.items() if not np.array_equal(array, other[name])]
+    return [
+        name
+        for name, array in one.items()
+        if name not in other or not np.array_equal(array, other[name])
+    ]
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from stflow._sdata._read import require_gene_list
 from stflow._validation import listing, require_choice, require_count, require_unique
 from stflow.bench._embeddings import Made, network_name, resolve_encoders
 from stflow.bench._folds import Panel, Reader
-from stflow.bench._jobs import Plan
+from stflow.bench._jobs import Job, Plan
 from stflow.bench._results import Results
 from stflow.bench._session import describe_session
 from stflow.bench._task import Task
@@ -44,8 +44,9 @@ def run(
     """Fit methods to the training slides of each fold, and score them on its test slides.
 
     What is finished is on disk: the same call goes on where an earlier one was cut off, and
-    another may add tasks, methods, encoders and seeds. A method that fails on a fold leaves a row
-    that says why, a warning, and is tried again by the next call.
+    another may add tasks, methods, encoders and seeds. What fails on a fold leaves a row that says
+    why, a warning, and is tried again by the next call; where nothing succeeds, the first error is
+    raised.
 
     Parameters
     ----------
@@ -100,8 +101,9 @@ def run(
         ``path`` is a file, or a folder with other files.
     FileNotFoundError
         Weights, or vectors made elsewhere, are not there.
-    KeyError
-        A slide lacks genes of the panel.
+    Exception
+        Nothing asked for succeeded: what the first fit raised, or the reading of its slides, such
+        as ``KeyError`` where these lack genes of the panel.
     RuntimeError
         Another run writes to ``path``.
     ValueError
@@ -111,7 +113,7 @@ def run(
     Warns
     -----
     UserWarning
-        Methods failed.
+        Some of it failed.
     """
     for count, name in ((n_top_genes, "n_top_genes"), (n_neighs, "n_neighs")):
         require_count(count, name=name)
@@ -142,21 +144,38 @@ def run(
             "n_neighs": n_neighs,
         }
         results.claim(described, describe_session(device))
-        total = sum(map(len, jobs.values()))
-        jobs = {
-            name: [job for job in each if not job.is_done(results)] for name, each in jobs.items()
-        }
-        how: dict[str, Any] = {"desc": "bench", "unit": "fit", "disable": not show_progress_bar}
-        with tqdm(total=total, initial=total - sum(map(len, jobs.values())), **how) as bar:
-            for task in tasks:
-                reader = Reader(task, panel, n_neighs, results)
-                for job in jobs[task.name]:
-                    bar.set_postfix_str(job.key.name)
-                    job.do(reader)
-                    bar.update()
-        frame = results.write_table()
+        try:
+            failures = _do(tasks, jobs, panel, n_neighs, results, show=show_progress_bar)
+        finally:
+            frame = results.write_table()
+    if len(failures) == sum(map(len, jobs.values())):
+        raise failures[0]
     _warn_of_failures(frame)
     return frame
+
+
+def _do(
+    tasks: Sequence[Task],
+    jobs: Mapping[str, Sequence[Job]],
+    panel: Panel,
+    n_neighs: int,
+    results: Results,
+    *,
+    show: bool,
+) -> list[Exception]:
+    """Do what is not done yet, and return what went wrong."""
+    left = {name: [job for job in each if not job.is_done(results)] for name, each in jobs.items()}
+    total, n_left = (sum(map(len, each.values())) for each in (jobs, left))
+    how: dict[str, Any] = {"desc": "bench", "unit": "fit", "disable": not show}
+    failures = []
+    with tqdm(total=total, initial=total - n_left, **how) as bar:
+        for task in tasks:
+            reader = Reader(task, panel, n_neighs, results)
+            for job in left[task.name]:
+                bar.set_postfix_str(job.key.name)
+                failures.append(job.do(reader))
+                bar.update()
+    return [failure for failure in failures if failure is not None]
 
 
 def _choose_folds(tasks: Sequence[Task], folds: Sequence[str] | None) -> list[str]:

@@ -23,6 +23,7 @@ from stflow.bench._published import LEADERBOARD, published
 WHO = ["protocol", "method", "encoder"]
 ROW = [*WHO, "task"]
 NUMBERS = {"accuracy": "1", "priors": "2", "architectures": "3", "ablation": "4", "run_time": "5"}
+UNPUBLISHED = ("ridge", "resnet50")  # published is its final output, not its pooled stages
 SECONDS = ["embed_s", "fit_s", "predict_s"]
 PEAKS = ["embed_mib", "fit_mib", "predict_mib"]
 
@@ -41,10 +42,10 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
     to 5), without those for which nothing was run. One row for each protocol, method, encoder and
     task. The first four hold ``mean`` and ``sd`` over folds (seeds are averaged before),
     ``n_folds`` that are complete out of ``of_folds``, ``n_failed``, ``constructed``,
-    ``max_epochs``, ``published_mean`` and ``published_sd``. A fold is complete when no seed is
-    missing or failed; others enter no mean. Averages over tasks are rows too, where all folds of
-    all these tasks are complete. The last holds mean seconds of
-    ``n_fits`` fits and peak MiB, beside published seconds.
+    ``max_epochs``, ``published_mean``, ``published_sd`` and ``published_source``, which says too
+    where versions of a paper differ. A fold is complete when no seed is missing or failed; others
+    enter no mean. Averages over tasks are rows too, where all folds of all these tasks are
+    complete. The last holds mean seconds of ``n_fits`` fits and peak MiB, beside published seconds.
 
     Raises
     ------
@@ -213,32 +214,34 @@ def _sets(table: pd.DataFrame) -> dict[str, list[str]]:
     return sets
 
 
-def _published_means(table: str) -> dict[tuple[str, str, str], tuple[float, float]]:
-    """Return published mean and sd by method, encoder and task; averages are made here."""
-    known: dict[tuple[str, str, str], tuple[float, float]] = {}
+def _published_means(table: str) -> dict[tuple[str, str, str], tuple[float, float, str]]:
+    """Return published mean, sd and source by method, encoder and task; averages are made here."""
+    known: dict[tuple[str, str, str], tuple[float, float, str]] = {}
     for name in (NUMBERS[table], *([LEADERBOARD] if table == "accuracy" else [])):
         for row in each(published(name)):
-            known.setdefault((row.method, row.encoder, row.task), (row.mean, row.sd))
+            known.setdefault((row.method, row.encoder, row.task), (row.mean, row.sd, row.source))
     for method, encoder in {key[:2] for key in known}:
         for name, tasks in AVERAGES.items():
-            means = [known[method, encoder, t][0] for t in tasks if (method, encoder, t) in known]
-            if len(means) == len(tasks):
-                known[method, encoder, name] = (float(np.mean(means)), np.nan)
+            found = [known[method, encoder, t] for t in tasks if (method, encoder, t) in known]
+            if len(found) == len(tasks):
+                mean = float(np.mean([each[0] for each in found]))
+                known[method, encoder, name] = (mean, np.nan, found[0][2])
     return known
 
 
 def _beside(
-    table: pd.DataFrame, known: Mapping[tuple[str, str, str], tuple[float, float]]
+    table: pd.DataFrame, known: Mapping[tuple[str, str, str], tuple[float, float, str]]
 ) -> pd.DataFrame:
     """Add the published numbers of official tasks."""
-    nothing = (np.nan, np.nan)
+    nothing = (np.nan, np.nan, "")
     found = [
         known.get((PUBLISHED_AS.get(row.method, row.method), base(row.encoder), row.task), nothing)
-        if row.official
+        if row.official and (row.method, row.encoder) != UNPUBLISHED
         else nothing
         for row in each(table)
     ]
-    numbers = pd.DataFrame(found, columns=["published_mean", "published_sd"], index=table.index)
+    columns = ["published_mean", "published_sd", "published_source"]
+    numbers = pd.DataFrame(found, columns=columns, index=table.index)
     return table.join(numbers).reset_index(drop=True)
 
 
