@@ -61,6 +61,8 @@ def test_what_is_not_there(stores: Path, tmp_path: Path):
         read_suite("slides", tmp_path, [])
     with pytest.raises(ValueError, match="is read from a folder; name it"):
         read_suite("hest", None, [])
+    with pytest.raises(ValueError, match="'synthetic' has one task"):
+        read_suite("synthetic", None, ["breast"])
     with pytest.raises(ValueError, match="`suite` is 'all'; available: 'hest'"):
         read_suite("all", None, [])
 

@@ -43,8 +43,9 @@ def read_suite(
     FileNotFoundError
         There is no such folder, or nothing in it.
     ValueError
-        An unknown suite or name, no folder is given for one that needs it, ``patients`` for a
-        suite that has its own splits, or a slide there without a patient or twice.
+        An unknown suite or name, names for ``"synthetic"``, no folder is given for one that needs
+        it, ``patients`` for a suite that has its own splits, or a slide there without a patient or
+        twice.
     """
     readers: dict[str, Callable[[], list[Task]]] = {
         "hest": lambda: read_hest(_need(root, suite), names or None),
@@ -54,6 +55,8 @@ def read_suite(
         "synthetic": lambda: [_synthetic()],
     }
     require_choice(suite, readers, name="suite")
+    if suite == "synthetic" and names:
+        raise ValueError("Suite 'synthetic' has one task; leave its name out.")
     if patients is not None and suite != "slides":
         raise ValueError(f"Suite {suite!r} has splits of its own; `patients=` is for 'slides'.")
     return readers[suite]()
