@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stflow._slide import Slide
 from stflow.model._fields import Smoother
-from stflow.model._residuals import ResidualLaw
+from stflow.model._residuals import GRID, ResidualLaw
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +48,12 @@ class Observed:
     def correct(self, mean: Tensor, law: ResidualLaw) -> Tensor:
         """Expect the expression (N, G) given what is known and a mean prediction.
 
-        Kriging of the residuals, each divided by its standard deviation.
+        Kriging of the residuals, each divided by its standard deviation and kept within the range
+        of `ResidualLaw.normal`, so that no gene can outweigh all others.
         """
         spread = law.variance(mean).sqrt()
         away = (self.expression - self.expected) / law.variance(self.expected).sqrt()
+        away.clamp_(float(GRID[0]), float(GRID[-1]))
         nowhere = np.zeros(mean.shape, dtype=np.float32)
         moved = law.condition(nowhere, self.smoother, self.spots.numpy(), away.numpy())
         return self.hold(torch.addcmul(mean, spread, torch.from_numpy(moved).to(mean.dtype)))
