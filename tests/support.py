@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import joblib
 import numpy as np
+import scipy.sparse as sp
 import torch
 from spatialdata import SpatialData
 
 import stflow as stf
+from stflow.pp._neighbors import knn_graph
 
 
 def colours(tiles: torch.Tensor) -> torch.Tensor:
@@ -38,6 +40,12 @@ def hexagonal(side: int) -> np.ndarray:
     grid[:, 0] += 50 * (np.arange(len(grid)) // side % 2)
     grid[:, 1] *= np.sqrt(3) / 2
     return grid
+
+
+def archipelago(side: int) -> sp.csr_matrix:
+    """Graph of a square lattice, of an island of 3 x 3 spots, and of 5 spots on their own."""
+    pieces = [knn_graph(square(n), 8)[0] for n in (side, 3)]
+    return sp.block_diag([*pieces, sp.csr_matrix((5, 5))], format="csr")
 
 
 SMALL = {

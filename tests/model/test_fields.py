@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from support import square
+from support import archipelago, square
 
-from stflow.model._fields import LEVELS, Smoother, draw_fields, fit_shares
+from stflow.model._fields import LEVELS, PROBES, Smoother, draw_fields, fit_shares
 from stflow.pp._neighbors import knn_graph
 
 N_LEVELS = len(LEVELS) + 1
@@ -38,8 +38,25 @@ def test_fields_have_unit_variance_and_the_covariance_of_their_level(level: int)
     else:
         power = np.linalg.matrix_power(slide.average.toarray().astype(float), LEVELS[level])
         expected = power @ power.T
-        expected /= np.diag(expected).mean()
+        sd = np.sqrt(np.diag(expected))
+        expected /= np.outer(sd, sd)
     np.testing.assert_allclose(covariance, expected, atol=0.12)
+
+
+@pytest.mark.parametrize("side", [30, 40])
+@pytest.mark.parametrize("shares", [only(3), np.array([[0.2], [0.2], [0.2], [0.3], [0.1]])])
+def test_unit_variance_on_the_mainland_on_its_border_on_an_island_and_alone(shares, side) -> None:
+    """With up to ``PROBES`` spots, and with more."""
+    slide = Smoother(archipelago(side))
+    assert (slide.n_spots <= PROBES) == (side == 30)
+    drawn = draw_fields(slide, np.repeat(shares, 3000, axis=1), np.random.default_rng(0))
+    sd = np.sqrt(np.square(drawn.astype(float)).mean(1))
+    np.testing.assert_allclose(sd, 1, atol=0.15)
+    mainland, island, alone = np.split(sd, [side**2, side**2 + 9])
+    border = mainland[(square(side) % (200 * (side - 1)) == 0).any(1)]
+    assert len(border) == 4 * (side - 1)
+    for part in (mainland, border, island, alone):
+        assert part.mean() == pytest.approx(1, abs=0.05)
 
 
 def test_a_mixture_adds_up() -> None:
@@ -57,6 +74,13 @@ def test_the_range_of_a_field_is_recognised(level: int) -> None:
     assert shares.sum() == pytest.approx(1)
     assert shares.argmax() == level
     assert shares[level] > 0.6
+
+
+def test_the_range_is_recognised_where_tissue_is_in_pieces() -> None:
+    slides, rng = [Smoother(archipelago(8))] * 12, np.random.default_rng(1)
+    for level in range(len(LEVELS)):
+        fields = [draw_fields(slide, only(level, 100), rng) for slide in slides]
+        assert fit_shares(slides, fields).mean(1)[level] > 0.6
 
 
 def test_a_mixture_is_recognised() -> None:

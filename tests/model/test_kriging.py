@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import square
+from support import archipelago, square
 
 from stflow.model._fields import LEVELS, Smoother, draw_fields
 from stflow.model._kriging import NUGGET, krige
@@ -21,7 +21,7 @@ def dense_covariance(smoother: Smoother, shares: np.ndarray) -> np.ndarray:
     total = np.full(average.shape, shares[-1])
     for share, level, size in zip(shares, LEVELS, smoother.spread, strict=False):
         power = np.linalg.matrix_power(average, level)
-        total = total + share * power @ power.T / size**2
+        total = total + share * power @ power.T / np.outer(size, size)
     return total
 
 
@@ -61,3 +61,15 @@ def test_known_spots_help_as_much_as_theory_says() -> None:
     error = ((found - fields)[rest] ** 2).mean()
     assert error == pytest.approx(expected, rel=0.05)
     assert error < 0.7
+
+
+def test_the_covariance_is_that_of_draws_in_every_piece_of_tissue() -> None:
+    """Kriging from one spot of unit variance gives the covariance with it."""
+    smoother, mixture = Smoother(archipelago(20)), np.array([[0.2], [0.2], [0.2], [0.3], [0.1]])
+    shares = np.repeat(mixture, 8000, axis=1)
+    drawn = draw_fields(smoother, shares, np.random.default_rng(0)).astype(float)
+    for spot in (210, 400, 404, 410):
+        found = krige(smoother, np.array([spot]), np.array([[1 + NUGGET]]), mixture)
+        empirical = drawn @ drawn[spot] / drawn.shape[1]
+        assert found[spot] == pytest.approx(1, abs=0.1)
+        np.testing.assert_allclose(found[:, 0], empirical, atol=0.1)

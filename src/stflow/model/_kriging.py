@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
-from stflow.model._fields import LEVELS, Smoother, powers
+from stflow.model._fields import Smoother
 
 NUGGET, TOLERANCE, MAX_ITERATIONS = 1e-3, 1e-5, 500
 
@@ -33,15 +33,15 @@ def krige(
     -------
     Shape (N, F).
     """
-    weights, back = shares[:-1] / smoother.spread[:, None] ** 2, smoother.average.T.tocsr()
 
     def covary(at_known: np.ndarray) -> np.ndarray:
         """Multiply by the covariance of all spots with the known ones."""
         everywhere = np.zeros((smoother.n_spots, values.shape[1]))
         everywhere[known] = at_known
-        rough = list(powers(back, everywhere, LEVELS))
-        smooth = smoother.add_up(lambda level: weights[level] * rough[level])
-        return smooth + shares[-1] * at_known.sum(0)
+        total = np.tile(shares[-1] * at_known.sum(0), (smoother.n_spots, 1))
+        for level, share in enumerate(shares[:-1]):
+            total += share * smoother.smooth(smoother.smooth_back(everywhere, level), level)
+        return total
 
     def system(flat: np.ndarray) -> np.ndarray:
         at_known = flat.reshape(values.shape)
