@@ -73,3 +73,15 @@ def test_the_covariance_is_that_of_draws_in_every_piece_of_tissue() -> None:
         empirical = drawn @ drawn[spot] / drawn.shape[1]
         assert found[spot] == pytest.approx(1, abs=0.1)
         np.testing.assert_allclose(found[:, 0], empirical, atol=0.1)
+
+
+def test_a_large_field_leaves_the_others_as_they_are() -> None:
+    smoother, rng = slide(9), np.random.default_rng(0)
+    known, values = np.sort(rng.choice(81, 20, replace=False)), rng.normal(size=(20, 3))
+    expected = krige(smoother, known, values, SHARES)
+    values[:, 0] *= 1e6
+    values[:, 1] = 0
+    found = krige(smoother, known, values, SHARES)
+    np.testing.assert_allclose(found[:, 0], 1e6 * expected[:, 0], rtol=1e-3, atol=1e3)
+    np.testing.assert_array_equal(found[:, 1], 0)
+    np.testing.assert_allclose(found[:, 2], expected[:, 2], atol=1e-3)

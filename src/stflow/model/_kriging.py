@@ -16,7 +16,8 @@ def krige(
     """Expect fields of zero mean, given their values at some spots (simple kriging).
 
     The covariance is that of `draw_fields`; the systems of all fields are solved together by
-    conjugate gradients, so the cost is linear in the number of spots.
+    conjugate gradients, so the cost is linear in the number of spots. Each is solved as closely as
+    the others, however large its values.
 
     Parameters
     ----------
@@ -48,6 +49,7 @@ def krige(
         return (covary(at_known)[known] + NUGGET * at_known).ravel()
 
     operator = LinearOperator((values.size, values.size), matvec=system, dtype=np.float64)
-    right = values.astype(np.float64).ravel()
-    solved, _ = cg(operator, right, rtol=TOLERANCE, maxiter=MAX_ITERATIONS)
-    return covary(solved.reshape(values.shape))
+    size = np.linalg.norm(values.astype(np.float64), axis=0)
+    right = np.divide(values, size, where=size > 0, out=np.zeros(values.shape))
+    solved, _ = cg(operator, right.ravel(), rtol=TOLERANCE, maxiter=MAX_ITERATIONS)
+    return covary(size * solved.reshape(values.shape))
