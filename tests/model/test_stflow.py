@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,29 @@ def test_nothing_is_overwritten_unasked(model, saved, tmp_path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["her2.stflow"]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("disk full")])
+@pytest.mark.parametrize("after", ["old", "model"])
+def test_a_save_that_is_cut_off_leaves_the_old_model(
+    model, saved, tmp_path, monkeypatch, error, after: str
+) -> None:
+    """Cut off just after the old model was moved away, or before the new one is there."""
+    before, move = (saved / "model.safetensors").read_bytes(), Path.replace
+
+    def cut_off(source: Path, target: Path) -> Path:
+        if source.name == "model":
+            raise error
+        moved = move(source, target)
+        if target.name == after:
+            raise error
+        return moved
+
+    monkeypatch.setattr(Path, "replace", cut_off)
+    with pytest.raises((KeyboardInterrupt, OSError), match=r"disk full|^$"):
+        model.save(saved, overwrite=True)
+    assert (saved / "model.safetensors").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [saved]
+
+
 def test_what_is_no_model_is_never_replaced(model, tmp_path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "precious.txt").write_text("x")
@@ -111,6 +135,7 @@ def test_foreign_folder(saved) -> None:
     ("change", "message"),
     [
         ({"format_version": 99}, "has format 99, this stflow reads 4"),
+        ({"format_version": None}, "has format None, this stflow reads 4"),
         ({"sizes": {}}, "not a whole stflow model"),
         ({"config": {"depth": 3}}, "not a whole stflow model"),
         ({"genes": ["A"]}, "not a whole stflow model"),
@@ -118,7 +143,8 @@ def test_foreign_folder(saved) -> None:
 )
 def test_metadata_that_does_not_fit(saved, change: dict, message: str) -> None:
     path = saved / "model.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    changed = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps({k: v for k, v in changed.items() if v is not None}))
     with pytest.raises(ValueError, match=message):
         stf.STFlow.load(saved)
 

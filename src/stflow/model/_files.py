@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,20 @@ def write(
         folder.mkdir()
         (folder / WEIGHTS).write_bytes(save({k: v.contiguous() for k, v in tensors.items()}))
         (folder / METADATA).write_text(text, encoding="utf-8")
+        _put(folder, path, scratch / "old")
+
+
+def _put(folder: Path, path: Path, old: Path) -> None:
+    """Move a folder to ``path``, and what is there to ``old``, or leave all as it was."""
+    try:
         if path.exists():
-            shutil.move(path, scratch / "old")
+            path.replace(old)
         folder.replace(path)
+    except BaseException:
+        if not path.exists():
+            with suppress(FileNotFoundError):
+                old.replace(path)
+        raise
 
 
 def require_free_folder(path: Path, *, overwrite: bool) -> None:
@@ -70,10 +81,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"{path / METADATA} is damaged: {error}.") from error
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError(f"{path / METADATA} does not describe a stflow model.")
-    if metadata["format_version"] != FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has format {metadata['format_version']}, this stflow reads {FORMAT_VERSION}."
-        )
+    version = metadata.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{path} has format {version}, this stflow reads {FORMAT_VERSION}.")
     try:
         return load_file(path / WEIGHTS), metadata
     except SafetensorError as error:
