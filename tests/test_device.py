@@ -18,9 +18,9 @@ def machine(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("cuda", "mps", "device"), [(2, True, "cuda"), (0, True, "mps"), (0, False, "cpu")]
+    ("cuda", "mps", "device"), [(2, True, "cuda"), (0, True, "cpu"), (0, False, "cpu")]
 )
-def test_auto_takes_the_fastest_there_is(machine, cuda, mps, device):
+def test_auto_takes_cuda_where_there_is_one_and_mps_only_by_name(machine, cuda, mps, device):
     machine(cuda=cuda, mps=mps)
     assert resolve_device("auto") == torch.device(device)
 
@@ -30,6 +30,8 @@ def test_a_device_by_name(machine):
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
     assert resolve_device("cuda") == torch.device("cuda")
     assert resolve_device("cpu") == torch.device("cpu")
+    machine(cuda=0, mps=True)
+    assert resolve_device("mps") == torch.device("mps")
 
 
 @pytest.mark.parametrize("device", ["cuda:2", "mps", "gpu", "meta"])

@@ -16,7 +16,8 @@ def resolve_device(device: str) -> torch.device:
     Parameters
     ----------
     device
-        ``"auto"`` (CUDA, else MPS, else CPU) or a name as torch has it, such as ``"cuda:1"``.
+        ``"auto"`` (CUDA, else CPU) or a name as torch has it, such as ``"cuda:1"``. MPS is used
+        only by name, since torch has no kernels there for parts of the network.
 
     Raises
     ------
@@ -29,7 +30,7 @@ def resolve_device(device: str) -> torch.device:
     there += ["mps"] * torch.backends.mps.is_available() + ["cpu"]
     kinds = {name.partition(":")[0]: None for name in there}
     if device == "auto":
-        return torch.device(next(iter(kinds)))
+        return torch.device("cuda" if "cuda" in kinds else "cpu")
     choices = dict.fromkeys(["auto", *kinds, *there])
     require_choice(str(device), choices, name="device")
     return torch.device(device)

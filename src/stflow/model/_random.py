@@ -12,7 +12,9 @@ import torch
 @contextmanager
 def isolated_rng(seed: int, device: torch.device) -> Iterator[None]:
     """Seed what torch draws inside (weights, dropout) and leave its global state as it was."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    used = [device] if device.type in ("cuda", "mps") else []
+    kind = device.type if used else "cuda"
+    with torch.random.fork_rng(used, device_type=kind):
         seed_torch(seed, device)
         yield
 
@@ -23,6 +25,8 @@ def seed_torch(seed: int, device: torch.device) -> None:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def spawn_seeds(seed: int, n: int) -> list[int]:

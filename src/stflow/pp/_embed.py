@@ -123,8 +123,8 @@ def embed(
         Number of threads that cut tiles, beside the one that reads. None: 1 on the CPU, whose
         cores encode, else up to 8.
     device
-        Where to encode: ``"auto"`` (CUDA, else MPS, else CPU), a torch device, or several, such
-        as ``("cuda:0", "cuda:1")``, which share the batches.
+        Where to encode: ``"auto"`` (CUDA, else CPU), a torch device, such as ``"mps"``, or
+        several, such as ``("cuda:0", "cuda:1")``, which share the batches.
     overwrite
         Whether ``key_added`` may replace what is there.
     show_progress_bar

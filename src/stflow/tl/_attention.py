@@ -54,7 +54,7 @@ def attention(
         Spots computed at a time; the result does not depend on it. None: 2,048 on the CPU,
         65,536 on a GPU.
     device
-        Where to compute: ``"auto"`` (CUDA, else MPS, else CPU) or a torch device.
+        Where to compute: ``"auto"`` (CUDA, else CPU) or a torch device.
     seed
         Seed of the draw.
     table_key

@@ -113,7 +113,7 @@ def fit(
     num_workers
         Processes that draw regions; the result does not depend on it.
     device
-        Where to train: ``"auto"`` (CUDA, else MPS, else CPU) or a torch device.
+        Where to train: ``"auto"`` (CUDA, else CPU) or a torch device.
     seed
         Seed of everything that is drawn; the global random state is left as it was.
     checkpoint

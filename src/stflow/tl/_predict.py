@@ -80,7 +80,7 @@ def predict(
         where the processor has instructions for it, and within about a hundredth of a standard
         deviation.
     device
-        Where to compute: ``"auto"`` (CUDA, else MPS, else CPU) or a torch device.
+        Where to compute: ``"auto"`` (CUDA, else CPU) or a torch device.
     seed
         Seed of the draws.
     table_key
