@@ -42,7 +42,9 @@ class STFlow:
     network
         What was learned.
     info
-        Seed, versions and names of the slides of the fit.
+        Seed, versions and names of the slides of the fit: ``training``, from which a flow learned,
+        and ``validation``, which stopped each flow. Features, regression and calibration are
+        learned from all of them.
     """
 
     genes: tuple[str, ...]

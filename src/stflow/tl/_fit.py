@@ -76,7 +76,11 @@ def fit(
     layer
         Layer that holds the raw counts; None is ``.X``.
     validation
-        Name of the slide to hold out, of a single flow. None: slides are held out by turns.
+        Name of the slide to hold out, of a single flow. None: slides are held out by turns. A
+        slide held out stops the training and calibrates: the features and the regression that is
+        kept are fitted to it, too, and blend and standard deviations are learned from it. So its
+        score is not that of a new slide; for an honest one, use
+        :func:`stflow.tl.cross_validate`.
     n_flows
         Flows at most, each with another fold of the slides held out, or another block of the only
         one. 1 takes a fraction of the time: it holds out the last slide, or the fifth of the only
@@ -229,7 +233,7 @@ def fit(
 
 
 def _info(seed: int, slides: list[Slide], held_out: list[Masks]) -> dict[str, Any]:
-    """Where a model comes from; slides that every flow leaves out taught none."""
+    """Where a model comes from; slides that every flow leaves out taught no flow."""
     from stflow.model._folds import held_out_name
 
     always_out = [all(mask.all() for mask in masks) for masks in zip(*held_out, strict=True)]
