@@ -86,6 +86,20 @@ def test_the_blend_and_the_law_are_learned_from_spots_that_nothing_had_seen(
     assert float(network.blend) == pytest.approx(blend_weight(*parts, measured))
 
 
+@pytest.mark.parametrize(("n_flows", "sizes"), [(3, [10] * 3), (1, [30])])
+def test_all_slides_share_the_spots_that_calibrate(slides, monkeypatch, n_flows, sizes) -> None:
+    seen, predict = [], _fitting._predict_unseen
+
+    def spy(member, regression, held_out, seed, device):
+        seen.extend(slide.n_spots for slide in held_out)
+        return predict(member, regression, held_out, seed, device)
+
+    monkeypatch.setattr(_fitting, "_predict_unseen", spy)
+    monkeypatch.setattr(_fitting, "MAX_CALIBRATION", 30)
+    fit(slides, n_flows)
+    assert seen == sizes
+
+
 def test_novelty_is_1_where_held_out_spots_end(slides) -> None:
     """Of spots that a fold held out, 5 % are farther from its others than the reach."""
     network = fit(slides)

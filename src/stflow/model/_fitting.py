@@ -81,6 +81,7 @@ def fit_network(
     histories: list[pd.DataFrame] = []
     interrupted = False
     seeds = spawn_seeds(seed, len(folds))
+    n_spots = MAX_CALIBRATION // sum(bool(mask.any()) for masks in folds for mask in masks)
     for number, masks in enumerate(folds):
         kept = _parts(ready, [~mask for mask in masks])
         held_out = _parts(ready, masks)
@@ -99,7 +100,8 @@ def fit_network(
             members.append(member)
             history.insert(0, "flow", number)
             histories.append(history)
-            unseen += _predict_unseen(member, fit_regression(kept, seed), held_out, seed, device)
+            middles = [slide.middle(n_spots) for slide in held_out]
+            unseen += _predict_unseen(member, fit_regression(kept, seed), middles, seed, device)
         if interrupted:
             break
     if not members:
@@ -195,9 +197,9 @@ def _predict_unseen(
     seed: int,
     device: torch.device,
 ) -> list[Unseen]:
-    """Predict the middles of held-out slides."""
+    """Predict held-out slides."""
     found, seeds = [], spawn_seeds(seed, CALIBRATION_SAMPLES)
-    for slide in (whole.middle(MAX_CALIBRATION) for whole in held_out):
+    for slide in held_out:
         evaluation = Evaluation(
             member.denoiser, *slide.inputs, device=device, n_samples=CALIBRATION_SAMPLES
         )
