@@ -64,9 +64,9 @@ def require_count(value: object, *, name: str) -> None:
 
 
 def require_seed(value: object) -> None:
-    """Raise ``ValueError`` unless ``value`` can seed a generator."""
-    if not isinstance(value, Integral) or value < 0:
-        raise ValueError(f"`seed` must be a whole number of at least 0, not {value!r}.")
+    """Raise ``ValueError`` unless ``value`` can seed scikit-learn, too, which takes 32 bits."""
+    if not isinstance(value, Integral) or not 0 <= int(value) < 2**32:
+        raise ValueError(f"`seed` must be a whole number from 0 to 2**32 - 1, not {value!r}.")
 
 
 def require_finite(matrix: Any, *, what: str) -> None:

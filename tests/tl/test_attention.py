@@ -176,7 +176,7 @@ def test_bad_slide(tissue, model, case: str) -> None:
     [
         ({"n_steps": 0}, ValueError, "`n_steps` must be a whole number"),
         ({"chunk_size": 0}, ValueError, "`chunk_size` must be a whole number"),
-        ({"seed": -3}, ValueError, "`seed` must be a whole number of at least 0"),
+        ({"seed": -3}, ValueError, "`seed` must be a whole number from 0"),
         ({"device": "cuda:99"}, ValueError, "`device` is 'cuda:99'; available"),
         ({"table_key": "t"}, KeyError, "No table 't'; available: 'table'"),
         ({"embedding_key": "X_uni"}, KeyError, "available: .*'X_embedding'"),

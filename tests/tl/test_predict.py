@@ -332,7 +332,7 @@ def test_bad_slide(tissue, model, case: str) -> None:
         ({"chunk_size": 0}, ValueError, "`chunk_size` must be a whole number"),
         ({"precision": "float16"}, ValueError, "'float16'; available: 'float32', 'bfloat16'"),
         ({"n_steps": 2.5}, ValueError, "`n_steps` must be a whole number"),
-        ({"seed": -3}, ValueError, "`seed` must be a whole number of at least 0"),
+        ({"seed": -3}, ValueError, "`seed` must be a whole number from 0"),
         ({"device": "cuda:99"}, ValueError, "`device` is 'cuda:99'; available"),
         ({"table_key": "t"}, KeyError, "No table 't'; available: 'table'"),
         ({"embedding_key": "X_uni"}, KeyError, "available: .*'X_embedding'"),
