@@ -27,6 +27,17 @@ def test_equal_to_sklearn(rng: np.random.Generator, n_genes: int) -> None:
     assert np.allclose(ours.numpy(), predicted, atol=1e-3)
 
 
+def test_few_features_lose_no_precision(rng: np.random.Generator) -> None:
+    """Spots so close that weights are large and cancel."""
+    (x, y), (new, _) = data(rng, 1000), data(rng, 50)
+    ours = KernelRidge.fit(x, y, seed=0)(new)
+    a, b, mean = x.double().numpy(), y.double().numpy(), y.double().numpy().mean(0)
+    theirs = Reference(kernel="rbf", gamma=0.3 / a.var(0).sum(), alpha=1.0).fit(a, b - mean)
+    predicted = theirs.predict(new.double().numpy()) + mean
+    assert ours.dtype == torch.float32
+    assert np.allclose(ours.numpy(), predicted, rtol=0, atol=2e-6)
+
+
 def test_landmarks_stand_for_many_spots(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,8 @@ class KernelRidge(nn.Module):
     """Ridge regression in the space of a Gaussian kernel.
 
     Exact up to ``MAX_LANDMARKS`` training spots, with as many random landmarks above, and fitted
-    to at most ``MAX_SPOTS`` random spots.
+    to at most ``MAX_SPOTS`` random spots. Weights are large and cancel where features are few, so
+    all is computed in float64.
 
     Parameters
     ----------
@@ -33,9 +34,9 @@ class KernelRidge(nn.Module):
     def __init__(self, n_landmarks: int, n_features: int, n_genes: int) -> None:
         super().__init__()
         self.register_buffer("landmarks", torch.zeros(n_landmarks, n_features))
-        self.register_buffer("weights", torch.zeros(n_landmarks, n_genes))
+        self.register_buffer("weights", torch.zeros(n_landmarks, n_genes).double())
         self.register_buffer("intercept", torch.zeros(n_genes))
-        self.register_buffer("gamma", torch.zeros(()))
+        self.register_buffer("gamma", torch.zeros(()).double())
 
     @classmethod
     def fit(cls, features: Tensor, expression: Tensor, seed: int, alpha: float = 1.0) -> Self:
@@ -59,11 +60,11 @@ class KernelRidge(nn.Module):
     @torch.inference_mode()
     def forward(self, features: Tensor) -> Tensor:
         """Predict the expression of spots, shape (N, G), on the CPU."""
-        device = self.landmarks.device
+        landmarks = self.landmarks.double()
         out = torch.empty(len(features), self.weights.shape[1])
         parts = zip(out.split(CHUNK), features.split(CHUNK), strict=True)
         for row, some in parts:
-            distance = torch.cdist(some.to(device), self.landmarks).square()
+            distance = torch.cdist(some.to(landmarks), landmarks).square()
             row.copy_(torch.exp(-self.gamma * distance) @ self.weights + self.intercept)
         return out
 

@@ -122,7 +122,8 @@ class Network(nn.Module):
             Further arguments of `draws` and `Evaluation`.
         """
         features = self.features(slide.embedding, slide.graph)
-        regression = copy.deepcopy(self.regression).to(device)
+        in_float64 = torch.device("cpu") if device.type == "mps" else device
+        regression = copy.deepcopy(self.regression).to(in_float64)
         regressed, nearest = regression(features), regression.nearest(features)
         inputs = features, slide.coords, slide.graph
         drawing = {"n_samples": n_samples, "seed": seed, "device": device, **how}
