@@ -316,6 +316,59 @@ def test_other_arrays_are_not_taken_for_visium():
             place(make(points, obs=wrong))
 
 
+SUBSETS = {
+    "every third row and column": lambda row, col: (row % 3 == 0) & (col % 3 == 0),
+    "a checkerboard": lambda row, col: (row + col) % 2 == 0,
+    "every other row and column": lambda row, col: (row % 2 == 0) & (col % 2 == 0),
+    "three far ones": lambda row, col: (row % 7 == 0) & (col % 7 == 0) & (row + col < 14),
+}
+
+
+@pytest.mark.parametrize("kept", SUBSETS)
+def test_array_positions_tell_which_spots_are_missing(kept):
+    points, obs = lattice(15, pitch=400)
+    obs = obs.rename(columns={"row": "array_row", "col": "array_col"})
+    keep = SUBSETS[kept](obs["array_row"], obs["array_col"]).to_numpy()
+    st = {"slide_properties": {"technology": "st"}}
+    sdata = make(points[keep], obs=obs[keep], attrs=st)
+    assert place(sdata).mpp == pytest.approx(0.5)
+    assert place(sdata, image_mpp=0.5).mpp == 0.5
+    with pytest.raises(ValueError, match=r"`image_mpp=` says 1 um .* \(200 um\) gives 0\.5\."):
+        place(sdata, image_mpp=1.0)
+
+
+def test_visium_with_one_spot_in_nine():
+    points, obs = lattice(24, pitch=200, kind="hex")
+    keep = SUBSETS["every third row and column"](obs["array_row"], obs["array_col"]).to_numpy()
+    assert place(make(points[keep], obs=obs[keep])).mpp == pytest.approx(0.5)
+
+
+def test_spots_on_one_line_of_the_array_tell_no_scale():
+    points, obs = lattice(pitch=400)
+    obs = obs.rename(columns={"row": "array_row", "col": "array_col"})
+    sdata = make(points[:8], obs=obs[:8], attrs={"slide_properties": {"technology": "st"}})
+    with pytest.raises(ValueError, match=r"'spots': 8 spots on one line .* Pass `image_mpp=`"):
+        place(sdata)
+    assert place(sdata, image_mpp=2.0).mpp == 2.0
+
+
+def test_array_positions_that_are_not_known():
+    points, obs = lattice(pitch=400)
+    unknown = obs.rename(columns={"row": "array_row", "col": "array_col"}) * np.nan
+    sdata = make(points, obs=unknown, attrs={"slide_properties": {"technology": "st"}})
+    assert place(sdata).mpp == pytest.approx(0.5)
+
+
+def test_a_grid_laid_over_the_image_has_no_pitch_of_a_technology():
+    points, _ = lattice(pitch=50)
+    sdata = make(points, attrs={"slide_properties": {"technology": "visium"}})
+    assert place(sdata).mpp == pytest.approx(2.0)
+    sdata["table"].X = None
+    with pytest.raises(ValueError, match=r"Nothing tells the scale.*'spots'\. Pass"):
+        place(sdata)
+    assert place(sdata, image_mpp=4.0).mpp == 4.0
+
+
 def test_never_from_the_spot_diameter_or_an_unknown_technology():
     points, obs = lattice(pitch=180, kind="hex")
     for technology in ("synthetic", "xenium"):

@@ -56,6 +56,14 @@ def test_spots_on_a_line() -> None:
         array_pitch(places[:1], points[:1], lattice="square")
 
 
+def test_places_that_do_not_tell_where_spots_lie(rng: np.random.Generator) -> None:
+    places, points = on_array("square")
+    with pytest.raises(ValueError, match="places of 49 spots on the array do not tell where they"):
+        array_pitch(places, rng.permuted(points), lattice="square")
+    with pytest.raises(ValueError, match="49 spots on one line of the array"):
+        array_pitch(places, points * [1, 0], lattice="square")
+
+
 def test_of_very_many_spots_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_pitch, "ENOUGH_SPOTS", 100)
     assert lattice_pitch(square(30)) == pytest.approx(200)

@@ -9,8 +9,9 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._images import get_pyramid, recorded_mpp, spots_on_image
+from stflow._sdata._images import get_pyramid, spots_on_image
 from stflow._sdata._read import has_counts
+from stflow._sdata._scale import recorded_mpp
 from stflow._sdata._slides import read_recipe
 from stflow._sdata._tables import Region, get_regions
 

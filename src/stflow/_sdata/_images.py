@@ -1,4 +1,4 @@
-"""Boundary: which image, where its spots lie on it, how many micrometres a pixel measures."""
+"""Boundary: which image, and where its spots lie on it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from spatialdata.transformations import Sequence, get_transformation
 from xarray import DataArray, DataTree
 
 from stflow import _keys
-from stflow._sdata._pitch import PITCH_UM, lattice_pitch, require_agreement
+from stflow._sdata._scale import spots_mpp
 from stflow._sdata._tables import Region, spot_centres
-from stflow._validation import listing, require_key, require_positive
+from stflow._validation import listing, require_key
 from stflow.images import Level, as_rgb
 
 
@@ -118,7 +118,7 @@ def spots_on_image(
     image_mpp
         Micrometres per level-0 pixel, or a number for each region. None: what
         ``sdata.attrs["slide_properties"]["mpp"]`` says, else what the pitch of the spots of a
-        known technology gives.
+        known technology gives (not of a grid laid over the image).
 
     Raises
     ------
@@ -141,7 +141,7 @@ def spots_on_image(
     if isinstance(image_mpp, Mapping):
         require_key(region.name, image_mpp, what="`image_mpp` for region")
         image_mpp = image_mpp[region.name]
-    mpp = _scale(sdata, table, region, centres, image_mpp)
+    mpp = spots_mpp(sdata, table, region, centres, image_mpp)
     return PlacedSpots(region, name, levels, centres, mpp)
 
 
@@ -176,87 +176,3 @@ def affine_to_image(sdata: SpatialData, spots_key: str, image_key: str) -> np.nd
     system = _keys.COORDINATE_SYSTEM if _keys.COORDINATE_SYSTEM in shared else shared[0]
     path = Sequence([spots[system], image[system].inverse()])
     return path.to_affine_matrix(("x", "y"), ("x", "y"))
-
-
-def _properties(sdata: SpatialData) -> Mapping[str, Any]:
-    return sdata.attrs.get(_keys.SLIDE_PROPERTIES) or {}
-
-
-def recorded_mpp(sdata: SpatialData) -> float | None:
-    """Micrometres per full-resolution pixel, where the slide says it."""
-    return _properties(sdata).get("mpp")
-
-
-def image_scale(sdata: SpatialData, image_key: str, image_mpp: float | None) -> float:
-    """Micrometres per full-resolution pixel: what is given, else what the slide says.
-
-    Raises
-    ------
-    ValueError
-        Nothing tells the scale, or it is no positive number.
-    """
-    mpp = image_mpp if image_mpp is not None else recorded_mpp(sdata)
-    if mpp is None:
-        raise ValueError(
-            f"Nothing tells the scale of image {image_key!r}. Pass `image_mpp=`, the micrometres "
-            "per full-resolution pixel."
-        )
-    require_positive(mpp, name="image_mpp")
-    return float(mpp)
-
-
-def _scale(
-    sdata: SpatialData,
-    table: AnnData,
-    region: Region,
-    centres: np.ndarray,
-    image_mpp: float | None,
-) -> float:
-    """Micrometres per pixel, refused when the spots of a known technology contradict it."""
-    mpp = image_mpp if image_mpp is not None else recorded_mpp(sdata)
-    if mpp is None:
-        return _mpp_from_pitch(sdata, table, region, centres)
-    require_positive(mpp, name="image_mpp")
-    pitch_um = _pitch_um(sdata, table, region)
-    on_array = {"array_row", "array_col"} <= set(table.obs)
-    if pitch_um is not None and on_array and len(centres) > 1:
-        pitch = lattice_pitch(centres)
-        if pitch is not None:
-            recorded = f"sdata.attrs[{_keys.SLIDE_PROPERTIES!r}]"
-            name = recorded if image_mpp is None else "`image_mpp=`"
-            source = f"the pitch of the spots ({pitch_um:g} um)"
-            require_agreement(mpp, pitch_um / pitch, said_by=name, measured_by=source)
-    return float(mpp)
-
-
-def _pitch_um(sdata: SpatialData, table: AnnData, region: Region) -> float | None:
-    """Distance of neighbouring spots as the technology has it, None where it is not known."""
-    properties = _properties(sdata)
-    technology = str(properties.get("technology") or "").lower()
-    if not technology and _is_visium(table, region):
-        technology = "visium"
-    return PITCH_UM.get(technology, properties.get("pitch_um"))
-
-
-def _mpp_from_pitch(
-    sdata: SpatialData, table: AnnData, region: Region, centres: np.ndarray
-) -> float:
-    pitch_um = _pitch_um(sdata, table, region)
-    hint = "Pass `image_mpp=`, the micrometres per full-resolution pixel."
-    if pitch_um is None or len(centres) < 2:
-        raise ValueError(f"Nothing tells the scale of the image of region {region.name!r}. {hint}")
-    pitch = lattice_pitch(centres)
-    if pitch is None:
-        raise ValueError(
-            f"The spots of region {region.name!r} form no regular lattice, so their pitch does "
-            f"not tell the scale of the image. {hint}"
-        )
-    return pitch_um / pitch
-
-
-def _is_visium(table: AnnData, region: Region) -> bool:
-    """Whether the array positions are those of a hexagonal Visium array."""
-    if not {"array_row", "array_col"} <= set(table.obs):
-        return False
-    row, col = table.obs[["array_row", "array_col"]].to_numpy()[region.rows].T
-    return bool(((row + col) % 2 == 0).all()) and len(np.unique(row % 2)) == 2

@@ -10,6 +10,7 @@ PITCH_SPREAD = 0.25
 PITCH_ROUNDS = 5
 ENOUGH_SPOTS = 20_000
 CONTRADICTION = 0.2
+UNEXPLAINED = 0.1
 # Area that belongs to a spot, in steps of the array (a hexagonal array counts columns in half
 # pitches) and in pitches: their ratio is the square of the pitch.
 _CELLS = {"hex": (2.0, np.sqrt(0.75)), "square": (1.0, 1.0)}
@@ -58,13 +59,19 @@ def array_pitch(places: np.ndarray, centres: np.ndarray, *, lattice: str) -> flo
     Raises
     ------
     ValueError
-        All spots lie on one line.
+        All spots lie on one line, or not where their places on the array say.
     """
-    steps = places - places.mean(axis=0)
-    fitted, _, rank, _ = np.linalg.lstsq(steps, centres - centres.mean(axis=0), rcond=None)
-    if rank < 2:
+    steps, apart = places - places.mean(axis=0), centres - centres.mean(axis=0)
+    fitted, _, rank, _ = np.linalg.lstsq(steps, apart, rcond=None)
+    if min(rank, np.linalg.matrix_rank(fitted)) < 2:
         raise ValueError(
             f"{len(places)} spots on one line of the array do not tell the scale of the image."
+        )
+    unexplained = np.square(apart - steps @ fitted).sum() / np.square(apart).sum()
+    if unexplained > UNEXPLAINED:
+        raise ValueError(
+            f"The places of {len(places)} spots on the array do not tell where they lie on the "
+            "image."
         )
     in_steps, in_pitches = _CELLS[lattice]
     return float(np.sqrt(abs(np.linalg.det(fitted)) * in_steps / in_pitches))

@@ -17,7 +17,8 @@ from xarray import Dataset, DataTree
 from stflow import _keys
 from stflow._sdata._build import image_element
 from stflow._sdata._elements import put, require_new
-from stflow._sdata._images import get_pyramid, recorded_mpp, resolve_image
+from stflow._sdata._images import get_pyramid, resolve_image
+from stflow._sdata._scale import recorded_mpp
 from stflow._sdata._tissue import tissue_in_pixels
 from stflow._validation import require_choice
 from stflow.images import Level
