@@ -231,6 +231,24 @@ def test_a_folder_of_another_run_is_refused(tissue: dict[str, SpatialData], tmp_
         cross_validate(tissue, **FAST, path=other / "thesis.docx")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"lr": -1}, "`lr` must be a positive number"),
+        ({"hidden": 7}, "`hidden` is 7, but must be a multiple of"),
+        ({"num_workers": -1}, "`num_workers` must be a whole number of at least 0, not -1"),
+        ({"prior": "poisson"}, "'poisson'"),
+    ],
+)
+def test_bad_arguments_of_a_fit_leave_no_folder(
+    tissue: dict[str, SpatialData], tmp_path: Path, wrong: dict[str, Any], message: str
+) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(ValueError, match=message):
+        cross_validate(tissue, **FAST, path=run, fit_kwargs=wrong)
+    assert not run.exists()
+
+
 def test_a_damaged_file_is_named(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
     cross_validate(tissue, **FAST, path=tmp_path)
     file = tmp_path / "S2--ridge.npz"

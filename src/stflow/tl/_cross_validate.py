@@ -20,7 +20,7 @@ from stflow._validation import listing, require_count, require_seed
 from stflow.metrics import score_genes
 from stflow.tl._competitors import Contest, Outcome, describe, resolve_methods
 from stflow.tl._described import describe_contest, require_alike
-from stflow.tl._fit import fit
+from stflow.tl._fit import checked_config, fit
 from stflow.tl._fold_store import FoldStore
 from stflow.tl._folds import Fold, make_folds, resolve_groups, warn_of_split_patients
 from stflow.tl._paired import Held, compare, spatial_blocks
@@ -235,10 +235,14 @@ def _require_range(n_samples: int, n_steps: int, n_top_genes: int, seed: int) ->
 def _require_fit_kwargs(fit_kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is for `fit`, when it takes it and it is not decided here or in each fold."""
     taken = {*inspect.signature(cross_validate).parameters, "validation", "checkpoint"}
-    free = [name for name in inspect.signature(fit).parameters if name not in taken]
+    takes = inspect.signature(fit).parameters
+    free = {name: takes[name].default for name in takes if name not in taken}
     odd = [name for name in fit_kwargs if name not in free]
     if odd:
         raise TypeError(
             f"`fit_kwargs` holds {listing(odd)}; it may hold {listing(free, limit=99)}."
         )
+    judged = {**free, **fit_kwargs}
+    del judged["trainer_kwargs"]
+    checked_config(**judged)
     return dict(fit_kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from stflow._slide import Slide
 from stflow._validation import require_count, require_positive, require_seed
 
 if TYPE_CHECKING:
+    from stflow.model._config import Config
     from stflow.model._folds import Masks
     from stflow.model._stflow import STFlow
 
@@ -170,22 +172,15 @@ def fit(
     --------
     >>> model = stf.tl.fit(train, genes=stf.pp.select_genes(train))  # doctest: +SKIP
     """
-    require_positive(lr, name="lr")
-    require_count(max_epochs, name="max_epochs")
-    require_count(early_stopping, name="early_stopping")
-    require_count(batch_size, name="batch_size")
-    require_count(n_flows, name="n_flows")
     require_seed(seed)
     panel = require_gene_list(genes)
-
-    from stflow.model._checkpoint import Checkpoint
-    from stflow.model._config import Config
-    from stflow.model._fitting import fit_network
-    from stflow.model._folds import folds
-    from stflow.model._run import describe_run
-    from stflow.model._stflow import STFlow
-
-    config = Config(
+    config = checked_config(
+        lr=lr,
+        max_epochs=max_epochs,
+        early_stopping=early_stopping,
+        batch_size=batch_size,
+        n_flows=n_flows,
+        num_workers=num_workers,
         n_layers=n_layers,
         n_heads=n_heads,
         hidden=hidden,
@@ -194,8 +189,15 @@ def fit(
         flow=flow,
         frames=frames,
         prior=prior,
-        prior_parameters=dict(prior_parameters or {}),
+        prior_parameters=prior_parameters,
     )
+
+    from stflow.model._checkpoint import Checkpoint
+    from stflow.model._fitting import fit_network
+    from stflow.model._folds import folds
+    from stflow.model._run import describe_run
+    from stflow.model._stflow import STFlow
+
     where = resolve_device(device)
     saved = [None if checkpoint is None else Checkpoint.open(checkpoint, k) for k in range(n_flows)]
     slides, recipe = _read(
@@ -230,6 +232,39 @@ def fit(
         checkpoints=saved,
     )
     return STFlow(tuple(panel), recipe, config, history, network, info)
+
+
+def checked_config(
+    *,
+    lr: float,
+    num_workers: int,
+    prior_parameters: Mapping[str, float] | None,
+    max_epochs: int,
+    early_stopping: int,
+    batch_size: int,
+    n_flows: int,
+    **shape: Any,
+) -> Config:
+    """Check the arguments of `fit` that can be judged without data; return the hyper-parameters.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of its range.
+    """
+    require_positive(lr, name="lr")
+    require_count(max_epochs, name="max_epochs")
+    require_count(early_stopping, name="early_stopping")
+    require_count(batch_size, name="batch_size")
+    require_count(n_flows, name="n_flows")
+    if not isinstance(num_workers, Integral) or num_workers < 0:
+        raise ValueError(
+            f"`num_workers` must be a whole number of at least 0, not {num_workers!r}."
+        )
+
+    from stflow.model._config import Config
+
+    return Config(**shape, prior_parameters=dict(prior_parameters or {}))
 
 
 def _info(seed: int, slides: list[Slide], held_out: list[Masks]) -> dict[str, Any]:
