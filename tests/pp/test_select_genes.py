@@ -44,6 +44,17 @@ def test_rare_in_one_slide_is_enough_to_leave_out() -> None:
     assert stf.pp.select_genes({"x": often, "y": seldom}, 1) == ["B"]
 
 
+def test_rare_in_one_region_is_enough_to_leave_out(two_regions) -> None:
+    table = two_regions["table"]
+    counts = table.X.toarray()
+    counts[(table.obs["region"] == "a").to_numpy(), 0] = 0
+    table.X = sp.csr_matrix(counts)
+    kept = stf.pp.select_genes(two_regions, table.n_vars - 1)
+    assert sorted(kept) == sorted(table.var_names[1:])
+    with pytest.raises(ValueError, match="only 11 of 12 genes are seen in 10% of the spots"):
+        stf.pp.select_genes(two_regions, table.n_vars)
+
+
 def test_stored_zeros_are_zeros() -> None:
     table = make({"A": RARE, "B": [*WIDE, 0]})
     dense = table.X.toarray()

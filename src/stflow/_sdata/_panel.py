@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from stflow._sdata._read import read_counts
+from stflow._sdata._tables import get_regions
 
 MIN_SHARE_OF_SPOTS = 0.1
 
@@ -21,7 +22,7 @@ def most_variable(
     Parameters
     ----------
     tables
-        Tables by the name of their slide.
+        Tables by name; each region of a table is a slide.
     n_top_genes
         Number of genes, of those that every slide expresses on enough of its spots.
     layer
@@ -42,7 +43,9 @@ def most_variable(
         counts = read_counts(table, shared, layer=layer, where=f"slide {name!r}")
         values = sp.csr_matrix(counts, dtype=np.float64).log1p()
         values.eliminate_zeros()
-        expressed &= values.getnnz(axis=0) >= MIN_SHARE_OF_SPOTS * table.n_obs
+        for region in get_regions(table):
+            n_seen = values[region.rows].getnnz(axis=0)
+            expressed &= n_seen >= MIN_SHARE_OF_SPOTS * len(region.rows)
         mean += np.ravel(values.sum(axis=0)) / n_spots
         mean_square += np.ravel(values.power(2).sum(axis=0)) / n_spots
     if expressed.sum() < n_top_genes:

@@ -30,7 +30,7 @@ def select_genes(
     Parameters
     ----------
     data
-        One slide, or several by name.
+        One slide, or several by name; a table with several regions is several slides.
     n_top_genes
         Number of genes.
     layer
