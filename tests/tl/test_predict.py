@@ -13,7 +13,7 @@ import scipy.sparse as sp
 import spatialdata as sd
 import zarr
 from anndata import AnnData
-from support import snapshot
+from support import SMALL, snapshot
 
 import stflow as stf
 from stflow import _slide
@@ -121,6 +121,35 @@ def test_a_slide_without_genes_gets_the_panel(tissue, model) -> None:
     assert np.array_equal(table.layers["stflow"], labelled.obsm["stflow"].to_numpy())
     adata = stf.get.predicted(sdata)
     assert np.array_equal(adata.X, table.layers["stflow"])
+
+
+@pytest.mark.parametrize("how", [{"overwrite": True}, {"key_added": "second"}])
+def test_a_second_panel_on_a_slide_without_genes(tissue, model, how: dict) -> None:
+    others = [gene for gene in tissue["S1"]["table"].var_names if gene not in model.genes]
+    panel = [*others, model.genes[0]]
+    second = stf.tl.fit(tissue, panel, **SMALL)
+    sdata = tissue["S1"]
+    bare = without_genes(sdata["table"])
+    del sdata.tables["table"]
+    sdata.tables["table"] = bare
+    quiet = {"show_progress_bar": False}
+    stf.tl.predict(sdata, model, **quiet)
+    first = sdata["table"].layers["stflow"].copy()
+    stf.tl.predict(sdata, second, **how, **quiet)
+    table = sdata["table"]
+    key = how.get("key_added", "stflow")
+    assert table.X is None
+    assert list(table.var_names) == [*model.genes, *others]
+    assert list(table.var_names[table.var[key]]) == [model.genes[0], *others]
+    assert table.var[key].dtype == bool
+    assert np.array_equal(table[:, panel].layers[key], table.obsm[key].to_numpy())
+    assert np.isnan(table[:, list(model.genes[1:])].layers[key]).all()
+    assert list(stf.get.predicted(sdata, key=key).var_names) == panel
+    if key == "second":
+        assert table.layers["stflow"].dtype == first.dtype
+        assert np.array_equal(table[:, list(model.genes)].layers["stflow"], first)
+        assert np.isnan(table[:, others].layers["stflow"]).all()
+        assert list(table.var["stflow"]) == [True] * len(model.genes) + [False] * len(others)
 
 
 def test_a_table_alone_without_genes(tissue, model) -> None:

@@ -28,16 +28,39 @@ def require_room(table: AnnData, key: str, *, overwrite: bool) -> None:
     require_free([_keys.novelty(key)], table.obs.columns, what="The table's `obs`")
 
 
+def lacks_panel(table: AnnData, genes: Sequence[str]) -> bool:
+    """Whether nothing was measured and ``var`` misses genes; predictions have a frame in obsm."""
+    measured = table.X is not None or not set(table.layers) <= set(table.obsm)
+    return not (table.n_vars and measured) and not pd.Index(genes).isin(table.var_names).all()
+
+
 def with_panel(table: AnnData, genes: Sequence[str]) -> AnnData:
-    """Return a table without genes as one whose ``var`` is the panel and whose X is None."""
+    """Return a table without counts as one whose ``var`` holds the panel and whose X is None.
+
+    Genes of earlier predictions stay. In what there is of the table, new genes are NaN or False.
+    """
+    new = [gene for gene in genes if gene not in table.var_names]
+    var = table.var.reindex(table.var_names.append(pd.Index(new, name=table.var_names.name)))
+    for column in table.var.select_dtypes(bool):
+        var[column] = var.index.isin(table.var_names[table.var[column]])
     return AnnData(
         X=None,
         obs=table.obs,
-        var=pd.DataFrame(index=pd.Index(genes, name=table.var_names.name)),
+        var=var,
         uns=table.uns,
         obsm=dict(table.obsm),
         obsp=dict(table.obsp),
+        layers={name: _padded(layer, len(new), (1,)) for name, layer in table.layers.items()},
+        varm={name: _padded(each, len(new), (0,)) for name, each in table.varm.items()},
+        varp={name: _padded(each, len(new), (0, 1)) for name, each in table.varp.items()},
     )
+
+
+def _padded(values: np.ndarray, n: int, axes: tuple[int, ...]) -> np.ndarray:
+    """Add ``n`` NaN at the end of some axes."""
+    widths = [(0, n if axis in axes else 0) for axis in range(values.ndim)]
+    dtype = np.result_type(values.dtype, np.float32)
+    return np.pad(values.astype(dtype), widths, constant_values=np.nan)
 
 
 def write_predictions(

@@ -17,7 +17,13 @@ from stflow._sdata._observed import read_observed
 from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import read_recipe, read_slides
 from stflow._sdata._tables import get_table
-from stflow._sdata._write import replace_table, require_room, with_panel, write_predictions
+from stflow._sdata._write import (
+    lacks_panel,
+    replace_table,
+    require_room,
+    with_panel,
+    write_predictions,
+)
 from stflow._slide import Slide
 
 if TYPE_CHECKING:
@@ -123,7 +129,8 @@ def predict(
     ``.uns[key_added]``
         Model, encoder, units, seed, versions and genes.
 
-    A table without genes gets the panel as its ``var``, and no ``X``.
+    A table without genes gets the panel as its ``var``, and no ``X``; one with the panel of
+    another model, and no counts, gets the genes that it lacks.
 
     Raises
     ------
@@ -146,8 +153,11 @@ def predict(
     """
     table = get_table(data, table_key)
     require_room(table, key_added, overwrite=overwrite)
-    if table.n_vars == 0 and isinstance(data, AnnData) and inplace:
-        raise ValueError("A table without genes cannot get some in place; pass `inplace=False`.")
+    without_genes = lacks_panel(table, model.genes)
+    if without_genes and isinstance(data, AnnData) and inplace:
+        raise ValueError(
+            "A table without genes of the panel cannot get some in place; pass `inplace=False`."
+        )
     slides = read_slides(
         data,
         name="the slide",
@@ -178,7 +188,7 @@ def predict(
     ]
     rows = np.concatenate([slide.rows for slide in slides])
     info = _info(model, n_samples=n_samples, n_steps=n_steps, seed=seed)
-    target = with_panel(table, model.genes) if table.n_vars == 0 else table
+    target = with_panel(table, model.genes) if without_genes else table
     target = target if inplace else target.copy()
     write_predictions(target, key_added, model.genes, info=info, **_in_order(found, rows))
     if inplace and target is not table and isinstance(data, SpatialData):
