@@ -139,14 +139,22 @@ def test_foreign_folder(saved) -> None:
         ({"sizes": {}}, "not a whole stflow model"),
         ({"config": {"depth": 3}}, "not a whole stflow model"),
         ({"genes": ["A"]}, "not a whole stflow model"),
+        ({"genes": ["A"] * 8}, "not a whole stflow model: Duplicated genes: 'A'"),
+        ({"genes": "GENE1234"}, "not a whole stflow model: its 'genes' is 'GENE1234'"),
+        ({"config": {"hidden": -3}}, "not a whole stflow model: `hidden` must be a whole"),
+        ({"history": {}}, "not a whole stflow model: its 'history' has 0 epochs and no 'flow', "),
+        ({"history": {"flow": [0, 0], "epoch": [1]}}, "not a whole stflow model: All arrays"),
+        ({"info": {}}, "not a whole stflow model: its 'info' lacks 'seed', 'training', "),
+        ({"encoder": None}, "not a whole stflow model: its 'encoder' is None"),
+        ({"sizes": []}, "not a whole stflow model"),
     ],
 )
 def test_metadata_that_does_not_fit(saved, change: dict, message: str) -> None:
     path = saved / "model.json"
-    changed = {**json.loads(path.read_text()), **change}
-    path.write_text(json.dumps({k: v for k, v in changed.items() if v is not None}))
-    with pytest.raises(ValueError, match=message):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=message) as caught:
         stf.STFlow.load(saved)
+    assert str(saved) in str(caught.value)
 
 
 def test_prediction_needs_no_lightning() -> None:

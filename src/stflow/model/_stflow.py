@@ -13,13 +13,22 @@ from tqdm.auto import tqdm
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
-from stflow._validation import require_choice, require_count, require_seed
+from stflow._validation import (
+    listing,
+    require_choice,
+    require_count,
+    require_seed,
+    require_unique,
+)
 from stflow.model import _files
 from stflow.model._config import Config
 from stflow.model._evaluation import PRECISIONS
 from stflow.model._network import Network
 from stflow.model._prediction import Prediction
 from stflow.model._spot_attention import spot_attention
+
+HISTORY = ("flow", "epoch", "train_loss", "val_loss", "val_pearson")
+INFO = ("seed", "training", "validation", "versions")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -261,16 +270,32 @@ class STFlow:
             config = Config(**metadata["config"])
             network = Network.empty(metadata["sizes"], config)
             network.load_state_dict(tensors)
-            genes = tuple(metadata["genes"])
-            if len(genes) != network.sizes["n_genes"]:
-                raise KeyError(f"{len(genes)} genes for {network.sizes['n_genes']} outputs")
+            history = pd.DataFrame(metadata["history"])
+            _require_whole(metadata, history, network.sizes["n_genes"])
             return cls(
-                genes=genes,
+                genes=tuple(metadata["genes"]),
                 encoder=metadata["encoder"],
                 config=config,
-                history=pd.DataFrame(metadata["history"]),
+                history=history,
                 network=network,
                 info=metadata["info"],
             )
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is not a whole stflow model: {error}") from error
+
+
+def _require_whole(metadata: dict[str, Any], history: pd.DataFrame, n_genes: int) -> None:
+    """Raise ``ValueError`` unless the metadata describe a fitted model of so many genes."""
+    for name, kind in (("genes", list), ("encoder", dict), ("info", dict)):
+        if not isinstance(metadata[name], kind):
+            raise ValueError(f"its {name!r} is {metadata[name]!r}")
+    require_unique(metadata["genes"], what="genes")
+    if len(metadata["genes"]) != n_genes:
+        raise ValueError(f"{len(metadata['genes'])} genes for {n_genes} outputs")
+    lost = [name for name in INFO if name not in metadata["info"]]
+    if lost:
+        raise ValueError(f"its 'info' lacks {listing(lost)}")
+    numbers = history.select_dtypes("number").columns
+    lost = [name for name in HISTORY if name not in numbers]
+    if lost or history.empty:
+        raise ValueError(f"its 'history' has {len(history)} epochs and no {listing(lost)}")
