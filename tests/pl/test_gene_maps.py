@@ -359,3 +359,10 @@ def test_real_tissue(data_dir):
     assert length == pytest.approx(um / 200.0 * 289.8, rel=0.01)
     drawn = axes[0].images[0].get_array()
     assert 700 < max(drawn.shape) < 1700
+
+
+def test_two_spots_of_one_name(slide):
+    spots = slide.shapes["spots"]
+    spots.index = [spots.index[1], *spots.index[1:]]
+    with pytest.raises(ValueError, match="Duplicated spot names in shapes 'spots': "):
+        gene_maps(slide, GENES[0])

@@ -82,7 +82,7 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
     KeyError
         The element, or the position of some spots, is missing.
     ValueError
-        A position is not finite.
+        A position is not finite, or two spots of the element share a name.
     """
     if isinstance(data, AnnData) or not region.name:
         hint = "Put the spot centres there, or pass a SpatialData with spots."
@@ -91,6 +91,7 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
     else:
         require_key(region.name, data.shapes, what="shapes element")
         spots = data.shapes[region.name]
+        require_unique(list(spots.index), what=f"spot names in shapes {region.name!r}")
         at = spots.index.get_indexer(region.instances)
         if (at < 0).any():
             lost = region.instances[at < 0]

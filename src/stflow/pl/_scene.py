@@ -24,7 +24,7 @@ from xarray import DataArray, DataTree
 from stflow import _keys
 from stflow._sdata._images import resolve_image, spots_on_image
 from stflow._sdata._tables import Region, get_regions
-from stflow._validation import listing, require_key
+from stflow._validation import listing, require_key, require_unique
 
 _AXES = ("x", "y")
 _MARGIN = 0.03
@@ -92,7 +92,8 @@ def read_scene(
         The image, the spots or their place in the coordinate system are missing, or there are
         several to choose from.
     ValueError
-        The table annotates no element, or the spots do not lie on the image.
+        The table annotates no element, two spots share a name, or the spots do not lie on the
+        image.
     """
     region = _region(table, shapes_key)
     spots = _spots(sdata, region)
@@ -136,6 +137,7 @@ def _spots(sdata: SpatialData, region: Region) -> GeoDataFrame:
     """Return a copy of the region's spots, in the order of the table's rows."""
     require_key(region.name, sdata.shapes, what="shapes element")
     spots = sdata.shapes[region.name]
+    require_unique(list(spots.index), what=f"spot names in shapes {region.name!r}")
     at = spots.index.get_indexer(region.instances)
     if (at < 0).any():
         raise KeyError(
