@@ -156,6 +156,27 @@ def test_nothing_is_overwritten_unless_asked():
     assert sdata["table"].n_obs < table.n_obs
 
 
+@pytest.mark.parametrize(
+    ("names", "error", "message"),
+    [
+        ({"key_added": "q", "table_key": "q"}, ValueError, "'q'`, need two names"),
+        ({"key_added": "q", "table_key": "Q"}, ValueError, "need two names"),
+        ({"table_key": "Tissue"}, ValueError, "already holds 'tissue', in its shapes"),
+        ({"key_added": "HE", "overwrite": True}, ValueError, "already holds 'he', in its images"),
+        ({"table_key": "a table"}, ValueError, "`table_key` is 'a table'; the name of an element"),
+        ({"table_key": "__t"}, ValueError, "`table_key` is '__t'; the name of an element"),
+        ({"key_added": ""}, ValueError, "`key_added` is ''; the name of an element"),
+        ({"table_key": None}, TypeError, "`table_key` is a NoneType, not the name"),
+    ],
+)
+def test_names_that_cannot_be_written(names: dict, error: type, message: str):
+    sdata = slide(DISC)
+    with pytest.raises(error, match=message):
+        stf.pp.grid(sdata, 90, **names)
+    assert list(sdata.shapes) == ["tissue"]
+    assert not sdata.tables
+
+
 @pytest.mark.parametrize(("left", "n_places"), [(300, 0), (SIDE / 2 - 10, 1)])
 def test_a_grid_coarser_than_the_tissue(left: float, n_places: int):
     """Whether or not a place of the lattice happens to lie in it."""

@@ -11,7 +11,7 @@ from spatialdata.transformations import get_transformation
 
 from stflow import _keys
 from stflow._sdata._build import annotate, circles
-from stflow._sdata._elements import put, require_new
+from stflow._sdata._elements import put, require_new, same_name
 from stflow._sdata._images import get_pyramid, resolve_image
 from stflow._sdata._lattice import LATTICES, cell_area, places_inside
 from stflow._sdata._scale import image_scale
@@ -78,9 +78,9 @@ def grid(
     KeyError
         There is no such image or no such tissue, or there are several images.
     ValueError
-        A key is taken, an argument makes no sense, the image is not 8-bit RGB, nothing tells
-        its scale, the pitch is wider than the tissue or no spot lies in it, or there would be more
-        than 20 million.
+        A key is taken or no name of an element, an argument makes no sense, the image is not
+        8-bit RGB, nothing tells its scale, the pitch is wider than the tissue or no spot lies in
+        it, or there would be more than 20 million.
     TypeError
         ``sdata`` is no SpatialData.
 
@@ -106,6 +106,11 @@ def grid(
     image = resolve_image(sdata, image_key)
     require_new(sdata, key_added, "shapes", overwrite=overwrite, word="key_added")
     require_new(sdata, table_key, "tables", overwrite=overwrite, word="table_key")
+    if same_name(key_added, table_key):
+        raise ValueError(
+            f"The spots, `key_added={key_added!r}`, and the table, `table_key={table_key!r}`, need "
+            "two names, not told apart by case alone."
+        )
     size = get_pyramid(sdata, image)[0].size
     mpp = image_scale(sdata, image, image_mpp)
     if tissue_key is None:
