@@ -499,7 +499,15 @@ def n_encoded(encoder: Colours) -> int:
     return n
 
 
-@pytest.mark.parametrize("arguments", [{"num_workers": 3}, {"device": ("cpu", "cpu", "cpu")}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"num_workers": 3},
+        {"device": ("cpu", "cpu", "cpu")},
+        {"device": torch.device("cpu")},
+        {"device": [torch.device("cpu"), "cpu"]},
+    ],
+)
 def test_same_embedding_for_any_number_of_threads_and_devices(sdata, run, arguments):
     given = {"encoder": Colours(), "mpp": (0.5, 1.0), "batch_size": 2, "inplace": False}
     expected = run(sdata, **given)

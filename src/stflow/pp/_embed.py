@@ -56,7 +56,7 @@ def embed(
     cache: str | PathLike[str] | bool | None = None,
     batch_size: int | None = None,
     num_workers: int | None = None,
-    device: str | Sequence[str] = "auto",
+    device: str | torch.device | Sequence[str | torch.device] = "auto",
     overwrite: bool = False,
     show_progress_bar: bool = True,
     inplace: bool = True,
@@ -221,11 +221,13 @@ def embed(
     return None
 
 
-def _devices(device: str | Sequence[str]) -> list[torch.device]:
-    names = [device] if isinstance(device, str) else list(device)
+def _devices(
+    device: str | torch.device | Sequence[str | torch.device],
+) -> list[torch.device]:
+    names = list(device) if isinstance(device, list | tuple) else [device]
     if not names:
         raise ValueError("`device` is empty; name at least one.")
-    return [resolve_device(name) for name in names]
+    return [resolve_device(str(name)) for name in names]
 
 
 def _cache_folder(
