@@ -136,3 +136,23 @@ def test_two_spots_at_one_place(tissue) -> None:
 def test_positions_that_are_not_finite() -> None:
     with pytest.raises(ValueError, match="not finite"):
         stf.pp.neighbors(as_table(np.array([[0.0, np.nan], [1.0, 1.0]])))
+
+
+def test_spots_that_lie_on_no_image_have_no_micrometres(tissue) -> None:
+    sdata = tissue["S1"]
+    assert sdata["table"].uns["spatial_neighbors"]["params"]["unit"] == "um"
+    del sdata["table"].uns["spatialdata_attrs"]
+    stf.pp.neighbors(sdata)
+    table = sdata["table"]
+    alone = table.copy()
+    stf.pp.neighbors(alone)
+    assert table.uns["spatial_neighbors"]["params"]["unit"] == "coordinates"
+    assert (table.obsp["spatial_distances"] != alone.obsp["spatial_distances"]).nnz == 0
+
+
+def test_two_spots_of_one_name(tissue) -> None:
+    spots = tissue["S1"].shapes["spots"]
+    spots.index = [spots.index[1], *spots.index[1:]]
+    name = spots.index[1]
+    with pytest.raises(ValueError, match=f"Duplicated spot names in shapes 'spots': '{name}'"):
+        stf.pp.neighbors(tissue["S1"])

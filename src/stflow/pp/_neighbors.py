@@ -61,9 +61,9 @@ def neighbors(
         1 where column j is a neighbour of row i, shape (N, N).
     ``.obsp["spatial_distances"]``
         Their distance in micrometres, or in units of ``.obsm["spatial"]`` (of the shapes) where
-        there is no image.
+        there is no image, or the table annotates no shapes that lie on one.
     ``.uns["spatial_neighbors"]``
-        The two keys and the parameters.
+        The two keys and the parameters, the unit among them.
 
     Raises
     ------
@@ -81,10 +81,11 @@ def neighbors(
     """
     require_count(n_neighs, name="n_neighs")
     table = get_table(data, table_key)
-    in_um = isinstance(data, SpatialData) and len(data.images) > 0
+    regions = get_regions(table, shapes_key=shapes_key)
+    in_um = isinstance(data, SpatialData) and len(data.images) > 0 and regions[0].name != ""
     graphs = []
-    for region in get_regions(table, shapes_key=shapes_key):
-        if in_um and region.name:
+    for region in regions:
+        if in_um:
             coords = spot_centres_um(data, table, region, image_key=image_key, image_mpp=image_mpp)
         else:
             coords = spot_centres(data, table, region)
