@@ -285,6 +285,16 @@ def test_ctrl_c_returns_the_best_so_far(tissue) -> None:
     assert torch.equal(torch.get_rng_state(), random_state)
 
 
+def test_after_ctrl_c_the_model_names_what_its_flows_left_out(tissue, tmp_path) -> None:
+    model = cut_off(tissue, tmp_path, n_flows=3)
+    assert set(model.history["flow"]) == {0}
+    assert model.info["validation"] == ["S1"]
+    assert model.info["training"] == ["S2", "S3"]
+    assert "trained on S2, S3; validated on S1: Pearson" in repr(model)
+    resumed = fit(tissue, checkpoint=tmp_path, n_flows=3)
+    assert resumed.info["validation"] == ["S1", "S2", "S3"]
+
+
 def test_the_warning_says_how_to_resume(tissue, tmp_path) -> None:
     message = rf"best so far\. The same call with `checkpoint='{tmp_path}'` res"
     with pytest.warns(UserWarning, match=message):

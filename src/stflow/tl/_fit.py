@@ -194,7 +194,7 @@ def fit(
 
     from stflow.model._checkpoint import Checkpoint
     from stflow.model._fitting import fit_network
-    from stflow.model._folds import folds
+    from stflow.model._folds import folds, held_out_name
     from stflow.model._run import describe_run
     from stflow.model._stflow import STFlow
 
@@ -209,7 +209,6 @@ def fit(
         coordinate_system=coordinate_system,
     )
     held_out = folds(slides, validation, n_flows)
-    info = _info(seed, slides, held_out)
     learning: dict[str, Any] = {
         "early_stopping": early_stopping,
         "lr": lr,
@@ -218,7 +217,8 @@ def fit(
         "trainer_kwargs": dict(trainer_kwargs or {}),
     }
     if checkpoint is not None:
-        run = describe_run(slides, info["validation"], config, **learning)
+        names = [held_out_name(slides, masks) for masks in held_out]
+        run = describe_run(slides, names, config, **learning)
         saved = [each and each.claim(run, max_epochs=max_epochs) for each in saved]
     network, history = fit_network(
         slides,
@@ -231,6 +231,8 @@ def fit(
         show_progress_bar=show_progress_bar,
         checkpoints=saved,
     )
+    trained = held_out[: history["flow"].nunique()]
+    info = _info(seed, slides, trained)
     return STFlow(tuple(panel), recipe, config, history, network, info)
 
 
