@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import dask.array as da
@@ -372,6 +373,21 @@ def test_bad_argument(tissue, model, arguments: dict, error: type, message: str)
     with pytest.raises(error, match=message):
         stf.tl.predict(tissue["S1"], model, **arguments)
     assert snapshot(tissue["S1"]) == before
+
+
+def test_what_is_no_model(tissue, tmp_path) -> None:
+    for model in ("her2.stflow", tmp_path):
+        for verb in (stf.tl.predict, stf.tl.attention):
+            with pytest.raises(TypeError, match=r"not an STFlow.* with `stf.STFlow.load\(path\)`"):
+                verb(tissue["S1"], model)
+
+
+def test_a_slide_without_spots_is_told_to_lay_some(tissue, model) -> None:
+    sdata = sd.SpatialData(images={"he": tissue["S1"]["he"]})
+    message = r"No table 'table'; available: none\. Lay spots .* with `stf.pp.grid\(sdata\)` first"
+    for verb in (stf.pp.embed, stf.pp.neighbors, partial(stf.tl.predict, model=model)):
+        with pytest.raises(KeyError, match=message):
+            verb(sdata)
 
 
 @pytest.mark.parametrize(

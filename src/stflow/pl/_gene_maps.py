@@ -119,6 +119,8 @@ def gene_maps(
     KeyError
         The table, prediction, layer, image, spots, coordinate system or predicted genes are
         missing, or there are several images or spots to choose from.
+    TypeError
+        ``sdata`` is no SpatialData.
     ValueError
         The spots do not lie on the image, the counts are not raw counts, ``vmin`` is not below
         ``vmax``, or ``ax`` holds another number of axes than there are maps.
@@ -130,6 +132,8 @@ def gene_maps(
     from stflow.pl._draw import draw_maps
     from stflow.pl._scene import read_scene
 
+    if not isinstance(sdata, SpatialData):
+        raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
     table = get_table(sdata, table_key)
     names = require_gene_list(genes)
     require_positive(ncols or 1, name="ncols")

@@ -14,6 +14,7 @@ from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import read_recipe, read_slides
 from stflow._sdata._tables import get_table
 from stflow._validation import require_free
+from stflow.tl._predict import require_model
 
 if TYPE_CHECKING:
     from stflow._slide import Slide
@@ -89,6 +90,9 @@ def attention(
     ------
     KeyError
         The table, embedding, graph or some spots are missing.
+    TypeError
+        ``model`` is no fitted model, such as the path of a saved one, or the recipe of the
+        embedding is no dict.
     ValueError
         The embedding or a coordinate is not finite, two spots share a place, the graph has no
         edges, the embedding is not made as the model's, something is there by that name, or an
@@ -102,6 +106,7 @@ def attention(
     ... )
     """
     table = get_table(data, table_key)
+    require_model(model)
     if not overwrite:
         require_free([key_added], {*table.obsp, *table.uns}, what="The table")
     slides = read_slides(

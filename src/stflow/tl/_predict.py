@@ -137,6 +137,9 @@ def predict(
     KeyError
         The table, embedding, graph or some spots are missing, ``observed`` names nothing, or
         observed spots lack genes of the panel.
+    TypeError
+        ``model`` is no fitted model, such as the path of a saved one, or the recipe of the
+        embedding is no dict.
     ValueError
         The embedding or a coordinate is not finite, two spots share a place, the graph has no
         edges, the embedding is not made as the model's, something is there by that name,
@@ -152,6 +155,7 @@ def predict(
     >>> stf.tl.predict(test, model)  # doctest: +SKIP
     """
     table = get_table(data, table_key)
+    require_model(model)
     require_room(table, key_added, overwrite=overwrite)
     without_genes = lacks_panel(table, model.genes)
     if without_genes and isinstance(data, AnnData) and inplace:
@@ -195,6 +199,17 @@ def predict(
         replace_table(data, table_key, target)
     _warn_of_novelty(slides, found)
     return None if inplace else target
+
+
+def require_model(model: Any) -> None:
+    """Raise ``TypeError`` unless this is a fitted model, such as one that was saved."""
+    from stflow.model._stflow import STFlow
+
+    if not isinstance(model, STFlow):
+        raise TypeError(
+            f"`model` is a {type(model).__name__}, not an STFlow. Pass what `stf.tl.fit` returned, "
+            "or read a saved one with `stf.STFlow.load(path)`."
+        )
 
 
 def _warn_of_novelty(slides: list[Slide], predictions: list[Prediction]) -> None:
