@@ -312,7 +312,7 @@ def test_refusals_of_genes_and_tables(slide):
         gene_maps(slide, [])
     with pytest.raises(KeyError, match="No table 'cells'; available: 'table'"):
         gene_maps(slide, GENES, table_key="cells")
-    with pytest.raises(KeyError, match="No layer 'raw'; available: 'expected'"):
+    with pytest.raises(KeyError, match=r"No layer in .*: 'raw'; available: 'expected'"):
         gene_maps(slide, GENES, layer="raw")
     with pytest.raises(ValueError, match=r"Layer 'expected' .* not whole numbers"):
         gene_maps(slide, GENES, layer="expected")
@@ -336,6 +336,11 @@ def test_refusals_of_what_to_draw_on(slide):
     with pytest.raises(ValueError, match=r"spots do not lie on image 'he' in .* 'global'"):
         gene_maps(slide, GENES, image_key="he")
     assert plt.get_fignums() == []
+
+
+def test_a_table_alone_has_no_map(slide):
+    with pytest.raises(TypeError, match="Expected SpatialData, not AnnData"):
+        gene_maps(slide.tables["table"], GENES)
 
 
 def test_refusals_of_spots(slide):

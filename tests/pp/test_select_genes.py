@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
+from spatialdata import SpatialData
 
 import stflow as stf
 
@@ -79,7 +80,7 @@ def test_layer() -> None:
     assert stf.pp.select_genes(table, 1, layer="raw") == ["B"]
     with pytest.raises(ValueError, match=r"not whole numbers.*`layer=`"):
         stf.pp.select_genes(table, 1)
-    with pytest.raises(KeyError, match="No layer 'counts'; available: 'raw'"):
+    with pytest.raises(KeyError, match=r"No layer in slide .*: 'counts'; available: 'raw'"):
         stf.pp.select_genes(table, 1, layer="counts")
 
 
@@ -87,6 +88,25 @@ def test_layer() -> None:
 def test_number_out_of_range(n_top_genes) -> None:
     with pytest.raises(ValueError, match="`n_top_genes` must be a whole number of at least 1"):
         stf.pp.select_genes(make({"A": WIDE}), n_top_genes)
+
+
+def test_the_slide_that_is_wrong_is_named() -> None:
+    good = make({"A": WIDE, "B": FLAT})
+    spots, genes = good.copy(), good.copy()
+    spots.obs_names = ["s"] * good.n_obs
+    genes.var_names = ["A", "A"]
+    bare = AnnData(obs=good.obs, var=good.var[:0])
+    wrong = {
+        "Duplicated spot names of C2: 's'": spots,
+        "Duplicated gene names of C2: 'A'": genes,
+        "Nothing was measured in slide 'C2'.* no counts to learn from": bare,
+        "Table 'table' of C2 has no spots": good[:0].copy(),
+    }
+    for message, table in wrong.items():
+        with pytest.raises(ValueError, match=message):
+            stf.pp.select_genes({"C1": good, "C2": table}, 1)
+    with pytest.raises(KeyError, match=r"No table in C2: 'table'; available: none\. Lay spots"):
+        stf.pp.select_genes({"C1": good, "C2": SpatialData()}, 1)
 
 
 def test_no_slides() -> None:

@@ -365,6 +365,12 @@ def test_errors_come_before_any_work(
     assert Spy.seen == []
 
 
+def test_a_slide_without_counts_is_named(tissue: dict[str, SpatialData]) -> None:
+    tissue["S2"]["table"].X = None
+    with pytest.raises(ValueError, match="Nothing was measured in slide 'S2'"):
+        cross_validate(tissue, **FAST)
+
+
 def test_errors_of_the_slides(tissue: dict[str, SpatialData]) -> None:
     with pytest.raises(TypeError, match="`data` is a SpatialData; pass a dict"):
         cross_validate(tissue["S1"], **FAST)

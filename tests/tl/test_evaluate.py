@@ -174,7 +174,7 @@ def test_counts_that_are_not_counts(table, value, message):
 
 
 def test_no_layer(table):
-    with pytest.raises(KeyError, match="No layer 'raw'; available: none"):
+    with pytest.raises(KeyError, match="No layer in table 'table': 'raw'; available: none"):
         evaluate(table, layer="raw")
 
 

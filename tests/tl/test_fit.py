@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from copy import deepcopy
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -155,6 +156,23 @@ def test_regions_of_one_table_are_slides(two_regions, tissue) -> None:
     assert model.info["validation"] == ["slide/a"]
 
 
+def test_dense_counts_on_disk(tissue, tmp_path) -> None:
+    """A dataset of HDF5 gives columns in their own order alone."""
+    whole = fit(tissue, genes=PANEL[::-1], max_epochs=1)
+    backed = {}
+    for name, sdata in tissue.items():
+        table = sdata["table"].copy()
+        table.X = table.X.toarray()
+        table.obsm["spatial"] = np.column_stack(
+            [sdata["spots"].geometry.x, sdata["spots"].geometry.y]
+        )
+        table.write_h5ad(tmp_path / f"{name}.h5ad")
+        backed[name] = ad.read_h5ad(tmp_path / f"{name}.h5ad", backed="r")
+    model = fit(backed, genes=PANEL[::-1], max_epochs=1)
+    assert model.genes == tuple(PANEL[::-1])
+    assert np.array_equal(prediction(model, tissue["S1"]), prediction(whole, tissue["S1"]))
+
+
 def test_one_gene(tissue) -> None:
     model = fit(tissue, genes=["GENE004"])
     assert prediction(model, tissue["S1"]).shape == (64, 1)
@@ -193,6 +211,10 @@ def no_counts(table) -> None:
     table.X = None
 
 
+def word_for_recipe(table) -> None:
+    table.uns["X_embedding"] = "uni"
+
+
 def rename_gene(table) -> None:
     table.var_names = ["other", *table.var_names[1:]]
 
@@ -218,7 +240,7 @@ BROKEN = {
     "negative": (break_counts(-1), ValueError, "S2 holds negative values"),
     "nan": (break_counts(np.nan), ValueError, "S2 holds 1 values that are NaN"),
     "logged": (break_counts(0.7), ValueError, r"not whole numbers.*`layer=`"),
-    "no counts": (no_counts, ValueError, "Nothing was measured in"),
+    "no counts": (no_counts, ValueError, "Nothing was measured in .*S2.* no counts to learn from"),
     "no embedding": (drop("obsm", "X_embedding"), KeyError, r"Run `stf.pp.embed\(sdata\)` first"),
     "no graph": (
         drop("obsp", "spatial_connectivities"),
@@ -227,8 +249,13 @@ BROKEN = {
     ),
     "nan embedding": (nan_embedding, ValueError, "'X_embedding' of .*S2 holds 1 values that are"),
     "missing gene": (rename_gene, KeyError, "1 of 3 genes are not among .*S2: 'GENE001'"),
-    "repeated gene": (repeat_gene, ValueError, "Duplicated gene names: 'GENE002'"),
-    "repeated spot": (repeat_spot, ValueError, "Duplicated spot names"),
+    "repeated gene": (repeat_gene, ValueError, "Duplicated gene names of S2: 'GENE002'"),
+    "repeated spot": (repeat_spot, ValueError, "Duplicated spot names of S2: "),
+    "word for recipe": (
+        word_for_recipe,
+        TypeError,
+        r"\.uns\['X_embedding'\] of .* S2 is a str, not the",
+    ),
     "other recipe": (other_recipe, ValueError, r"slide 'S2' \(mpp=\[0.25\]\) .*'S1' \(mpp=\[8.0\]"),
     "other width": (other_width, ValueError, "no recipe"),
 }
@@ -250,8 +277,8 @@ def test_bad_slide(tissue, case: str) -> None:
         ({"genes": []}, ValueError, "`genes` is empty"),
         ({"genes": ["GENE001"] * 2}, ValueError, "Duplicated genes: 'GENE001'"),
         ({"genes": ["nope"]}, KeyError, "'nope'; available: 'GENE001'"),
-        ({"layer": "raw"}, KeyError, "No layer 'raw'; available: 'expected'"),
-        ({"table_key": "t"}, KeyError, "No table 't'; available: 'table'"),
+        ({"layer": "raw"}, KeyError, "No layer in table 'table' of S1: 'raw'; available: "),
+        ({"table_key": "t"}, KeyError, "No table in S1: 't'; available: 'table'"),
         ({"embedding_key": "X_uni"}, KeyError, "available: .*'X_embedding'"),
         ({"coordinate_system": "aligned"}, KeyError, "'aligned'; available: 'global'"),
         ({"validation": "S9"}, KeyError, "'S9'; available: 'S1', 'S2', 'S3'"),

@@ -72,7 +72,10 @@ def read_compared(
     by_name = dict(data) if isinstance(data, Mapping) else {"": data}
     if not by_name:
         raise ValueError("`data` is an empty dict; pass at least one slide.")
-    tables = {name: get_table(one, table_key) for name, one in by_name.items()}
+    tables = {
+        name: get_table(one, table_key, name=f"slide {name!r}" if name else "")
+        for name, one in by_name.items()
+    }
     where = {name: _where(name, table_key) for name in tables}
     frames = {
         name: read_prediction(table, key, where=where[name]) for name, table in tables.items()

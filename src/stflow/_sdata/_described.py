@@ -68,7 +68,8 @@ def _table(sdata: SpatialData, key: str, table: AnnData) -> Iterator[str]:
         if region.name:
             yield f"region {region.name}: {len(region.rows)} spots, {_place(sdata, table, region)}"
     for name in table.obsm:
-        recipe = read_recipe(sdata, key, name)
+        made = isinstance(table.uns.get(name), Mapping)
+        recipe = read_recipe(sdata, key, name) if made else {}
         if "encoder" in recipe and "genes" not in recipe:
             yield f"embedding {name}: {table.obsm[name].shape[1]} wide; {describe_recipe(recipe)}"
     if _keys.CONNECTIVITIES in table.obsp:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from stflow._sdata._read import read_counts
+from stflow._sdata._read import read_counts, require_measured
 from stflow._sdata._tables import get_regions
 
 MIN_SHARE_OF_SPOTS = 0.1
@@ -33,8 +33,10 @@ def most_variable(
     KeyError
         The layer is missing.
     ValueError
-        Fewer genes than asked for qualify, or the counts are not raw counts.
+        Nothing was measured, fewer genes than asked for qualify, or the counts are not raw counts.
     """
+    for name, table in tables.items():
+        require_measured(table, layer, where=f"slide {name!r}")
     shared = shared_genes(tables)
     n_spots = sum(table.n_obs for table in tables.values())
     expressed = np.ones(len(shared), dtype=bool)

@@ -74,19 +74,33 @@ def read_counts(
     ValueError
         Nothing was measured, or the values are not raw counts.
     """
-    if not has_counts(table, layer):
-        raise ValueError(
-            f"Nothing was measured in {where} (its X is None), so there is nothing to compare the "
-            "prediction with. Name the layer that holds raw counts with `layer=`."
-        )
+    require_measured(table, layer, where=where)
     if layer is not None:
-        require_key(layer, table.layers, what="layer", hint="Name it with `layer=`.")
+        require_key(layer, table.layers, what=f"layer in {where}:", hint="Name it with `layer=`.")
     require_genes(genes, table.var_names, what=f"the measured genes of {where}")
     matrix = table.X if layer is None else table.layers[layer]
-    counts = matrix[:, table.var_names.get_indexer(list(genes))]
+    counts = _columns(matrix, table.var_names.get_indexer(list(genes)))
     name = "X" if layer is None else f"Layer {layer!r}"
     require_counts(counts, what=f"{name} of {where}")
     return counts
+
+
+def require_measured(table: AnnData, layer: str | None, *, where: str) -> None:
+    """Raise ``ValueError`` when a table holds no counts."""
+    if not has_counts(table, layer):
+        raise ValueError(
+            f"Nothing was measured in {where} (its X is None), so there are no counts to learn "
+            "from, or to compare a prediction with. Name the layer that holds raw counts with "
+            "`layer=`."
+        )
+
+
+def _columns(matrix: Any, at: np.ndarray) -> Any:
+    """Take columns in any order, also of an array on disk, which gives them in its own alone."""
+    if isinstance(matrix, np.ndarray) or sp.issparse(matrix):
+        return matrix[:, at]
+    order = np.argsort(at)
+    return matrix[:, at[order]][:, np.argsort(order)]
 
 
 def read_log_counts(

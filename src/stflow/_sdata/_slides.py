@@ -61,7 +61,7 @@ def read_slides(
         The embedding or a coordinate is not finite, two spots share a place, the graph has no
         edges, or the counts are not raw counts.
     """
-    table = get_table(data, table_key)
+    table = get_table(data, table_key, name=name)
     where = f"table {table_key!r} of {name}"
     require_key(
         embedding_key, table.obsm, what=f"embedding in obsm of {where}:", hint=NEEDS_EMBEDDING
@@ -95,10 +95,27 @@ def read_slides(
     return slides
 
 
-def read_recipe(data: Data, table_key: str, embedding_key: str) -> dict[str, Any]:
-    """Recipe of an embedding as plain types, empty when it came without one."""
-    recipe = get_table(data, table_key).uns.get(embedding_key)
-    return {key: _plain(value) for key, value in recipe.items()} if recipe else {}
+def read_recipe(
+    data: Data, table_key: str, embedding_key: str, *, name: str = ""
+) -> dict[str, Any]:
+    """Recipe of an embedding as plain types, empty when it came without one.
+
+    Raises
+    ------
+    TypeError
+        What is there under the name of the embedding is no dict.
+    """
+    recipe = get_table(data, table_key, name=name).uns.get(embedding_key)
+    if recipe is None:
+        return {}
+    if not isinstance(recipe, Mapping):
+        of = f" of {name}" if name else ""
+        raise TypeError(
+            f".uns[{embedding_key!r}] of table {table_key!r}{of} is a {type(recipe).__name__}, not "
+            "the recipe of an embedding, a dict. Delete it, or make the embedding anew with "
+            "`stf.pp.embed(sdata, overwrite=True)`."
+        )
+    return {key: _plain(value) for key, value in recipe.items()}
 
 
 def _plain(value: Any) -> Any:

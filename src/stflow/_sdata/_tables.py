@@ -12,6 +12,9 @@ from spatialdata.models import TableModel, get_table_keys
 from stflow import _keys
 from stflow._validation import listing, require_key, require_unique
 
+NAME_IT = "Name it with `table_key=`."
+LAY_IT = "Lay spots over the tissue with `stf.pp.grid(sdata)` first."
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
@@ -32,19 +35,38 @@ class Region:
     instances: np.ndarray
 
 
-def get_table(data: SpatialData | AnnData, table_key: str) -> AnnData:
-    """Return the table itself (not a copy), checked for spots and unique names."""
+def get_table(data: SpatialData | AnnData, table_key: str, *, name: str = "") -> AnnData:
+    """Return the table itself (not a copy), checked for spots and unique names.
+
+    Parameters
+    ----------
+    data, table_key
+        Where it is.
+    name
+        What messages call ``data``, one of several; ``""`` for the only one.
+
+    Raises
+    ------
+    KeyError
+        There is no such table.
+    TypeError
+        ``data`` is something else.
+    ValueError
+        It has no spots, or two spots or genes share a name.
+    """
     if isinstance(data, AnnData):
         table = data
     elif isinstance(data, SpatialData):
-        require_key(table_key, data.tables, what="table", hint="Name it with `table_key=`.")
+        what = f"table in {name}:" if name else "table"
+        require_key(table_key, data.tables, what=what, hint=NAME_IT if data.tables else LAY_IT)
         table = data.tables[table_key]
     else:
         raise TypeError(f"Expected SpatialData or AnnData, not {type(data).__name__}.")
+    of = f" of {name}" if name else ""
     if table.n_obs == 0:
-        raise ValueError(f"Table {table_key!r} has no spots.")
-    require_unique(list(table.obs_names), what="spot names")
-    require_unique(list(table.var_names), what="gene names")
+        raise ValueError(f"Table {table_key!r}{of} has no spots.")
+    require_unique(list(table.obs_names), what=f"spot names{of}")
+    require_unique(list(table.var_names), what=f"gene names{of}")
     return table
 
 

@@ -30,8 +30,10 @@ def require_room(table: AnnData, key: str, *, overwrite: bool) -> None:
 
 def lacks_panel(table: AnnData, genes: Sequence[str]) -> bool:
     """Whether nothing was measured and ``var`` misses genes; predictions have a frame in obsm."""
+    if pd.Index(genes).isin(table.var_names).all():
+        return False
     measured = table.X is not None or not set(table.layers) <= set(table.obsm)
-    return not (table.n_vars and measured) and not pd.Index(genes).isin(table.var_names).all()
+    return table.n_vars == 0 or not measured
 
 
 def with_panel(table: AnnData, genes: Sequence[str]) -> AnnData:

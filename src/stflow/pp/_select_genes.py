@@ -47,7 +47,7 @@ def select_genes(
     KeyError
         A table or layer is missing.
     ValueError
-        Fewer genes than asked for qualify, or the counts are not raw counts.
+        Nothing was measured, fewer genes than asked for qualify, or the counts are not raw counts.
 
     Examples
     --------
@@ -55,5 +55,6 @@ def select_genes(
     >>> genes = stf.pp.select_genes(stf.datasets.synthetic(), n_top_genes=10)
     """
     require_count(n_top_genes, name="n_top_genes")
-    tables = {name: get_table(each, table_key) for name, each in as_mapping(data).items()}
+    slides = as_mapping(data)
+    tables = {name: get_table(each, table_key, name=name) for name, each in slides.items()}
     return most_variable(tables, n_top_genes, layer=layer)

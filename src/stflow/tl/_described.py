@@ -21,7 +21,9 @@ def require_alike(
     data: Mapping[str, SpatialData | AnnData], table_key: str, embedding_key: str
 ) -> dict[str, Any]:
     """Return the recipe of the embeddings, when all slides share it."""
-    recipes = {name: read_recipe(each, table_key, embedding_key) for name, each in data.items()}
+    recipes = {
+        name: read_recipe(each, table_key, embedding_key, name=name) for name, each in data.items()
+    }
     first = next(iter(recipes), "")
     for name, recipe in recipes.items():
         require_same_recipe(

@@ -146,11 +146,13 @@ def fit(
     KeyError
         A table, embedding, graph, layer or gene is missing, or no slide is called
         ``validation``.
+    TypeError
+        A slide is none, or the recipe of its embedding is no dict.
     ValueError
-        Too few spots, counts that are not raw counts, an embedding that is not finite, slides
-        with different embeddings, or an argument out of its range. Or the ``checkpoint`` is
-        damaged, holds more than ``max_epochs``, or is of a fit to other data or with other
-        arguments.
+        Too few spots, nothing measured, counts that are not raw counts, an embedding that is not
+        finite, slides with different embeddings, or an argument out of its range. Or the
+        ``checkpoint`` is damaged, holds more than ``max_epochs``, or is of a fit to other data or
+        with other arguments.
     FileExistsError, NotADirectoryError, PermissionError
         ``checkpoint`` is a file, holds other files, or cannot be made.
     FloatingPointError
@@ -285,7 +287,9 @@ def _read(
 ) -> tuple[list[Slide], dict[str, Any]]:
     """Read all slides, and the recipe that their embeddings share."""
     slides: list[Slide] = []
-    recipes = {name: read_recipe(each, table_key, embedding_key) for name, each in data.items()}
+    recipes = {
+        name: read_recipe(each, table_key, embedding_key, name=name) for name, each in data.items()
+    }
     for name, each in data.items():
         slides += read_slides(
             each, name=name, table_key=table_key, embedding_key=embedding_key, **how

@@ -11,7 +11,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._panel import most_variable, shared_genes
-from stflow._sdata._read import require_gene_list, require_genes
+from stflow._sdata._read import require_gene_list, require_genes, require_measured
 from stflow._sdata._tables import get_table
 from stflow._validation import listing
 
@@ -51,9 +51,10 @@ def make_folds(
 
     Only genes that all slides measure can be chosen; which those are tells no expression.
     """
-    tables = {name: get_table(each, table_key) for name, each in data.items()}
+    tables = {name: get_table(each, table_key, name=name) for name, each in data.items()}
     _require_spots(tables, groups)
     for name, table in tables.items():
+        require_measured(table, layer, where=f"slide {name!r}")
         if genes is not None:
             require_genes(require_gene_list(genes), table.var_names, what=f"the genes of {name!r}")
     shared = shared_genes(tables)
