@@ -196,7 +196,7 @@ def fit(
 
     from stflow.model._checkpoint import Checkpoint
     from stflow.model._fitting import fit_network
-    from stflow.model._folds import folds, held_out_name
+    from stflow.model._folds import folds
     from stflow.model._run import describe_run
     from stflow.model._stflow import STFlow
 
@@ -219,8 +219,7 @@ def fit(
         "trainer_kwargs": dict(trainer_kwargs or {}),
     }
     if checkpoint is not None:
-        names = [held_out_name(slides, masks) for masks in held_out]
-        run = describe_run(slides, names, config, **learning)
+        run = describe_run(slides, _left_out(slides, held_out), config, **learning)
         saved = [each and each.claim(run, max_epochs=max_epochs) for each in saved]
     network, history = fit_network(
         slides,
@@ -233,8 +232,7 @@ def fit(
         show_progress_bar=show_progress_bar,
         checkpoints=saved,
     )
-    trained = held_out[: history["flow"].nunique()]
-    info = _info(seed, slides, trained)
+    info = _info(seed, slides, held_out[: history["flow"].nunique()])
     return STFlow(tuple(panel), recipe, config, history, network, info)
 
 
@@ -273,13 +271,22 @@ def checked_config(
 
 def _info(seed: int, slides: list[Slide], held_out: list[Masks]) -> dict[str, Any]:
     """Where a model comes from; slides that every flow leaves out taught no flow."""
-    from stflow.model._folds import held_out_name
-
     always_out = [all(mask.all() for mask in masks) for masks in zip(*held_out, strict=True)]
     training = [slide.name for slide, out in zip(slides, always_out, strict=True) if not out]
-    validation = [held_out_name(slides, masks) for masks in held_out]
     versions = {name: version(name) for name in ("stflow-spatial", "torch", "lightning")}
-    return {"seed": seed, "training": training, "validation": validation, "versions": versions}
+    return {
+        "seed": seed,
+        "training": training,
+        "validation": _left_out(slides, held_out),
+        "versions": versions,
+    }
+
+
+def _left_out(slides: list[Slide], held_out: list[Masks]) -> list[str]:
+    """Name what each flow leaves out."""
+    from stflow.model._folds import held_out_name
+
+    return [held_out_name(slides, masks) for masks in held_out]
 
 
 def _read(
