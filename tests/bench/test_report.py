@@ -58,6 +58,12 @@ def test_markers_are_those_of_each_slide(ran: Path):
         assert picture.width > picture.height
 
 
+def test_without_predictions_there_is_no_map(ran: Path):
+    for file in (ran / "predictions").iterdir():
+        file.unlink()
+    assert not [name for name in write_tables(ran) if name.startswith("markers")]
+
+
 def test_without_markers_there_is_no_map(task, tmp_path: Path, methods):
     run([task], tmp_path, methods=["reds"], n_top_genes=2, **HOW)
     written = write_tables(tmp_path)

@@ -122,9 +122,10 @@ def _marker_maps(
     for _, rows in frame.groupby(["task", "fold", "protocol"], sort=False):
         keys = [Key(*(row[name] for name in names)) for row in rows.to_dict("records")]
         truth = results.read_arrays(truth_name(keys[0]))
-        if truth is None:
+        each_found = {key: results.read_arrays(prediction_name(key)) for key in keys}
+        found = {key: arrays for key, arrays in each_found.items() if arrays is not None}
+        if truth is None or not found:
             continue
-        found = {key: results.read_arrays(prediction_name(key)) for key in keys}
         slides = np.unique(truth["slide"])
         for slide in slides if every_slide else slides[:1]:
             spots = truth["slide"] == slide
@@ -138,7 +139,6 @@ def _marker_maps(
                     predicted={
                         method_label(key.method, key.encoder): each["predicted"][spots, column]
                         for key, each in found.items()
-                        if each is not None
                     },
                 )
 
