@@ -49,6 +49,18 @@ def test_a_panel_a_task_a_row_a_method():
     assert texts(figure.axes[1]) == ["1 of 2 folds"]
 
 
+def test_a_good_fold_alone_leads_nothing():
+    parts = [
+        scored({"her2st": [0.4, 0.4]}),
+        scored({"her2st": [0.9, NAN]}, protocol="nested"),
+        scored({"her2st": [0.5, 0.5]}, method="flow"),
+        scored({"her2st": [0.5, 0.5]}, method="flow", protocol="nested"),
+    ]
+    (ax,) = draw_accuracy(pd.concat(parts)).axes
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["flow (our denoiser alone), uni", "uni + ridge"]
+
+
 def test_bars_are_means_and_diamonds_published():
     idc, her2 = draw_accuracy(results()).axes
     dots, bars, diamonds = (line.get_xydata() for line in her2.lines)

@@ -122,7 +122,13 @@ def draw_accuracy(results: pd.DataFrame) -> Figure:
 
 
 def _by_mean(means: pd.DataFrame) -> list[tuple[str, str]]:
-    """Methods and encoders, best first, by how far they are from the mean of each task."""
+    """Methods and encoders, best first, by how far they are from the mean of each task.
+
+    Results over some folds alone count only for those that have no others.
+    """
+    who = [means["method"], means["encoder"]]
+    whole = means["n_folds"] == means["of_folds"]
+    means = means[whole | ~whole.groupby(who).transform("any")]
     centre = means.groupby(["protocol", "task"])["mean"].transform("mean")
     order = (means["mean"] - centre).groupby([means["method"], means["encoder"]]).mean()
     names = order.sort_values(ascending=False, na_position="last", kind="stable").index
