@@ -3,8 +3,8 @@
 Everything that is chosen (genes, penalties, when to stop, how to blend, how wide an interval is)
 is chosen on the three training sections of a fold. Scores are those of ``stf.tl.evaluate``;
 samples of baselines are their prediction with independent Gaussian residuals, fitted inside.
-Writes ``results/accuracy.md``, ``.csv`` and ``.png``. Ablations, which take most of the time, are
-left as the last run had them with ``--without-ablations``.
+Writes ``results/accuracy.md``, ``.csv`` and ``.png``. With ``--default-only`` the rows of
+ablations and baselines, which take most of the time, stay as the last run left them.
 """
 
 from __future__ import annotations
@@ -140,23 +140,24 @@ def load(tissue: str) -> dict[str, SpatialData]:
 
 
 def run_fold(
-    slides: dict[str, SpatialData], held_out: str, seed: int, tissue: str, *, ablations: bool
+    slides: dict[str, SpatialData], held_out: str, seed: int, tissue: str, *, default_only: bool
 ) -> list[Row]:
     """All methods on one section; ours alone after the first seed."""
     train = {name: sdata for name, sdata in slides.items() if name != held_out}
     test = slides[held_out]
     genes = stf.pp.select_genes(train, n_top_genes=50)
     ours = of_model(train, test, genes, seed)
+    others = seed == 0 and not default_only
     found = {how if how == AMONG else f"stflow {how}".strip(): ours[how] for how in ours}
-    for name, how in ABLATIONS.items() if seed == 0 and ablations else ():
+    for name, how in ABLATIONS.items() if others else ():
         found[f"stflow, {name}"] = of_model(train, test, genes, seed, **how)[""]
     arrays = {
         name: read_slides(sdata, name=name, genes=genes, **KEYS)[0]
         for name, sdata in slides.items()
     }
-    for name in METHODS if seed == 0 else ():
-        others = [arrays[each] for each in train]
-        found[name] = of_baseline(name, others, arrays[held_out], test["table"], seed)
+    for name in METHODS if others else ():
+        learned = [arrays[each] for each in train]
+        found[name] = of_baseline(name, learned, arrays[held_out], test["table"], seed)
     rows = [
         {"tissue": tissue, "section": held_out, "seed": seed, "method": method, **scores}
         for method, scores in found.items()
@@ -244,10 +245,10 @@ def tables(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def with_old_ablations(rows: list[Row]) -> pd.DataFrame:
-    """Put new rows beside the ablations of the last run, in its order."""
+def beside_others(rows: list[Row]) -> pd.DataFrame:
+    """Put new rows of the default beside ablations and baselines of the last run, in its order."""
     old = pd.read_csv(RESULTS / "accuracy.csv")
-    kept = old[old["method"].isin([f"stflow, {name}" for name in ABLATIONS])]
+    kept = old[~old["method"].isin([row["method"] for row in rows])]
     frame = pd.concat([pd.DataFrame(rows), kept], ignore_index=True)
     ranks = {name: i for i, name in enumerate([*SECTIONS, *dict.fromkeys(old["method"])])}
     by = ["tissue", "method"]
@@ -258,7 +259,7 @@ def main() -> None:
     """Run all folds and seeds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--without-ablations", action="store_true")
+    parser.add_argument("--default-only", action="store_true")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     rows: list[Row] = []
@@ -266,14 +267,14 @@ def main() -> None:
         slides = load(tissue)
         for seed in range(args.seeds if tissue == "her2st" else 1):
             for name in sections:
-                rows += run_fold(slides, name, seed, tissue, ablations=not args.without_ablations)
+                rows += run_fold(slides, name, seed, tissue, default_only=args.default_only)
     RESULTS.mkdir(exist_ok=True)
-    frame = with_old_ablations(rows) if args.without_ablations else pd.DataFrame(rows)
+    frame = beside_others(rows) if args.default_only else pd.DataFrame(rows)
     frame.to_csv(RESULTS / "accuracy.csv", index=False, float_format="%.5f")
     draw(frame)
     made_by = f"`python benchmarks/accuracy.py --seeds {args.seeds}`"
-    if args.without_ablations:
-        made_by += " without ablations, which are of a run with an older version"
+    if args.default_only:
+        made_by += " with `--default-only`: ablations and baselines are of an older version"
     (RESULTS / "accuracy.md").write_text(report(frame, made_by))
     print(report(frame, made_by))
 
