@@ -274,7 +274,7 @@ def main() -> None:
     draw(frame)
     made_by = f"`python benchmarks/accuracy.py --seeds {args.seeds}`"
     if args.default_only:
-        made_by += " with `--default-only`: ablations and baselines are of an older version"
+        made_by += " with `--default-only`: ablations and baselines are of an earlier run"
     (RESULTS / "accuracy.md").write_text(report(frame, made_by))
     print(report(frame, made_by))
 
