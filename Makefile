@@ -31,7 +31,7 @@ demo: $(READY)
 	$(RUN) scripts/demo.py
 
 test: $(READY)
-	MPLBACKEND=Agg OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile --cov --cov-report=term
+	MPLBACKEND=Agg OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 lint: $(READY)
 	$(RUN) -m ruff check .
