@@ -18,10 +18,10 @@ def scored(
     **columns: Any,
 ) -> pd.DataFrame:
     """One row for each score; ``scores`` are those of the folds of each task."""
-    what = {"protocol": protocol, "method": method, "encoder": encoder, "seed": seed, **columns}
+    what = {"protocol": protocol, "method": method, "encoder": encoder, "seed": seed}
     rows = [
         {"task": task, "fold": str(fold), "pearson": value, **what}
         for task, values in scores.items()
         for fold, value in enumerate(values)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(**columns)

@@ -86,6 +86,29 @@ def test_notes_name_what_a_reader_must_know():
     assert "epochs at most" not in official
 
 
+def test_epochs_are_told_of_the_rows_that_they_cut():
+    cut = scored({"t": [0.1, 0.2]}, method="bleep", max_epochs=8)
+    other = scored({"t": [0.1, 0.2]}, method="bleep", protocol="nested", max_epochs=2)
+    whole = scored({"t": [0.1, 0.2]}, method="bleep", protocol="nested")
+    text = "\n".join(accuracy(cut, other))
+    assert "Trained for 8 epochs at most, not as published: BLEEP under `hest`." in text
+    assert "Trained for 2 epochs at most, not as published: BLEEP under `nested`." in text
+    assert "8 epochs at most, not as published: BLEEP under `hest`." in "\n".join(
+        accuracy(cut, whole)
+    )
+
+
+def test_folds_of_different_epochs_are_never_bold():
+    frame = scored({"t": [0.8, 0.9]}, method="bleep", max_epochs=[8, None])
+    lines = accuracy(frame, scored({"t": [0.1, 0.2]}))
+    assert "| .850 ± .071 (unequal epochs) |" in line_of(lines, "BLEEP")
+    assert "**" in line_of(lines, "encoder + ridge")
+    assert "- Folds trained for different numbers of epochs, never bold: BLEEP." in lines
+    assert not any("8 epochs at most" in line for line in lines)
+    equal = scored({"t": [0.8, 0.9]}, method="bleep", max_epochs=8)
+    assert "**.850 ± .071**" in line_of(accuracy(equal), "BLEEP")
+
+
 def test_run_time():
     costs = {"embed_s": 10.27, "fit_s": 101.4, "predict_s": 0.5, "fit_mib": 812.4, "device": "cpu"}
     frame = scored({"IDC": [0.1]}, method="flow", **costs)

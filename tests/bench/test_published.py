@@ -6,6 +6,7 @@ import pytest
 
 from stflow.bench._labels import AVERAGES, FOLDS
 from stflow.bench._published import published
+from stflow.bench._stimage import ORGANS
 
 NINE, TEN = AVERAGES
 # What the preprint prints is not what its tasks average, and `source` says so.
@@ -48,6 +49,12 @@ def test_seconds_and_leaderboard():
     public = published("leaderboard").set_index(["method", "encoder", "task"])["mean"]
     assert public["ridge", "h_optimus_1", "SKCM"] == 0.659
     assert ("ridge", "uni", "HCC") not in public.index
+
+
+def test_stimage_has_a_number_for_each_organ():
+    found = published("stimage").set_index("task")["mean"]
+    assert list(found.index) == list(ORGANS)
+    assert found["Brain"] == 0.357
 
 
 @pytest.mark.parametrize(

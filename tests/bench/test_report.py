@@ -95,6 +95,26 @@ def test_folders_side_by_side_make_the_tables_of_one(ran: Path, task, tmp_path_f
         pd.testing.assert_frame_equal(first.sort_index(), second.sort_index())
 
 
+def test_what_failed_in_one_folder_may_be_done_in_another(task, tmp_path, methods):
+    how = {**HOW, "folds": ["a"], "genes": ["g0", "g1"], "protocols": ["hest"]}
+    for name in ("failed", "again"):
+        with pytest.warns(UserWarning, match="1 of 2 results are missing"):
+            run([task], tmp_path / name, methods=["broken", "shade"], **how)
+    methods["broken"] = Reds
+    run([task], tmp_path / "done", methods=["broken"], **how)
+
+    def rows(*names: str) -> pd.DataFrame:
+        files = write_tables([tmp_path / name for name in names], tmp_path / "tables")
+        return pd.read_csv(files["results.csv"])
+
+    assert rows("failed")["error"].notna().sum() == 1
+    for order in (("failed", "done"), ("done", "failed")):
+        assert rows(*order)["error"].isna().all()
+        assert sorted(rows(*order)["method"]) == ["broken", "shade"]
+    with pytest.raises(ValueError, match="occur twice: 'hest shade  toy a'"):
+        rows("failed", "again")
+
+
 def test_folders_that_do_not_belong_together(ran: Path, task, tmp_path_factory):
     other, third, fourth = (tmp_path_factory.mktemp(name) for name in "bcd")
     run([task], other, methods=["shade"], genes=["GATA3", "UBE2C"], **HOW)

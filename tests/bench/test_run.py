@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 from toys import Reds, make_source, reds
 
+from stflow._sdata._panel import most_variable
 from stflow.bench import _embeddings
 from stflow.bench._jobs import score, truth_name
 from stflow.bench._results import Key, Results
@@ -117,6 +118,18 @@ def test_panels_are_chosen_in_the_training_slides_alone(task, tmp_path, methods)
     assert "g5" not in panel("hest", "c")
     assert "g5" not in panel("nested", "c")
     assert "g5" in panel("hest", "a") & panel("nested", "a")
+
+
+def test_one_shallow_slide_does_not_leave_a_task_without_genes(task, tmp_path, methods):
+    shallow = make_source(1)
+    shallow.counts.X[2:] = 0
+    shallow.counts.X[:2] += 1
+    task = replace(task, sources={**task.sources, "b": shallow})
+    frame = run([task], tmp_path, folds=["c"], **{**HOW, "methods": ["reds"]})
+    assert (frame["n_genes"] == 3).all()
+    tables = {name: source.counts for name, source in task.sources.items()}
+    with pytest.raises(ValueError, match=r"only 0 of 6 genes are seen .* of every slide"):
+        most_variable(tables, 3, layer=None)
 
 
 def test_genes_of_the_task_are_those_of_hest(task, tmp_path, methods):
@@ -312,6 +325,14 @@ def test_a_task_that_cannot_be_read_does_not_keep_others_from_it(task, tmp_path,
         frame = run([odd, task], tmp_path, **HOW)
     assert (frame["error"] == "").equals(frame["task"] == "toy")
     assert len(pd.read_csv(tmp_path / "results.csv")) == len(frame)
+
+
+def test_a_panel_may_be_changed_while_nothing_was_fitted(task, tmp_path, methods):
+    with pytest.raises(RuntimeError, match="out of luck"):
+        run([task], tmp_path, genes=["g0"], **{**HOW, "methods": ["broken"]})
+    with pytest.warns(UserWarning, match="6 of 12 results are missing"):
+        frame = run([task], tmp_path, genes=["g0", "g1"], **{**HOW, "methods": ["reds"]})
+    assert (frame["n_genes"].dropna() == 2).all()
 
 
 def test_training_slides_that_changed_are_no_reason_to_go_on(task, tmp_path, methods):

@@ -14,7 +14,7 @@ from spatialdata import SpatialData
 
 import stflow as stf
 from stflow.bench._cut import cut
-from stflow.bench._stimage import _draw_test, read_stimage
+from stflow.bench._stimage import _draw_test, _find_units, read_stimage
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_organs_and_technologies_are_picked(tmp_path: Path, slides: dict[str, Sp
     assert [task.name for task in read_stimage(tmp_path, ["Skin", "Brain"])] == ["Skin", "Brain"]
     (task,) = read_stimage(tmp_path, technologies="ST")
     assert set(task.sources) == {"S1", "S2", "S3"}
-    with pytest.raises(ValueError, match=r"1 human slides of 'Colon' by 'ST', 'Visium'"):
+    with pytest.raises(ValueError, match=r"fewer than two human slides of 'Colon' by 'ST'"):
         read_stimage(tmp_path, ["Colon"])
 
 
@@ -123,6 +123,37 @@ def test_studies_are_not_divided(tmp_path: Path, slides: dict[str, SpatialData])
     meta = tmp_path / "meta/meta_all_gene.csv"
     meta.write_text(meta.read_text().replace(",a,", ",1,").replace(",b,", ",1,"))
     assert len(read_stimage(tmp_path)[0].splits[0].test) == 1
+
+
+def units(**columns: list[str | None]) -> list[list[str]]:
+    """Slides, as a meta file with these columns groups them."""
+    meta = pd.DataFrame(columns, dtype=object)
+    found = meta["slide"].groupby(_find_units(meta, meta["slide"])).apply(list)
+    return sorted(found)
+
+
+def test_slides_without_a_publication_are_of_the_study_in_their_names():
+    head = "Human_Breast_10X_06232020_Visium"
+    blocks = [f"{head}_Block_A_Section_{number}" for number in (1, 2)]
+    slides = [*blocks, "Human_Breast_10X_07012022_Visium_FFPE", "GSE1_GSM1", "GSE1_GSM2", "odd"]
+    assert units(slide=slides, pmid=[None] * 6) == [
+        ["GSE1_GSM1", "GSE1_GSM2"],
+        blocks,
+        ["Human_Breast_10X_07012022_Visium_FFPE"],
+        ["odd"],
+    ]
+
+
+def test_slides_with_a_publication_in_common_are_of_one_study():
+    slides = ["a", "b", "c", "d", "GSE1_x", "GSE1_y"]
+    pmid = ["1,2", "2", "3", None, "3", None]
+    assert units(slide=slides, pmid=pmid) == [["a", "b"], ["c", "GSE1_x", "GSE1_y"], ["d"]]
+
+
+def test_patients_come_before_studies():
+    slides = ["GSE1_a", "GSE1_b", "GSE1_c", "GSE1_d", "e"]
+    found = units(slide=slides, pmid=["1"] * 5, patient=["p", "p", "q", None, None])
+    assert found == [["GSE1_a", "GSE1_b"], ["GSE1_c"], ["GSE1_d", "e"]]
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=9), seed=st.integers(0, 9))
@@ -242,10 +273,12 @@ def test_an_organ_does_not_need_the_files_of_another(root: Path):
     more = meta.assign(slide="T" + meta["slide"], tissue="skin")
     pd.concat([meta, more]).to_csv(root / META, index=False)
     shutil.copy(root / "ST/coord/S1_coord.csv", root / "ST/coord/TS1_coord.csv")
-    (task,) = read_stimage(root, ["Breast"])
+    with pytest.warns(UserWarning, match=r"left out: Slide 'TS1' is incomplete.*Delete the files"):
+        (task,) = read_stimage(root)
     assert set(task.sources) == {"S1", "S2", "S3"}
+    assert read_stimage(root, ["Breast"])[0].describe() == task.describe()
     with pytest.raises(FileNotFoundError, match="'TS1' is incomplete"):
-        read_stimage(root)
+        read_stimage(root, ["Breast", "Skin"])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stflow.bench._labels import AVERAGES, FOLDS
+from stflow.bench._markdown import to_markdown
 from stflow.bench._tables import compare, make_tables
 
 NAN = float("nan")
@@ -114,6 +115,16 @@ def test_published_numbers_stand_beside():
     assert "leaderboard" in row(table, "IDC")["published_source"]
 
 
+def test_published_numbers_of_constructed_splits_are_said_not_to_compare():
+    table = make_tables(scored({"Skin": [0.5]}, method="flow", constructed=True))["accuracy"]
+    assert row(table, "Skin", "flow")["published_mean"] == 0.310
+    text = to_markdown(table)
+    assert "| *.310* |" in text
+    assert "not comparable" in text
+    assert "for the genes of `hest`" not in text
+    assert "not comparable" not in to_markdown(make_tables(scored(hest()))["accuracy"])
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -122,6 +133,9 @@ def test_published_numbers_stand_beside():
         scored(hest(), method="flow", constructed=True),
         scored(hest(), method="flow", own_panel=True),
         scored({"her2st": [0.5]}, method="flow"),
+        scored({"Skin": [0.5]}, method="flow"),
+        scored({"Skin": [0.5]}, method="flow", constructed=True, own_panel=True),
+        scored({"Skin": [0.5]}, constructed=True),
     ],
 )
 def test_nothing_published_beside_what_is_not_comparable(frame: pd.DataFrame):

@@ -15,7 +15,11 @@ MIN_SHARE_OF_SPOTS = 0.1
 
 
 def most_variable(
-    tables: Mapping[str, AnnData], n_top_genes: int, *, layer: str | None
+    tables: Mapping[str, AnnData],
+    n_top_genes: int,
+    *,
+    layer: str | None,
+    in_every_slide: bool = True,
 ) -> list[str]:
     """Return the genes of the largest variance in log1p counts over all spots.
 
@@ -24,9 +28,11 @@ def most_variable(
     tables
         Tables by name; each region of a table is a slide.
     n_top_genes
-        Number of genes, of those that every slide expresses on enough of its spots.
+        Number of genes, of those that enough spots express.
     layer
         Layer that holds the raw counts; None is ``.X``.
+    in_every_slide
+        Whether spots must be enough on every slide, or on all together.
 
     Raises
     ------
@@ -39,21 +45,24 @@ def most_variable(
         require_measured(table, layer, where=f"slide {name!r}")
     shared = shared_genes(tables)
     n_spots = sum(table.n_obs for table in tables.values())
-    expressed = np.ones(len(shared), dtype=bool)
-    mean, mean_square = np.zeros((2, len(shared)))
+    everywhere = np.ones(len(shared), dtype=bool)
+    n_seen, mean, mean_square = np.zeros((3, len(shared)))
     for name, table in tables.items():
         counts = read_counts(table, shared, layer=layer, where=f"slide {name!r}")
         values = sp.csr_matrix(counts, dtype=np.float64).log1p()
         values.eliminate_zeros()
         for region in get_regions(table):
-            n_seen = values[region.rows].getnnz(axis=0)
-            expressed &= n_seen >= MIN_SHARE_OF_SPOTS * len(region.rows)
+            n_here = values[region.rows].getnnz(axis=0)
+            everywhere &= n_here >= MIN_SHARE_OF_SPOTS * len(region.rows)
+            n_seen += n_here
         mean += np.ravel(values.sum(axis=0)) / n_spots
         mean_square += np.ravel(values.power(2).sum(axis=0)) / n_spots
+    expressed = everywhere if in_every_slide else n_seen >= MIN_SHARE_OF_SPOTS * n_spots
     if expressed.sum() < n_top_genes:
         raise ValueError(
             f"`n_top_genes` is {n_top_genes}, but only {expressed.sum()} of {len(shared)} genes "
-            f"are seen in {MIN_SHARE_OF_SPOTS:.0%} of the spots of every slide."
+            f"are seen in {MIN_SHARE_OF_SPOTS:.0%} of the spots"
+            f"{' of every slide' if in_every_slide else ''}."
         )
     variance = np.where(expressed, mean_square - mean**2, -np.inf)
     order = np.argsort(-variance, kind="stable")[:n_top_genes]

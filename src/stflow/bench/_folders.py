@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import reduce
 from itertools import combinations
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from stflow._validation import listing
-from stflow.bench._results import Results, merge_runs, unlike
+from stflow.bench._results import Key, Results, merge_runs, unlike
 
 
 class Folders:
@@ -46,8 +47,13 @@ class Folders:
         return self.parts[0].path
 
     def frame(self) -> pd.DataFrame:
-        """Return the rows of all folders."""
-        return pd.concat([part.frame() for part in self.parts], ignore_index=True)
+        """Return the rows of all folders; a failed one only where no folder has the result."""
+        frame = pd.concat([part.frame() for part in self.parts], ignore_index=True)
+        if frame.empty:
+            return frame
+        finished_first = frame.sort_values("error", kind="stable")
+        again = finished_first.duplicated([field.name for field in fields(Key)]).sort_index()
+        return frame[~(again & (frame["error"] != ""))].reset_index(drop=True)
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
         """Return named arrays from the first folder that has them, or None."""

@@ -72,7 +72,8 @@ class Reader:
             wanted = self.task.genes
         if wanted is None:
             tables = {name: self._shared(name, split) for name in split.train}
-            return tuple(most_variable(tables, self.panel.n_top_genes, layer=None))
+            how: dict[str, Any] = {"layer": None, "in_every_slide": False}
+            return tuple(most_variable(tables, self.panel.n_top_genes, **how))
         for name in (*split.train, *split.test):
             what = f"the measured genes of {name}"
             require_genes(wanted, self.table(name).var_names, what=what)

@@ -184,8 +184,10 @@ class Job:
         how: dict[str, Any] = {"tiles": self.method.reads == "tiles"}
         train = reader.slides(self.split.train, genes, self.embedder, **how)
         test = reader.slides(self.split.test, genes, self.embedder, **how)
-        _require_same_data(reader.results, self.key, train, test)
+        truth = _truth(train, test)
+        _require_same_data(reader.results, self.key, truth)
         scores, predicted = self._run(train, test)
+        reader.results.write_arrays(truth_name(self.key), **truth)
         reader.results.write_arrays(prediction_name(self.key), predicted=predicted)
         return {
             "n_train": sum(slide.n_spots for slide in train),
@@ -255,20 +257,21 @@ class OtherDataError(ValueError):
     """A folder holds results on other data, and nothing may be added to it."""
 
 
-def _require_same_data(results: Results, key: Key, train: list[Slide], test: list[Slide]) -> None:
-    """Keep what a fold was trained and scored on, or see that it is what was kept."""
-    here = {
+def _truth(train: list[Slide], test: list[Slide]) -> dict[str, np.ndarray]:
+    """Collect what a fold is scored on, and what tells its training slides from others."""
+    return {
         "slide": np.repeat([slide.name for slide in test], [slide.n_spots for slide in test]),
         "coords": np.concatenate([slide.coords for slide in test]),
         "measured": np.concatenate([np.asarray(slide.expression) for slide in test]),
         "genes": np.array(test[0].genes),
         "training": np.array([_fingerprint(slide) for slide in train]),
     }
+
+
+def _require_same_data(results: Results, key: Key, truth: dict[str, np.ndarray]) -> None:
+    """See that other results of the fold were made with the same data."""
     kept = results.read_arrays(truth_name(key))
-    if kept is None:
-        results.write_arrays(truth_name(key), **here)
-        return
-    odd = unlike(here, kept)
+    odd = [] if kept is None else unlike(truth, kept)
     if odd:
         raise OtherDataError(
             f"{results.path} holds results on other data: {listing(odd)} of {key.task} {key.fold}, "

@@ -54,6 +54,8 @@ def _scores(table: pd.DataFrame) -> str:
         cell = _spread(row["mean"], row["sd"])
         if row["n_folds"] < row["of_folds"]:
             return f"{cell} ({_folds(row)})"
+        if row["unequal"]:
+            return f"{cell} (unequal epochs)"
         return f"**{cell}**" if row.name in best else cell
 
     def beside(row: pd.Series) -> str:
@@ -69,7 +71,8 @@ def _folds(row: pd.Series) -> str:
 
 def _best(table: pd.DataFrame) -> set[object]:
     """Rows that lead a task and protocol, as printed."""
-    whole = table[(table["n_folds"] == table["of_folds"]) & (table["method"] != PEEKING)]
+    whole = table["n_folds"] == table["of_folds"]
+    whole = table[whole & (table["method"] != PEEKING) & ~table["unequal"]]
     printed = whole["mean"].round(3)
     top = printed.groupby([whole["task"], whole["protocol"]]).transform("max")
     return set(whole.index[printed == top])
@@ -91,17 +94,44 @@ def _score_notes(table: pd.DataFrame) -> Iterator[str]:
             "Where not all folds are there the cell says so; it is never bold and enters no "
             "average over tasks."
         )
-    for epochs, part in table.groupby("max_epochs"):
-        names = "; ".join(method_label(method) for method in part["method"].unique())
-        yield f"Trained for {epochs:.0f} epochs at most, not as published: {names}."
+    yield from _epoch_notes(table)
     yield from _peeking_notes(table)
-    sources = {re.split("[;:]", each)[0] for each in table["published_source"]} - {""}
+    yield from _published_notes(table)
+
+
+def _published_notes(table: pd.DataFrame) -> Iterator[str]:
+    """Say where published numbers are from; beside constructed splits they are of others."""
+    comparable = table.loc[~table["constructed"], "published_source"]
+    sources = {re.split("[;:]", each)[0] for each in comparable} - {""}
     if sources:
         yield (
             f"*published*: {'; '.join(sorted(sources))}, for the genes of `hest`; `nested` has "
             "others. Averages are over the published tasks, which for some methods is not the "
             "average that was printed. The preprint's flow chose its epoch on the test slides."
         )
+    if table.loc[table["constructed"], "published_mean"].notna().any():
+        yield (
+            "*published* of STImage-1K4M: the preprint's, on splits and genes that were not "
+            "published, with an encoder that it does not name: not comparable."
+        )
+
+
+def _epoch_notes(table: pd.DataFrame) -> Iterator[str]:
+    for epochs, part in table[~table["unequal"]].groupby("max_epochs"):
+        yield f"Trained for {epochs:.0f} epochs at most, not as published: {_who(part, table)}."
+    unequal = table[table["unequal"]]
+    if len(unequal):
+        yield f"Folds trained for different numbers of epochs, never bold: {_who(unequal, table)}."
+
+
+def _who(part: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Name the methods of some rows, and their protocols where not all of a method are there."""
+    names = []
+    for method, rows in part.groupby("method", sort=False):
+        some = len(rows) < (table["method"] == method).sum()
+        protocols = ", ".join(f"`{name}`" for name in rows["protocol"].unique())
+        names.append(method_label(str(method)) + (f" under {protocols}" if some else ""))
+    return "; ".join(names)
 
 
 def _protocol_notes(table: pd.DataFrame) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from stflow._validation import require_choice
 
-LEADERBOARD = "leaderboard"
+LEADERBOARD, STIMAGE = "leaderboard", "stimage"
 
 
 @cache
@@ -26,7 +26,8 @@ def published(table: str) -> pd.DataFrame:
     ----------
     table
         ``"1"`` to ``"5"`` of the preprint (accuracy, priors, architectures, ablation, seconds of
-        inference), or ``"leaderboard"``: public results on HEST-bench.
+        inference), ``"leaderboard"``: public results on HEST-bench, or ``"stimage"``: the
+        preprint's on STImage-1K4M, whose splits, genes and encoder it does not tell.
 
     Returns
     -------

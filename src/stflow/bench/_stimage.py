@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 
 from stflow._validation import listing, require_choice, require_seed, require_unique
 from stflow.bench._stimage_source import StimageSource
@@ -23,6 +26,8 @@ _COLUMNS = {
 }
 _SPECIES = "human"
 _TEST_SHARE = 0.1
+# an accession, or species, tissue, source, date and technology
+_STUDY = r"^(GSE\d+(?=_)|(?:[^_]+_){4}[^_]+(?=_))"
 
 
 def read_stimage(
@@ -44,7 +49,7 @@ def read_stimage(
         The folder.
     organs
         Which to open: Breast, Brain, Skin, Mouth, Stomach, Prostate, Colon. None: those with two
-        slides or more.
+        slides or more whose files are all in order.
     technologies
         Slides to take: ST, Visium, VisiumHD. None: all.
     seed
@@ -69,14 +74,22 @@ def read_stimage(
         the name of a slide leads out of the folder, or spots come twice, lie outside the image or
         differ in radius. When counts are read: they are not counts, or spots have none.
 
+    Warns
+    -----
+    UserWarning
+        An organ is left out for a fault in the files of a slide; one that is named in ``organs``,
+        or the only one, raises it.
+
     Notes
     -----
     No splits were published, so these are constructed: the published shares are 8 to train, 1 to
     validate and 1 to test. Here the validation part belongs to the training slides, within which
     methods choose what they choose. Whole patients (column ``patient`` of the meta file), or else
-    whole studies (``pmid``), are drawn for testing as long as they fit into a tenth of the slides;
-    where none fits, the smallest is taken; where there is but one, slides are drawn. Sections of
-    one patient may then be on both sides.
+    whole studies, are drawn for testing as long as they fit into a tenth of the slides; where none
+    fits, the smallest is taken; where there is but one, slides are drawn. Sections of one patient
+    may then be on both sides. Slides are of one study when they have a publication in common
+    (``pmid``, of which there may be several), or the same accession or the same species, tissue,
+    source, date and technology at the head of their names.
 
     References
     ----------
@@ -94,29 +107,47 @@ def read_stimage(
     wanted = _chosen(organs, ORGANS, name="organs")
     kinds = _chosen(technologies, TECHNOLOGIES, name="technologies")
     meta = _read_meta(folder / "meta")
-    asked = meta["organ"].str.lower().isin([organ.lower() for organ in wanted])
-    meta = meta[meta["technology"].isin(kinds) & asked]
-    there = [
-        _is_there(folder / kind, slide)
-        for kind, slide in zip(meta["technology"], meta["slide"], strict=True)
-    ]
-    meta = meta[np.array(there, dtype=bool)]
-    tasks = []
+    meta = meta[meta["technology"].isin(kinds)]
+    tasks, faults = [], []
     for organ in wanted:
-        slides = meta[meta["organ"].str.lower() == organ.lower()].sort_values("slide")
-        if len(slides) >= 2:
-            tasks.append(_make_task(folder, organ, slides, seed))
+        try:
+            task = _open_organ(folder, organ, meta, seed)
+        except (FileNotFoundError, ValueError) as error:
+            if organs is not None:
+                raise
+            faults.append(error)
+            continue
+        if task is not None:
+            tasks.append(task)
         elif organs is not None:
             raise ValueError(
-                f"{folder} has {len(slides)} human slides of {organ!r} by {listing(kinds)}; a "
-                "split needs at least two."
+                f"{folder} has fewer than two human slides of {organ!r} by {listing(kinds)}; a "
+                "split needs two."
             )
+    if not tasks and faults:
+        raise faults[0]
     if not tasks:
         raise FileNotFoundError(
             f"{folder} has no two human slides of one of the organs {listing(ORGANS)} by "
             f"{listing(kinds)}."
         )
+    for fault in faults:
+        warnings.warn(
+            f"An organ is left out: {fault} Delete the files of a slide to do without it.",
+            stacklevel=2,
+        )
     return tasks
+
+
+def _open_organ(root: Path, organ: str, meta: pd.DataFrame, seed: int) -> Task | None:
+    """Open the slides of an organ that were downloaded, if there are two."""
+    slides = meta[meta["organ"].str.lower() == organ.lower()].sort_values("slide")
+    there = [
+        _is_there(root / kind, slide)
+        for kind, slide in zip(slides["technology"], slides["slide"], strict=True)
+    ]
+    slides = slides[np.array(there, dtype=bool)]
+    return _make_task(root, organ, slides, seed) if len(slides) >= 2 else None
 
 
 def _chosen(names: Sequence[str] | None, choices: Collection[str], *, name: str) -> list[str]:
@@ -148,12 +179,29 @@ def _read_meta(folder: Path) -> pd.DataFrame:
                 f"it has {listing(meta, limit=20)}."
             )
         found[what] = meta[column]
-    unit = next((meta[name] for name in ("patient", "pmid") if name in meta), found["slide"])
-    found["unit"] = unit.fillna(found["slide"])
+    found["unit"] = _find_units(meta, found["slide"])
     human = meta["species"].str.lower() == _SPECIES if "species" in meta else slice(None)
     slides = pd.DataFrame(found)[human].dropna()
     require_unique(list(slides["slide"]), what=f"slides in {path}")
     return slides
+
+
+def _find_units(meta: pd.DataFrame, slides: pd.Series) -> pd.Series:
+    """Find what is not to be divided: slides of one patient, or else those of linked studies.
+
+    Slides are linked that name a publication in common, or, as studies without one do, the same
+    study in their own names.
+    """
+    blank = pd.Series(np.nan, meta.index, dtype=object)
+    patient, publications = (meta.get(name, blank) for name in ("patient", "pmid"))
+    study = slides.str.extract(_STUDY, expand=False).fillna(slides)
+    of_study = publications.fillna("").str.split(r"[,;\s]+") + study.map(lambda name: [name])
+    names = patient.map(lambda name: [("patient", name)]).where(patient.notna(), of_study)
+    links = names.explode()
+    links = links[links != ""]
+    rows, columns = meta.index.get_indexer(links.index), pd.factorize(links)[0]
+    graph = sp.coo_matrix((np.ones(len(links)), (rows, columns)), (len(meta), columns.max() + 1))
+    return pd.Series(connected_components(graph @ graph.T, directed=False)[1], meta.index)
 
 
 def _is_there(folder: Path, slide: str) -> bool:

@@ -18,7 +18,7 @@ from stflow.bench._labels import (
     method_rank,
     task_rank,
 )
-from stflow.bench._published import LEADERBOARD, published
+from stflow.bench._published import LEADERBOARD, STIMAGE, published
 
 WHO = ["protocol", "method", "encoder"]
 ROW = [*WHO, "task"]
@@ -41,11 +41,12 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
     ``"accuracy"``, ``"priors"``, ``"architectures"``, ``"ablation"`` and ``"run_time"`` (tables 1
     to 5), without those for which nothing was run. One row for each protocol, method, encoder and
     task. The first four hold ``mean`` and ``sd`` over folds (seeds are averaged before),
-    ``n_folds`` that are complete out of ``of_folds``, ``n_failed``, ``constructed``,
-    ``max_epochs``, ``published_mean``, ``published_sd`` and ``published_source``, which says too
-    where versions of a paper differ. A fold is complete when no seed is missing or failed; others
-    enter no mean. Averages over tasks are rows too, where all folds of all these tasks are
-    complete. The last holds mean seconds of ``n_fits`` fits and peak MiB, beside published seconds.
+    ``n_folds`` that are complete out of ``of_folds``, ``n_failed``, ``constructed``, the largest
+    ``max_epochs`` of them and whether these are ``unequal``, ``published_mean``,
+    ``published_sd`` and ``published_source``, which says too where versions of a paper differ. A
+    fold is complete when no seed is missing or failed; others enter no mean. Averages over tasks
+    are rows too, where all folds of all these tasks are complete. The last holds mean seconds of
+    ``n_fits`` fits and peak MiB, beside published seconds.
 
     Raises
     ------
@@ -62,7 +63,7 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
         if part["method"].isin(methods[1:]).any():
             tables[name] = part
     tables = {
-        name: _beside(part, _published_means(name)).drop(columns="official")
+        name: _beside(part, _published_means(name)).drop(columns=["official", "resplit"])
         for name, part in tables.items()
         if len(part)
     }
@@ -139,6 +140,9 @@ def checked(results: pd.DataFrame) -> pd.DataFrame:
         frame[column] = values.fillna(missing).astype(type(missing))
     ours = frame["constructed"] | frame["own_panel"]
     frame["official"] = frame["task"].isin(list(FOLDS)) & ~ours
+    frame["resplit"] = (
+        frame["task"].isin(published(STIMAGE)["task"]) & frame["constructed"] & ~frame["own_panel"]
+    )
     return frame
 
 
@@ -154,6 +158,7 @@ def fold_scores(frame: pd.DataFrame) -> pd.DataFrame:
             "failed": scores["count"] < scores["size"],
             "constructed": groups["constructed"].any(),
             "official": groups["official"].all(),
+            "resplit": groups["resplit"].all(),
             "max_epochs": groups["max_epochs"].max(),
         }
     )
@@ -179,7 +184,9 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
             "n_failed": groups["failed"].sum(),
             "constructed": groups["constructed"].any(),
             "max_epochs": groups["max_epochs"].max(),
+            "unequal": frame.groupby(ROW)["max_epochs"].nunique(dropna=False) > 1,
             "official": groups["official"].all(),
+            "resplit": groups["resplit"].all(),
         }
     ).reset_index()
     table.insert(7, "of_folds", table["task"].map(_n_folds(frame)))
@@ -201,6 +208,8 @@ def _averages(part: pd.DataFrame, table: pd.DataFrame) -> Iterator[pd.DataFrame]
                 of_folds=members["of_folds"].sum(),
                 constructed=bool(members["constructed"].any()),
                 max_epochs=members["max_epochs"].max(),
+                unequal=members["max_epochs"].nunique(dropna=False) > 1
+                or bool(members["unequal"].any()),
             )
 
 
@@ -217,7 +226,7 @@ def _sets(table: pd.DataFrame) -> dict[str, list[str]]:
 def _published_means(table: str) -> dict[tuple[str, str, str], tuple[float, float, str]]:
     """Return published mean, sd and source by method, encoder and task; averages are made here."""
     known: dict[tuple[str, str, str], tuple[float, float, str]] = {}
-    for name in (NUMBERS[table], *([LEADERBOARD] if table == "accuracy" else [])):
+    for name in (NUMBERS[table], *([LEADERBOARD, STIMAGE] if table == "accuracy" else [])):
         for row in each(published(name)):
             known.setdefault((row.method, row.encoder, row.task), (row.mean, row.sd, row.source))
     for method, encoder in {key[:2] for key in known}:
@@ -232,14 +241,14 @@ def _published_means(table: str) -> dict[tuple[str, str, str], tuple[float, floa
 def _beside(
     table: pd.DataFrame, known: Mapping[tuple[str, str, str], tuple[float, float, str]]
 ) -> pd.DataFrame:
-    """Add the published numbers of official tasks."""
+    """Add the published numbers of official tasks, and of tasks whose splits are not known."""
     nothing = (np.nan, np.nan, "")
-    found = [
-        known.get((PUBLISHED_AS.get(row.method, row.method), base(row.encoder), row.task), nothing)
-        if row.official and (row.method, row.encoder) != UNPUBLISHED
-        else nothing
-        for row in each(table)
-    ]
+    found = []
+    for row in each(table):
+        encoder = "" if row.resplit else base(row.encoder)
+        key = (PUBLISHED_AS.get(row.method, row.method), encoder, row.task)
+        comparable = row.official and (row.method, row.encoder) != UNPUBLISHED
+        found.append(known.get(key, nothing) if comparable or row.resplit else nothing)
     columns = ["published_mean", "published_sd", "published_source"]
     numbers = pd.DataFrame(found, columns=columns, index=table.index)
     return table.join(numbers).reset_index(drop=True)
