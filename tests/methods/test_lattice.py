@@ -48,6 +48,31 @@ def test_spots_of_a_hexagonal_lattice_have_cells_of_their_own():
     assert offsets == {(-2, 0), (2, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)}
 
 
+def turned(coords: np.ndarray, degrees: float) -> np.ndarray:
+    """Coordinates, rotated about their origin."""
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return coords @ np.array([[cos, sin], [-sin, cos]])
+
+
+@pytest.mark.parametrize(("lattice", "symmetry", "k"), [(square, 90, 8), (hexagonal, 60, 6)])
+@given(degrees=st.floats(-180, 180))
+def test_neighbours_have_the_same_offsets_however_the_lattice_is_turned(
+    lattice, symmetry: int, k: int, degrees: float
+):
+    coords = lattice(9)
+
+    def offsets(coords: np.ndarray) -> set[tuple[int, ...]]:
+        graph = knn(coords, k).tocoo()
+        lengths = np.linalg.norm(coords[graph.row] - coords[graph.col], axis=1)
+        near = lengths < 1.2 * lengths.min()
+        cells = lattice_cells(coords, graph.tocsr())
+        steps = (cells[graph.row] - cells[graph.col])[near]
+        return {tuple(step) for step in steps.tolist()}
+
+    assert offsets(turned(coords, degrees)) == offsets(coords)
+    assert len(offsets(coords)) == 360 // symmetry
+
+
 def test_convolution_with_holes_is_the_dense_one(convolution, rng):
     cells = np.stack(np.meshgrid(np.arange(9), np.arange(7)), -1).reshape(-1, 2)
     cells = rng.permutation(cells)[:40]

@@ -35,10 +35,10 @@ class Lattice(NamedTuple):
 
 
 def lattice_cells(coords: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
-    """Round the centres of spots to the rows and columns of their lattice.
+    """Round the centres of spots to the rows and columns of their lattice, however it is turned.
 
-    Rows and columns are as far apart as neighbours are along each axis, so spots of a square
-    lattice are one column apart, and those of a hexagonal one two columns, or one row and one
+    Rows and columns are as far apart as neighbours are along each axis of the lattice, so spots of
+    a square one are one column apart, and those of a hexagonal one two columns, or one row and one
     column.
 
     Parameters
@@ -54,10 +54,29 @@ def lattice_cells(coords: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
     """
     unit = neighbour_distance(coords, graph)
     edges = graph.tocoo()
-    steps = np.abs(coords[edges.row] - coords[edges.col]) / unit
+    steps = (coords[edges.row] - coords[edges.col]) / unit
     steps = steps[np.linalg.norm(steps, axis=1) < LONGEST_EDGE]
+    turn = _turn(steps)
+    steps, coords = np.abs(steps @ turn), coords @ turn
     pitch = unit * np.array([_least(along) for along in steps.T])
     return np.rint((coords - coords.min(0)) / pitch).astype(np.int64)
+
+
+def _turn(steps: np.ndarray) -> np.ndarray:
+    """Find the rotation (2, 2) that lays steps between neighbours, shape (E, 2), along an axis.
+
+    Angles of neighbours are alike modulo a quarter of a turn on a square lattice, modulo a sixth
+    on a hexagonal one.
+    """
+    if not len(steps):
+        return np.eye(2)
+    directions = steps @ [1, 1j] / np.linalg.norm(steps, axis=1)
+    folds, mean = max(
+        ((n, np.mean(directions**n)) for n in (4, 6)), key=lambda found: abs(found[1])
+    )
+    angle = np.angle(mean) / folds
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin], [sin, cos]])
 
 
 def _least(steps: np.ndarray) -> float:
