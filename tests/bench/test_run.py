@@ -4,6 +4,7 @@ import gc
 import json
 import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,11 @@ from toys import Reds, make_source, reds
 from stflow._sdata._panel import most_variable
 from stflow.bench import _embeddings
 from stflow.bench._jobs import score, truth_name
+from stflow.bench._report import write_tables
 from stflow.bench._results import Key, Results
 from stflow.bench._run import run
-from stflow.bench._task import Split
+from stflow.bench._task import Split, Task
+from stflow.encoders._checkpoint import identify
 
 HOW = {
     "methods": ["reds", "shade"],
@@ -186,6 +189,47 @@ def test_vectors_made_elsewhere(task, tmp_path, methods):
         run([task], tmp_path / "f", **{**how, "encoders": {"x": tmp_path / "none"}})
 
 
+def save_vectors(folder: Path, task: Task, value: float) -> Path:
+    """Vectors made elsewhere, for all slides of a task."""
+    folder.mkdir(exist_ok=True)
+    for name, source in task.sources.items():
+        np.save(folder / f"{name}.npy", source.pixels.mean((1, 2)) + value)
+    return folder
+
+
+def test_vectors_are_told_apart_by_what_is_in_them(task, tmp_path, methods):
+    how = {**HOW, "genes": ["g0"], "protocols": ["hest"], "folds": ["a"]}
+    mine, moved = (save_vectors(tmp_path / name, task, 0) for name in ("mine", "moved"))
+    broken = {**how, "methods": ["broken"], "encoders": {"x": save_vectors(mine, task, 1)}}
+    with pytest.raises(RuntimeError, match="out of luck"):
+        run([task], tmp_path / "out", **broken)
+    save_vectors(mine, task, 0)
+    with pytest.warns(UserWarning, match="1 of 2 results are missing"):
+        run([task], tmp_path / "out", **{**how, "methods": ["reds"], "encoders": {"x": mine}})
+    methods["broken"] = Reds
+    frame = run([task], tmp_path / "out", **{**broken, "encoders": {"x": moved}})
+    assert (frame["error"] == "").all()
+    save_vectors(mine, task, 1)
+    more = {**how, "methods": ["reds"], "encoders": {"x": mine}, "seeds": [1]}
+    with pytest.raises(ValueError, match=r"on other data: 'vectors' of brought/x/toy/\w differ"):
+        run([task], tmp_path / "out", **more)
+    run([task], tmp_path / "third", **more)
+    with pytest.raises(ValueError, match=r"'vectors' of brought/x/toy/\w differ"):
+        write_tables([tmp_path / "out", tmp_path / "third"])
+
+
+def test_weights_are_told_apart_by_what_is_in_them(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    one, same, other = (tmp_path / name for name in ("a/w.pth", "b/w.pth", "a/v.pth"))
+    for path, content in ((one, b"1"), (same, b"1"), (other, b"2")):
+        path.write_bytes(content)
+    assert identify(one) == identify(same) != identify(other)
+    before = identify(one)
+    one.write_bytes(b"23")
+    assert identify(one) != before
+
+
 def test_embeddings_of_another_width_fail_in_words(task, tmp_path, methods):
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -237,7 +281,7 @@ def test_epochs_are_those_of_methods_that_train(task, tmp_path, methods):
 def test_other_counts_by_the_same_names_are_no_reason_to_go_on(task, tmp_path, methods):
     run([task], tmp_path, protocols=["hest"], **{**HOW, "methods": ["reds"]})
     other = replace(task, sources={name: make_source(i + 7) for i, name in enumerate("abc")})
-    with pytest.raises(ValueError, match=r"on other data: 'measured', .* of toy a, hest"):
+    with pytest.raises(ValueError, match=r"on other data: 'measured', .* of measured/toy--a--hest"):
         run([other], tmp_path, protocols=["hest"], **{**HOW, "methods": ["shade"]})
 
 
@@ -339,7 +383,7 @@ def test_training_slides_that_changed_are_no_reason_to_go_on(task, tmp_path, met
     how = {"protocols": ["hest"], "genes": ["g0", "g1"], "folds": ["a"]}
     run([task], tmp_path, **{**HOW, **how, "methods": ["reds"]})
     task.sources["b"].counts.X[:] = task.sources["b"].counts.X[::-1].copy()
-    with pytest.raises(ValueError, match=r"on other data: 'training' of toy a, hest"):
+    with pytest.raises(ValueError, match=r"on other data: 'training' of measured/toy--a--hest"):
         run([task], tmp_path, **{**HOW, **how, "methods": ["shade"]})
 
 

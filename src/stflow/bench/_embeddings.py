@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,9 +14,9 @@ import torch
 from stflow._device import resolve_device
 from stflow._validation import listing, require_finite, require_unique
 from stflow.bench._measure import Measure, let_go
-from stflow.bench._results import EMBEDDINGS, Results, file_name
+from stflow.bench._results import BROUGHT, EMBEDDINGS, Results, file_name
 from stflow.bench._task import Task
-from stflow.encoders._checkpoint import require_file
+from stflow.encoders._checkpoint import identify, require_file
 from stflow.pp._encode import TileJob, encode_tiles
 
 Made: TypeAlias = str | Path | Callable[[torch.Tensor], torch.Tensor]
@@ -60,7 +61,7 @@ class Embedder:
 
     def __init__(self, name: str, made: Made, checkpoint: str | None, device: str) -> None:
         self.name, self.made = name, made
-        self.checkpoint = None if checkpoint is None else str(require_file(checkpoint))
+        self.checkpoint = None if checkpoint is None else require_file(checkpoint)
         self.device = resolve_device(device)
         self._encoders: dict[int, Any] = {}
         if isinstance(made, Path) and not made.is_dir():
@@ -77,8 +78,8 @@ class Embedder:
 
             return qualified_name(self.made)
         if isinstance(self.made, Path):
-            return str(self.made.resolve())
-        return f"{self.made}" + (f" with {self.checkpoint}" if self.checkpoint else "")
+            return "vectors made elsewhere"
+        return f"{self.made}" + (f" with {identify(self.checkpoint)}" if self.checkpoint else "")
 
     def __call__(self, task: Task, slide: str, n_spots: int, results: Results) -> Embedded:
         """Embed a slide of N spots, or read what was made of it before.
@@ -104,6 +105,13 @@ class Embedder:
             results.write_arrays(place, **found)
         self._require_rows(found["vectors"], slide, n_spots)
         return Embedded(found["vectors"], *map(float, found["cost"]))
+
+    def fingerprint(self, task: Task, slide: str, vectors: np.ndarray) -> dict[str, np.ndarray]:
+        """Tell vectors that were brought from others: where to note it, and what."""
+        if not isinstance(self.made, Path):
+            return {}
+        place = "/".join((BROUGHT, *map(file_name, (self.name, task.name, slide))))
+        return {place: np.array(sha256(vectors.tobytes()).hexdigest())}
 
     def require_files(self, slides: Iterable[str]) -> None:
         """Raise ``FileNotFoundError`` when vectors that are to be brought are not there."""

@@ -70,7 +70,7 @@ class Folders:
 
 
 def _require_one_truth(one: Results, other: Results) -> None:
-    for name in one.truths() & other.truths():
+    for name in one.given() & other.given():
         odd = unlike(one.read_arrays(name) or {}, other.read_arrays(name) or {})
         if odd:
             raise ValueError(

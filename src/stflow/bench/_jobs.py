@@ -14,12 +14,13 @@ import numpy as np
 
 from stflow._device import resolve_device
 from stflow._slide import Slide
-from stflow._validation import listing, require_choice, require_seed, require_unique
+from stflow._validation import require_choice, require_seed, require_unique
 from stflow.bench._embeddings import Embedder
 from stflow.bench._folds import Reader
 from stflow.bench._measure import Measure, let_go
-from stflow.bench._results import PREDICTIONS, TRUTHS, Key, Results, unlike
+from stflow.bench._results import PREDICTIONS, TRUTHS, Key, OtherDataError, Results
 from stflow.bench._task import Split, Task
+from stflow.encoders._checkpoint import identify
 from stflow.methods import METHODS, Published
 from stflow.methods._published import PROTOCOLS
 from stflow.metrics import pearson
@@ -131,7 +132,7 @@ class Job:
         checkpoint = getattr(self.method, "checkpoint", None)
         return {
             "max_epochs": self.method.max_epochs,
-            "checkpoint": None if checkpoint is None else str(checkpoint),
+            "checkpoint": None if checkpoint is None else identify(checkpoint),
         }
 
     def is_done(self, results: Results) -> bool:
@@ -184,10 +185,12 @@ class Job:
         how: dict[str, Any] = {"tiles": self.method.reads == "tiles"}
         train = reader.slides(self.split.train, genes, self.embedder, **how)
         test = reader.slides(self.split.test, genes, self.embedder, **how)
-        truth = _truth(train, test)
-        _require_same_data(reader.results, self.key, truth)
+        given = {truth_name(self.key): _truth(train, test), **self._brought(reader)}
+        for place, arrays in given.items():
+            reader.results.require_given(place, **arrays)
         scores, predicted = self._run(train, test)
-        reader.results.write_arrays(truth_name(self.key), **truth)
+        for place, arrays in given.items():
+            reader.results.write_arrays(place, **arrays)
         reader.results.write_arrays(prediction_name(self.key), predicted=predicted)
         return {
             "n_train": sum(slide.n_spots for slide in train),
@@ -217,6 +220,16 @@ class Job:
             "choice": " ".join(f"{value:g}" for value in fitted.choice),
         }
         return {**score(measured, predicted), **costs}, predicted
+
+    def _brought(self, reader: Reader) -> dict[str, dict[str, np.ndarray]]:
+        """Tell embeddings that the user made from others."""
+        if self.embedder is None:
+            return {}
+        places: dict[str, np.ndarray] = {}
+        for name in (*self.split.train, *self.split.test):
+            vectors = reader.embedded(name, self.embedder).vectors
+            places |= self.embedder.fingerprint(reader.task, name, vectors)
+        return {place: {"vectors": digest} for place, digest in places.items()}
 
     def _embedding_cost(self, reader: Reader) -> dict[str, float]:
         """Sum up what embedding the test slides cost."""
@@ -253,10 +266,6 @@ def prediction_name(key: Key) -> str:
     return f"{PREDICTIONS}/{key.name}"
 
 
-class OtherDataError(ValueError):
-    """A folder holds results on other data, and nothing may be added to it."""
-
-
 def _truth(train: list[Slide], test: list[Slide]) -> dict[str, np.ndarray]:
     """Collect what a fold is scored on, and what tells its training slides from others."""
     return {
@@ -266,17 +275,6 @@ def _truth(train: list[Slide], test: list[Slide]) -> dict[str, np.ndarray]:
         "genes": np.array(test[0].genes),
         "training": np.array([_fingerprint(slide) for slide in train]),
     }
-
-
-def _require_same_data(results: Results, key: Key, truth: dict[str, np.ndarray]) -> None:
-    """See that other results of the fold were made with the same data."""
-    kept = results.read_arrays(truth_name(key))
-    odd = [] if kept is None else unlike(truth, kept)
-    if odd:
-        raise OtherDataError(
-            f"{results.path} holds results on other data: {listing(odd)} of {key.task} {key.fold}, "
-            f"{key.protocol}, were different. Name another folder."
-        )
 
 
 def _fingerprint(slide: Slide) -> str:

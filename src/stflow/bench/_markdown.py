@@ -71,8 +71,8 @@ def _folds(row: pd.Series) -> str:
 
 def _best(table: pd.DataFrame) -> set[object]:
     """Rows that lead a task and protocol, as printed."""
-    whole = table["n_folds"] == table["of_folds"]
-    whole = table[whole & (table["method"] != PEEKING) & ~table["unequal"]]
+    comparable = (table["n_folds"] == table["of_folds"]) & ~table["unequal"]
+    whole = table[comparable & (table["method"] != PEEKING)]
     printed = whole["mean"].round(3)
     top = printed.groupby([whole["task"], whole["protocol"]]).transform("max")
     return set(whole.index[printed == top])

@@ -19,9 +19,14 @@ from stflow._atomic import write_bytes
 from stflow._validation import listing
 
 RUN, TABLE, LOCK = "run.json", "results.csv", ".lock"
-ROWS, PREDICTIONS, TRUTHS, EMBEDDINGS = "rows", "predictions", "measured", "embeddings"
+ROWS, PREDICTIONS, TRUTHS = "rows", "predictions", "measured"
+EMBEDDINGS, BROUGHT = "embeddings", "brought"
 NAMED = ("tasks", "encoders")
 ANEW = "Name another folder, or delete this one to start anew."
+
+
+class OtherDataError(ValueError):
+    """A folder holds results on other data, and nothing may be added to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +195,27 @@ class Results:
     def _rows(self) -> list[Path]:
         return sorted((self.path / ROWS).glob("[!.]*.json"))
 
-    def truths(self) -> set[str]:
-        """Name the arrays of what was measured."""
-        return {f"{TRUTHS}/{file.stem}" for file in (self.path / TRUTHS).glob("[!.]*.npz")}
+    def given(self) -> set[str]:
+        """Name the arrays that tell what was measured, and which vectors were brought."""
+        files = (file for part in (TRUTHS, BROUGHT) for file in (self.path / part).rglob("*.npz"))
+        kept = (file.relative_to(self.path).with_suffix("") for file in files)
+        return {name.as_posix() for name in kept if not name.name.startswith(".")}
+
+    def require_given(self, name: str, **arrays: np.ndarray) -> None:
+        """See that arrays are those that results here were made with, if there are any.
+
+        Raises
+        ------
+        OtherDataError
+            They are others.
+        """
+        kept = self.read_arrays(name)
+        odd = [] if kept is None else unlike(arrays, kept)
+        if odd:
+            raise OtherDataError(
+                f"{self.path} holds results on other data: {listing(odd)} of {name} differ. Name "
+                "another folder."
+            )
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
         """Return named arrays, or None.

@@ -80,7 +80,8 @@ def run(
     trunk
         The pretrained network inside methods that train one. None: as published.
     checkpoints
-        Files with the weights of encoders and trunks, by name (without ``:final``).
+        Files with the weights of encoders and trunks, by name (without ``:final``). Results tell
+        them by name and content.
     device
         Where to compute: ``"auto"`` or a torch device.
     show_progress_bar

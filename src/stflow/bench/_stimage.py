@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Collection, Sequence
 from os import PathLike
@@ -195,10 +196,9 @@ def _find_units(meta: pd.DataFrame, slides: pd.Series) -> pd.Series:
     blank = pd.Series(np.nan, meta.index, dtype=object)
     patient, publications = (meta.get(name, blank) for name in ("patient", "pmid"))
     study = slides.str.extract(_STUDY, expand=False).fillna(slides)
-    of_study = publications.fillna("").str.split(r"[,;\s]+") + study.map(lambda name: [name])
-    names = patient.map(lambda name: [("patient", name)]).where(patient.notna(), of_study)
-    links = names.explode()
-    links = links[links != ""]
+    of_study = publications.fillna("").map(lambda text: re.findall(r"\w+", text))
+    of_study += study.map(lambda name: [name])
+    links = patient.map(lambda name: [("patient", name)]).where(patient.notna(), of_study).explode()
     rows, columns = meta.index.get_indexer(links.index), pd.factorize(links)[0]
     graph = sp.coo_matrix((np.ones(len(links)), (rows, columns)), (len(meta), columns.max() + 1))
     return pd.Series(connected_components(graph @ graph.T, directed=False)[1], meta.index)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,18 @@ def require_file(checkpoint: str | PathLike[str]) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint {str(checkpoint)!r}.")
     return path
+
+
+def identify(path: Path) -> str:
+    """Name a file and what is in it: its name, and the start of its sha256, wherever it lies."""
+    status = path.stat()
+    return f"{path.name} sha256:{_digest(path, status.st_mtime_ns, status.st_size)}"
+
+
+@cache
+def _digest(path: Path, mtime: int, size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 @contextmanager
