@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
 from spatialdata import SpatialData
 from support import SMALL, snapshot
 
@@ -190,6 +192,38 @@ def test_a_run_that_was_cut_off_is_taken_up(tissue: dict[str, SpatialData], tmp_
     Spy.reset()
     pd.testing.assert_frame_equal(cross_validate(tissue, **how, path=tmp_path / "run"), whole)
     assert Spy.seen == []
+
+
+class CtrlC(Callback):
+    """Interrupt the n-th fit after its first epoch, and no other."""
+
+    def __init__(self, fit: int) -> None:
+        self.fit, self.fits = fit, 0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.fits += 1
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if (self.fits, trainer.current_epoch) == (self.fit, 1):
+            raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_a_fit_that_was_interrupted_is_not_taken_for_finished(
+    tissue: dict[str, SpatialData], tmp_path: Path
+) -> None:
+    del tissue["S3"]
+    trainer_kwargs = {"callbacks": [CtrlC(fit=2)]}
+    how = {**FAST, "methods": "stflow", "fit_kwargs": {**SMALL_FIT, "n_flows": 2}}
+    whole = cross_validate(tissue, **how)
+    how["fit_kwargs"]["trainer_kwargs"] = trainer_kwargs
+    with pytest.warns(UserWarning, match="interrupted after 4 whole epochs"):
+        stf.tl.fit(tissue, ["GENE001"], **{**SMALL, **how["fit_kwargs"]})
+    trainer_kwargs["callbacks"][0].fits = -how["fit_kwargs"]["n_flows"]
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(tissue, **how, path=tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"run.json", "S1--stflow.npz"}
+    pd.testing.assert_frame_equal(cross_validate(tissue, **how, path=tmp_path), whole)
 
 
 def test_methods_can_be_added_to_a_run(tissue: dict[str, SpatialData], tmp_path: Path) -> None:

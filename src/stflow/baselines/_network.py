@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ from stflow.baselines._baseline import Baseline, Choice, Predictor, leave_one_ou
 from stflow.model._config import Config
 from stflow.model._fitting import fit_network
 from stflow.model._folds import folds
+from stflow.model._interrupt import all_or_nothing
 from stflow.model._network import Network
 
 N_FLOWS = 4
@@ -77,20 +77,16 @@ def fit_by_default(
         Ctrl-C, at any time.
     """
     epochs = max_epochs or TRAINING["max_epochs"]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="Training was interrupted")
-        try:
-            network, _ = fit_network(
-                slides,
-                folds(slides, None, N_FLOWS),
-                config,
-                seed=seed,
-                device=device,
-                show_progress_bar=False,
-                trainer_kwargs={},
-                checkpoints=[None] * N_FLOWS,
-                **{**TRAINING, "max_epochs": epochs},
-            )
-        except UserWarning as interrupted:
-            raise KeyboardInterrupt from interrupted
+    with all_or_nothing():
+        network, _ = fit_network(
+            slides,
+            folds(slides, None, N_FLOWS),
+            config,
+            seed=seed,
+            device=device,
+            show_progress_bar=False,
+            trainer_kwargs={},
+            checkpoints=[None] * N_FLOWS,
+            **{**TRAINING, "max_epochs": epochs},
+        )
     return network

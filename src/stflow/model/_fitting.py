@@ -22,6 +22,7 @@ from stflow.model._evaluation import Evaluation, draws
 from stflow.model._features import Features
 from stflow.model._flow_training import N_STEPS
 from stflow.model._folds import Masks
+from stflow.model._interrupt import INTERRUPTED
 from stflow.model._kernel_ridge import KernelRidge
 from stflow.model._member import Member
 from stflow.model._network import Network
@@ -237,7 +238,7 @@ def _warn_of_interrupt(
     if checkpoint is not None:
         resume = f"The same call with `checkpoint={str(checkpoint.path)!r}` resumes it."
     warnings.warn(
-        f"Training was interrupted after {sum(map(len, histories))} whole epochs, in flow "
+        f"{INTERRUPTED} after {sum(map(len, histories))} whole epochs, in flow "
         f"{len(histories)} of {n_flows}; the model is the best so far. {resume}",
         stacklevel=4,
     )

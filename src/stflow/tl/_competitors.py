@@ -21,6 +21,7 @@ from stflow._sdata._slides import read_slides
 from stflow._slide import Slide
 from stflow._validation import listing, require_unique
 from stflow.metrics import crps
+from stflow.model._interrupt import all_or_nothing
 from stflow.tl._fit import fit
 from stflow.tl._folds import Fold
 from stflow.tl._predict import predict
@@ -121,10 +122,17 @@ class Contest:
         return [each for name in names for each in read_slides(self.data[name], name=name, **how)]
 
     def run(self, method: str | Baseline, fold: Fold, held_out: list[Slide]) -> Outcome:
-        """Fit a method to a fold's training slides, and apply it to those held out."""
+        """Fit a method to a fold's training slides, and apply it to those held out.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C, at any time: a fit that was cut short is no result.
+        """
         unknown = [replace(slide, expression=None, genes=()) for slide in held_out]
         run = self._run_ours if isinstance(method, str) else partial(self._run_baseline, method)
-        predicted, samples = run(fold, unknown)
+        with all_or_nothing():
+            predicted, samples = run(fold, unknown)
         measured = np.concatenate([np.asarray(slide.expression) for slide in held_out])
         return Outcome(predicted.astype(np.float32), crps(measured, samples))
 

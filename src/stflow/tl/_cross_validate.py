@@ -115,6 +115,8 @@ def cross_validate(
     ------
     FileExistsError
         ``path`` is a file, or a folder with other files.
+    KeyboardInterrupt
+        Ctrl-C, also within a fit, whose fold is then not finished.
     KeyError
         A table, embedding, graph, layer or gene is missing, or ``groups`` does not name a group
         for exactly the slides.
