@@ -402,6 +402,7 @@ def test_keys_are_the_contracts():
     assert _keys.PREDICTION == "stflow"
     assert _keys.sd(_keys.PREDICTION) == "stflow_sd"
     assert _keys.samples(_keys.PREDICTION) == "stflow_samples"
+    assert _keys.observed(_keys.PREDICTION) == "stflow_observed"
     assert _keys.latent(_keys.PREDICTION) == "X_stflow"
     assert _keys.ATTENTION == "stflow_attention"
     assert _keys.COORDINATE_SYSTEM == "global"

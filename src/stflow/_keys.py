@@ -34,6 +34,11 @@ def novelty(key: str) -> str:
     return f"{key}_novelty"
 
 
+def observed(key: str) -> str:
+    """Key of which spots were given to the prediction ``key`` rather than predicted."""
+    return f"{key}_observed"
+
+
 def latent(key: str) -> str:
     """Key of the latent state that belongs to the prediction ``key``."""
     return f"X_{key}"

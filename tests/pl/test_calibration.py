@@ -82,6 +82,17 @@ def test_spots_of_several_slides_are_pooled():
     np.testing.assert_allclose(pooled, (60 * alone[0] + 20 * alone[1]) / 80)
 
 
+def test_observed_spots_are_not_drawn():
+    table = make_table(n_spots=60, spread=0.3)
+    expected = curve(calibration(table[20:].copy()))
+    given = np.arange(60) < 20
+    table.obsm["stflow"][given] = np.log1p(table.X[given])
+    table.obsm["stflow_sd"][given] = 0.0
+    assert not np.allclose(curve(calibration(table)), expected)
+    table.obs["stflow_observed"] = given
+    np.testing.assert_allclose(curve(calibration(table)), expected)
+
+
 @pytest.mark.parametrize("spread", [0.2, 0.5, 1.0, 2.0, 4.0])
 def test_the_legend_hides_no_part_of_the_line(spread):
     axes = calibration(make_table(spread=spread, n_spots=300))

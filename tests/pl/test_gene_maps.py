@@ -87,6 +87,23 @@ def test_the_title_holds_pearson(slide):
     assert [panel.get_title() for panel in axes[::2]] == [f"{gene} measured" for gene in GENES]
 
 
+def test_pearson_leaves_out_observed_spots(slide):
+    table, order = slide.tables["table"], np.random.default_rng(1).permutation(36)
+    slide.shapes["spots"] = slide.shapes["spots"].iloc[order]
+    given = np.arange(36) < 9
+    frame = table.obsm["stflow"]
+    frame.loc[given, GENES] = np.log1p(table.to_df()[GENES].to_numpy(dtype=float)[given])
+    measured, predicted = values(slide)
+    everywhere, elsewhere = (pearson(measured[at], predicted[at])[0] for at in (..., ~given))
+    assert everywhere - elsewhere > 0.01
+    for marks, score in ((False, everywhere), (given, elsewhere)):
+        table.obs["stflow_observed"] = marks
+        title = gene_maps(slide, GENES)[1].get_title()
+        assert title == f"{GENES[0]} predicted (Pearson {score:.2f})"
+    table.obs["stflow_observed"] = True
+    assert gene_maps(slide, GENES)[1].get_title() == f"{GENES[0]} predicted"
+
+
 def test_rows_of_the_table_are_matched_to_spots_by_name(slide):
     expected = colours(gene_maps(slide, "GENE001")[1])
     order = np.random.default_rng(1).permutation(36)

@@ -82,3 +82,36 @@ def test_samples_of_another_panel(table):
     table.obsm["stflow_samples"] = table.obsm["stflow_samples"][:, :1]
     with pytest.raises(ValueError, match=r"shape \(64, 1, 3\), not .* 64 spots and 2 genes"):
         read_compared(table, "stflow", **ASKED)
+
+
+def test_observed_spots_are_left_out_of_all_parts(table):
+    _, (whole,) = read_compared(table, "stflow", **ASKED)
+    given = np.arange(table.n_obs) % 4 == 0
+    table.obs["stflow_observed"] = given
+    _, (slide,) = read_compared(table, "stflow", **ASKED)
+    assert slide.name == whole.name
+    for part in ("measured", "predicted", "sd"):
+        np.testing.assert_array_equal(getattr(slide, part), getattr(whole, part)[~given])
+    np.testing.assert_array_equal(slide.samples, whole.samples[:, ~given])
+    assert (slide.graph != whole.graph[~given][:, ~given]).nnz == 0
+    table.obs["stflow_observed"] = False
+    _, (none_given,) = read_compared(table, "stflow", **ASKED)
+    np.testing.assert_array_equal(none_given.predicted, whole.predicted)
+
+
+def test_a_slide_that_was_observed_altogether_is_none(two_regions, table):
+    regions = two_regions["table"]
+    add_prediction(regions)
+    regions.obs["stflow_observed"] = (regions.obs["region"] == "a").to_numpy()
+    _, slides = read_compared({"T": two_regions}, "stflow", **ASKED)
+    assert [slide.name for slide in slides] == ["T/b"]
+    table.obs["stflow_observed"] = True
+    with pytest.raises(ValueError, match=r"all of 'stflow' were observed, .*tl\.predict"):
+        read_compared(table, "stflow", **ASKED)
+
+
+def test_which_spots_were_observed_must_be_known(table):
+    table.obs["stflow_observed"] = np.where(np.arange(table.n_obs) > 3, True, None)
+    message = r"'stflow_observed'\] of table 'table' must be one True or False a spot, not object"
+    with pytest.raises(ValueError, match=message):
+        read_compared(table, "stflow", **ASKED)

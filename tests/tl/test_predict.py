@@ -472,6 +472,32 @@ def test_observed_spots_are_kept_and_felt(tissue, model) -> None:
     pd.testing.assert_frame_equal(mask.obsm["stflow"], given.obsm["stflow"])
 
 
+def test_observed_spots_are_marked_and_not_scored(tissue, model) -> None:
+    sdata, seen = tissue["S1"], np.arange(64) % 4 == 0
+    table = sdata["table"]
+    stf.tl.predict(sdata, model, observed=seen)
+    np.testing.assert_array_equal(table.obs["stflow_observed"], seen)
+    scores = stf.tl.evaluate(sdata)
+    assert (scores["n_spots"] == 48).all()
+    rest = stf.tl.evaluate(table[~seen].copy())
+    pd.testing.assert_series_equal(scores["pearson"], rest["pearson"])
+    del table.obs["stflow_observed"]
+    with_copies = stf.tl.evaluate(sdata)
+    assert (with_copies["rmse"] < scores["rmse"]).all()
+
+
+def test_marks_of_observed_spots_are_of_their_prediction(tissue, model) -> None:
+    sdata, seen = tissue["S1"], np.arange(64) % 4 == 0
+    obs = sdata["table"].obs
+    obs["second_observed"] = "mine"
+    with pytest.raises(ValueError, match="`obs` already holds 'second_observed'"):
+        stf.tl.predict(sdata, model, key_added="second")
+    stf.tl.predict(sdata, model, observed=seen)
+    stf.tl.predict(sdata, model, overwrite=True)
+    assert set(sdata["table"].obs) == {*obs, "stflow_novelty"}
+    assert (stf.tl.evaluate(sdata)["n_spots"] == 64).all()
+
+
 @pytest.mark.parametrize("blend", [0.0, 1.0])
 def test_observed_spots_correct_a_slide_that_is_off(tissue, model, blend) -> None:
     """Counts three times as deep as the model expects: a few spots tell, and all others follow.

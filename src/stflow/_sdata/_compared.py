@@ -13,6 +13,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._observed import given_spots
 from stflow._sdata._read import (
     read_log_counts,
     read_prediction,
@@ -26,6 +27,8 @@ from stflow._validation import listing, require_finite
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
     """One slide's measurement and prediction of the same genes, in log1p counts.
+
+    Its N spots are those that were predicted: what was observed is no prediction.
 
     Parameters
     ----------
@@ -59,6 +62,8 @@ def read_compared(
 ) -> tuple[list[str], list[Compared]]:
     """Read the genes that are compared, and every region of every table as a slide.
 
+    Spots whose counts the prediction was given are left out, and slides with no others.
+
     Raises
     ------
     KeyError
@@ -67,7 +72,8 @@ def read_compared(
         ``data`` holds something else, or ``.obsm[key]`` is not a DataFrame.
     ValueError
         Nothing was measured, the counts are not raw counts, the prediction or what belongs to it
-        is not finite or of another shape, or the slides were predicted for different genes.
+        is not finite or of another shape, the slides were predicted for different genes, or all
+        spots were observed.
     """
     by_name = dict(data) if isinstance(data, Mapping) else {"": data}
     if not by_name:
@@ -97,7 +103,12 @@ def read_compared(
             samples=_read_samples(table, key, frames[name], panel, where[name]),
             graph=_read_graph(table),
         )
-        slides += _by_region(whole, table)
+        slides += _by_region(whole, table, given_spots(table, key, where=where[name]))
+    if not slides:
+        raise ValueError(
+            f"No spot to compare: all of {key!r} were observed, as .obs[{_keys.observed(key)!r}] "
+            "says. Run `stf.tl.predict` with an `observed=` that leaves spots to predict."
+        )
     return panel, slides
 
 
@@ -163,19 +174,26 @@ def _read_graph(table: AnnData) -> sp.csr_matrix | None:
     return sp.csr_matrix(table.obsp[_keys.CONNECTIVITIES])
 
 
-def _by_region(whole: Compared, table: AnnData) -> list[Compared]:
-    """Split a table into the slides that it annotates, each with a name."""
+def _by_region(whole: Compared, table: AnnData, given: np.ndarray) -> list[Compared]:
+    """Split a table into the slides that it annotates, each with a name and what was predicted."""
     regions = get_regions(table)
+    names = [f"{whole.name}/{region.name}".lstrip("/") for region in regions]
     if len(regions) == 1:
-        return [replace(whole, name=whole.name or regions[0].name or "slide")]
+        names = [whole.name or regions[0].name or "slide"]
+        if not given.any():
+            return [replace(whole, name=names[0])]
+    rows = [region.rows[~given[region.rows]] for region in regions]
     return [
-        Compared(
-            name=f"{whole.name}/{region.name}".lstrip("/"),
-            measured=whole.measured[region.rows],
-            predicted=whole.predicted[region.rows],
-            sd=None if whole.sd is None else whole.sd[region.rows],
-            samples=None if whole.samples is None else whole.samples[:, region.rows],
-            graph=None if whole.graph is None else whole.graph[region.rows][:, region.rows],
-        )
-        for region in regions
+        _subset(whole, spots, name) for spots, name in zip(rows, names, strict=True) if len(spots)
     ]
+
+
+def _subset(slide: Compared, rows: np.ndarray, name: str) -> Compared:
+    return Compared(
+        name=name,
+        measured=slide.measured[rows],
+        predicted=slide.predicted[rows],
+        sd=None if slide.sd is None else slide.sd[rows],
+        samples=None if slide.samples is None else slide.samples[:, rows],
+        graph=None if slide.graph is None else slide.graph[rows][:, rows],
+    )

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import ArrayLike
 
+from stflow import _keys
 from stflow._sdata._read import read_log_counts, require_genes
 from stflow._validation import listing
 
@@ -52,6 +53,26 @@ def read_observed(
     expression = np.full((table.n_obs, len(genes)), np.nan, dtype=np.float32)
     expression[mask] = read_log_counts(table[mask], genes, layer=layer, where=where)
     return expression
+
+
+def given_spots(table: AnnData, key: str, *, where: str) -> np.ndarray:
+    """Find the spots whose counts the prediction ``key`` was given, shape (N,).
+
+    Raises
+    ------
+    ValueError
+        The column of ``.obs`` that tells them is not one boolean a spot.
+    """
+    column = _keys.observed(key)
+    if column not in table.obs:
+        return np.zeros(table.n_obs, dtype=bool)
+    given = table.obs[column].to_numpy()
+    if given.dtype != bool:
+        raise ValueError(
+            f".obs[{column!r}] of {where} must be one True or False a spot, not {given.dtype}. It "
+            "tells which spots are not scored; mend it, or run `stf.tl.predict` again."
+        )
+    return given
 
 
 def _rows_of_layer(table: AnnData, layer: str, genes: Sequence[str], where: str) -> np.ndarray:

@@ -25,7 +25,8 @@ def require_room(table: AnnData, key: str, *, overwrite: bool) -> None:
     keys = [key, _keys.sd(key), _keys.samples(key), _keys.latent(key)]
     taken = {*table.obsm, *table.layers, *table.uns, *table.var.columns}
     require_free(keys, taken, what="The table")
-    require_free([_keys.novelty(key)], table.obs.columns, what="The table's `obs`")
+    columns = [_keys.novelty(key), _keys.observed(key)]
+    require_free(columns, table.obs.columns, what="The table's `obs`")
 
 
 def lacks_panel(table: AnnData, genes: Sequence[str]) -> bool:
@@ -75,6 +76,7 @@ def write_predictions(
     latent: np.ndarray,
     novelty: np.ndarray,
     samples: np.ndarray | None,
+    observed: np.ndarray | None,
     info: dict[str, Any],
 ) -> None:
     """Write what a model predicts for all spots of a table.
@@ -93,12 +95,16 @@ def write_predictions(
         How unlike the training spots they are, shape (N,).
     samples
         Draws of the expression, shape (N, G, S).
+    observed
+        Which spots were measured and given, shape (N,); None: nothing was.
     info
         Goes to ``uns``.
     """
     for name in (key, _keys.sd(key), _keys.samples(key)):
         table.obsm.pop(name, None)
         table.layers.pop(name, None)
+    if _keys.observed(key) in table.obs:
+        del table.obs[_keys.observed(key)]
     columns = table.var_names.get_indexer(list(genes))
     for name, values in ((key, mean), (_keys.sd(key), sd)):
         if values is None:
@@ -109,6 +115,8 @@ def write_predictions(
         table.obsm[_keys.samples(key)] = samples
     table.obsm[_keys.latent(key)] = latent
     table.obs[_keys.novelty(key)] = novelty
+    if observed is not None:
+        table.obs[_keys.observed(key)] = observed
     table.var[key] = table.var_names.isin(genes)
     table.uns[key] = info
 

@@ -41,7 +41,8 @@ def calibration(
     """Draw how often the measurement lies in an interval against how often it should.
 
     The intervals are the central ones of a normal distribution with the predicted mean and
-    standard deviation. A line below the diagonal claims too much, one above it too little.
+    standard deviation. A line below the diagonal claims too much, one above it too little. Spots
+    whose counts were given to :func:`stflow.tl.predict` as ``observed`` are left out.
 
     Parameters
     ----------
@@ -87,8 +88,8 @@ def calibration(
         ``data`` holds something else, or ``.obsm[key]`` is not a DataFrame.
     ValueError
         Nothing was measured, the counts are not raw counts, the prediction or its standard
-        deviation holds NaN or infinite values, a standard deviation is negative, or the slides
-        were predicted for different genes.
+        deviation holds NaN or infinite values, a standard deviation is negative, the slides
+        were predicted for different genes, or all spots were observed.
 
     Examples
     --------

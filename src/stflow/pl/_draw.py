@@ -27,10 +27,14 @@ def draw_maps(
     scene: Scene,
     genes: Sequence[str],
     values: dict[str, np.ndarray],
+    scored: np.ndarray,
     limits: Sequence[Normalize],
     cmap: str | Colormap,
 ) -> None:
-    """Draw every gene's maps, one a kind of value, and its colour bar beside the last."""
+    """Draw every gene's maps, one a kind of value, and its colour bar beside the last.
+
+    ``scored`` tells the spots that were predicted from those that were observed.
+    """
     import matplotlib.pyplot as plt
     from matplotlib.cm import ScalarMappable
     from matplotlib.colorbar import Colorbar
@@ -41,21 +45,21 @@ def draw_maps(
         for kind, column in columns.items():
             panel = next(remaining)
             _draw_map(panel, scene, column, norm, cmap)
-            panel.set_title(_title(gene, kind, columns), fontsize=_TITLE_POINTS)
+            panel.set_title(_title(gene, kind, columns, scored), fontsize=_TITLE_POINTS)
         bar = panel.inset_axes((1.03, 0.0, 0.04, 1.0))
         Colorbar(bar, ScalarMappable(norm, plt.get_cmap(cmap)), label=_UNIT)
         bar.tick_params(labelsize=_TICK_POINTS)
 
 
-def _title(gene: str, kind: str, columns: dict[str, np.ndarray]) -> str:
+def _title(gene: str, kind: str, columns: dict[str, np.ndarray], scored: np.ndarray) -> str:
     """Name a map, and on the predicted one the correlation with what was measured."""
     measured = columns.get("measured")
     known = measured is not None and not np.isnan(measured).any()
     if kind == "measured":
         return f"{gene} measured" if known else f"{gene} not measured"
-    if measured is None or not known:
+    if measured is None or not known or not scored.any():
         return f"{gene} predicted"
-    score = pearson(measured[:, None], columns["predicted"][:, None])[0]
+    score = pearson(*(columns[kind][scored, None] for kind in ("measured", "predicted")))[0]
     return f"{gene} predicted (Pearson {'undefined' if np.isnan(score) else f'{score:.2f}'})"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._observed import given_spots
 from stflow._sdata._read import (
     has_counts,
     read_log_counts,
@@ -57,10 +58,11 @@ def gene_maps(
 ) -> list[Axes] | None:
     """Draw the measured expression of genes beside the predicted one, on the H&E.
 
-    Each gene has one colour scale for both maps, and its Pearson correlation over the spots in
-    the title. Where none of the genes was measured, only predictions are drawn. Spots are
-    drawn to scale, or enlarged, at most until they touch, where they would be too small to see.
-    The image is read at a coarse level; ``sdata`` is left as it is.
+    Each gene has one colour scale for both maps, and its Pearson correlation in the title, over
+    the spots but those whose counts were given to :func:`stflow.tl.predict` as ``observed``.
+    Where none of the genes was measured, only predictions are drawn. Spots are drawn to scale, or
+    enlarged, at most until they touch, where they would be too small to see. The image is read at
+    a coarse level; ``sdata`` is left as it is.
 
     Parameters
     ----------
@@ -157,9 +159,10 @@ def gene_maps(
         n_pixels=_IMAGE_PIXELS,
     )
     values = {kind: array[scene.rows] for kind, array in values.items()}
+    scored = ~given_spots(table, key, where=where)[scene.rows]
     limits = _limits(list(values.values()), vmin, vmax)
     axes = _axes(ax, scene, len(names), len(values), ncols, figsize, dpi, title)
-    draw_maps(axes, scene, names, values, limits, cmap)
+    draw_maps(axes, scene, names, values, scored, limits, cmap)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
 
 

@@ -32,7 +32,9 @@ def evaluate(
     """Score a prediction, gene by gene, against the measured expression of the same spots.
 
     The prediction is ``.obsm[key]``, or else ``.layers[key]`` (genes that are NaN throughout are
-    outside the panel). It is compared with log1p of the raw counts. Nothing is written.
+    outside the panel). It is compared with log1p of the raw counts. Spots whose counts
+    :func:`stflow.tl.predict` was given as ``observed``, ``.obs[key + "_observed"]``, are no
+    predictions and are left out, and slides with no others. Nothing is written.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ def evaluate(
     slides have decides the columns:
 
     ``pearson``, ``spearman``, ``r2``, ``rmse``, ``n_spots``
-        Scores of the mean prediction, in log1p counts, and the number of spots.
+        Scores of the mean prediction, in log1p counts, and the number of spots scored.
     ``variance``, ``variance_mean``, ``variance_error_mean``
         Variance over the spots as measured and as the mean prediction has it, and the absolute
         difference as a share of the measured one.
@@ -92,8 +94,8 @@ def evaluate(
         ``data`` holds something else, or ``.obsm[key]`` is not a DataFrame.
     ValueError
         Nothing was measured, the counts are not raw counts, the prediction, its standard
-        deviation or its samples hold NaN or infinite values or do not fit each other, or the
-        slides were predicted for different genes.
+        deviation or its samples hold NaN or infinite values or do not fit each other, the
+        slides were predicted for different genes, or all spots were observed.
 
     See Also
     --------

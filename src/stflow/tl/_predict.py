@@ -75,7 +75,8 @@ def predict(
     observed
         Spots that were measured: booleans (N,), the name of such a column of ``.obs``, or of a
         layer of counts that is NaN for all other spots. Their counts are kept, and all other
-        spots are predicted given them. None: nothing was measured.
+        spots are predicted given them; they are marked, and scores leave them out. None: nothing
+        was measured.
     layer
         Layer that holds the raw counts of ``observed`` spots; None is ``.X``.
     chunk_size
@@ -124,6 +125,9 @@ def predict(
     ``.obs[key_added + "_novelty"]``
         How unlike all training spots a spot looks: 95 % of held-out training spots are below 1.
         Where it is above, nothing was learned from images of that kind.
+    ``.obs[key_added + "_observed"]``
+        With ``observed``: whether a spot is one of them, whose counts stand in place of a
+        prediction.
     ``.var[key_added]``
         Whether a gene is in the panel.
     ``.uns[key_added]``
@@ -171,6 +175,7 @@ def predict(
     )
     recipe = read_recipe(data, table_key, embedding_key)
     require_same_recipe(recipe, model.encoder, what="this slide", other="the model")
+    known = None
     if observed is not None:
         where = f"table {table_key!r}"
         known = read_observed(table, observed, model.genes, layer=layer, where=where)
@@ -194,7 +199,8 @@ def predict(
     info = _info(model, n_samples=n_samples, n_steps=n_steps, seed=seed)
     target = with_panel(table, model.genes) if without_genes else table
     target = target if inplace else target.copy()
-    write_predictions(target, key_added, model.genes, info=info, **_in_order(found, rows))
+    parts = {**_in_order(found, rows), "observed": None if known is None else _measured(known)}
+    write_predictions(target, key_added, model.genes, info=info, **parts)
     if inplace and target is not table and isinstance(data, SpatialData):
         replace_table(data, table_key, target)
     _warn_of_novelty(slides, found)
@@ -234,9 +240,15 @@ def _with_known(slide: Slide, known: np.ndarray, genes: Sequence[str]) -> Slide:
 
 def _known_spots(slide: Slide) -> np.ndarray | None:
     """Find the spots whose expression is known; None when there is none."""
-    if slide.expression is None or np.isnan(slide.expression[:, 0]).all():
+    if slide.expression is None:
         return None
-    return np.flatnonzero(~np.isnan(slide.expression[:, 0]))
+    spots = np.flatnonzero(_measured(slide.expression))
+    return spots if len(spots) else None
+
+
+def _measured(known: np.ndarray) -> np.ndarray:
+    """Tell spots with known expression from those that are NaN, shape (N,)."""
+    return ~np.isnan(known[:, 0])
 
 
 def _in_order(predictions: list[Prediction], rows: np.ndarray) -> dict[str, Any]:
