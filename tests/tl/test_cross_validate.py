@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from spatialdata import SpatialData
 from support import SMALL, snapshot
 
 import stflow as stf
+from stflow._sdata._slides import read_slides
 from stflow._slide import Slide
 from stflow.baselines import Baseline, Ridge
 from stflow.metrics import crps, score_genes
 from stflow.tl._cross_validate import cross_validate
+from stflow.tl._described import describe_method
 
 FAST: dict[str, Any] = {
     "methods": ["ridge", "mean"],
@@ -87,8 +90,6 @@ def test_scores_are_those_of_the_method_by_hand(tissue: dict[str, SpatialData]) 
     training = {name: tissue[name] for name in ("S1", "S2")}
     genes = stf.pp.select_genes(training, n_top_genes=5)
     how = {"table_key": "table", "embedding_key": "X_embedding", "coordinate_system": "global"}
-    from stflow._sdata._slides import read_slides
-
     slides = {
         name: read_slides(sdata, name=name, genes=genes, **how)[0] for name, sdata in tissue.items()
     }
@@ -233,6 +234,85 @@ def test_methods_can_be_added_to_a_run(tissue: dict[str, SpatialData], tmp_path:
     assert set(both["method"]) == {"spy", "m"}
     with pytest.raises(ValueError, match=r"spy\.npz is of another method"):
         cross_validate(tissue, **{**FAST, "methods": {"spy": "ridge"}}, path=tmp_path)
+
+
+@dataclass
+class Shape:
+    """Options of a baseline."""
+
+    width: int = 3
+
+
+class Configured(Ridge):
+    """Ridge with options that it does not look at."""
+
+    def __init__(self, **options: Any) -> None:
+        vars(self).update(options)
+
+
+OPTIONS: dict[str, Any] = {
+    "alpha": 1.0,
+    "scales": (1, 2.5),
+    "names": ["a", "b"],
+    "weights": np.arange(6.0).reshape(2, 3),
+    "nested": {"grid": {"x": [1, (2, 3)]}, "y": None},
+    "chosen": {"b", "a"},
+    "folder": Path("weights"),
+    "shape": Shape(),
+    "_hidden": np.float32(2),
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alpha": 2.0},
+        {"scales": (1, 2.0)},
+        {"scales": [1, 2.5]},
+        {"names": ["b", "a"]},
+        {"weights": np.arange(6.0).reshape(3, 2)},
+        {"weights": np.linspace(0, 5.000001, 6).reshape(2, 3)},
+        {"nested": {"grid": {"x": [1, (2, 4)]}, "y": None}},
+        {"chosen": {"a"}},
+        {"folder": Path("others")},
+        {"shape": Shape(4)},
+        {"_hidden": np.float32(3)},
+        {"more": True},
+    ],
+)
+def test_baselines_that_hold_other_things_are_told_apart(change: dict[str, Any]) -> None:
+    told = describe_method("mine", Configured(**OPTIONS))
+    assert describe_method("mine", Configured(**{**OPTIONS, **change})) != told
+    turned = {name: deepcopy(OPTIONS[name]) for name in reversed(OPTIONS)}
+    turned["nested"] = dict(reversed(turned["nested"].items()))
+    assert describe_method("mine", Configured(**turned)) == told
+
+
+def test_a_stored_fold_is_of_a_baseline_that_holds_the_same(
+    tissue: dict[str, SpatialData], tmp_path: Path
+) -> None:
+    how = {**FAST, "path": tmp_path}
+    mine = Configured(**OPTIONS)
+    first = cross_validate(tissue, **{**how, "methods": {"mine": mine}})
+    where = {"table_key": "table", "embedding_key": "X_embedding", "coordinate_system": "global"}
+    genes = list(tissue["S1"]["table"].var_names[:3])
+    mine.fit(read_slides(tissue["S1"], name="S1", genes=genes, **where))
+    again = cross_validate(tissue, **{**how, "methods": {"mine": mine}})
+    pd.testing.assert_frame_equal(again, first)
+    other = Configured(**{**OPTIONS, "scales": (9,)})
+    with pytest.raises(ValueError, match=r"mine\.npz is of another method.*scales"):
+        cross_validate(tissue, **{**how, "methods": {"mine": other}})
+
+
+@pytest.mark.parametrize("odd", [len, object(), [object()], np.array([object()])])
+def test_a_baseline_that_cannot_be_told_is_not_stored(
+    tissue: dict[str, SpatialData], tmp_path: Path, odd: Any
+) -> None:
+    how = {**FAST, "methods": {"mine": Configured(odd=odd)}}
+    with pytest.raises(TypeError, match=r"Method 'mine' cannot be told .* holds a .*`path=`"):
+        cross_validate(tissue, **how, path=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert len(cross_validate(tissue, **how)) == 15
 
 
 def test_names_may_hold_anything(tissue: dict[str, SpatialData], tmp_path: Path) -> None:

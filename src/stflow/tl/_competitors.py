@@ -78,18 +78,6 @@ def resolve_methods(
     return resolved
 
 
-def describe(method: str | Baseline) -> str:
-    """Say what a method is, in words that are the same in every process."""
-    if isinstance(method, str):
-        return method
-    plain = {
-        name: value
-        for name, value in sorted(vars(method).items())
-        if isinstance(value, str | int | float | bool | None)
-    }
-    return f"{type(method).__module__}.{type(method).__qualname__}({plain})"
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Contest:
     """The slides, and how methods are fitted to some and applied to others.

@@ -18,8 +18,8 @@ from stflow._device import resolve_device
 from stflow._slide import Slide
 from stflow._validation import listing, require_count, require_seed
 from stflow.metrics import score_genes
-from stflow.tl._competitors import Contest, Outcome, describe, resolve_methods
-from stflow.tl._described import describe_contest, require_alike
+from stflow.tl._competitors import Contest, Outcome, resolve_methods
+from stflow.tl._described import describe_contest, describe_method, require_alike
 from stflow.tl._fit import checked_config, fit
 from stflow.tl._fold_store import FoldStore
 from stflow.tl._folds import Fold, make_folds, resolve_groups, warn_of_split_patients
@@ -89,7 +89,8 @@ def cross_validate(
         Seed of everything that is drawn.
     path
         Folder for finished folds, a file for each and each method. The same call takes up a run
-        that was cut off there. None: nothing is written.
+        that was cut off there. A baseline of one's own is known by its class and all that it holds.
+        None: nothing is written.
     table_key
         Name of the table in each slide.
     embedding_key
@@ -121,8 +122,9 @@ def cross_validate(
         A table, embedding, graph, layer or gene is missing, or ``groups`` does not name a group
         for exactly the slides.
     TypeError
-        ``data`` is no dict, a method is no baseline, or ``fit_kwargs`` holds what
-        :func:`stflow.tl.fit` does not take.
+        ``data`` is no dict, a method is no baseline, ``fit_kwargs`` holds what
+        :func:`stflow.tl.fit` does not take, or, with ``path``, a baseline holds what cannot be
+        told in words, such as a function.
     ValueError
         There is one group only, or one with a single spot; two groups hold the same spots; a
         method is unknown; the embeddings are not alike; an argument is out of its range; or
@@ -165,7 +167,7 @@ def cross_validate(
     folds = make_folds(data, grouped, table_key=table_key, **choosing)
     run = {**choosing, "groups": grouped, **describe_contest(contest, grouped)}
     warn_of_split_patients(data, grouped, table_key)
-    store = None if path is None else FoldStore.open(path, run)
+    store = None if path is None else FoldStore.open(path, run, _describe(competitors))
     n_fits = len(folds) * len(competitors)
     tables, held = [], []
     with tqdm(total=n_fits, desc="folds", unit="fit", disable=not show_progress_bar) as bar:
@@ -182,6 +184,10 @@ def cross_validate(
     return table
 
 
+def _describe(methods: Mapping[str, str | Baseline]) -> dict[str, str]:
+    return {name: describe_method(name, method) for name, method in methods.items()}
+
+
 def _outcome(
     contest: Contest,
     fold: Fold,
@@ -193,11 +199,10 @@ def _outcome(
     """Find what a method says of a fold in the store, or compute it and put it there."""
     if store is None:
         return contest.run(method, fold, slides)
-    what = describe(method)
-    found = store.read(fold.name, name, what)
+    found = store.read(fold.name, name)
     if found is None:
         found = contest.run(method, fold, slides)
-        store.write(fold.name, name, what, found)
+        store.write(fold.name, name, found)
     return found
 
 

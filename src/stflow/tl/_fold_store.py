@@ -29,12 +29,15 @@ class FoldStore:
     ----------
     path
         The folder.
+    methods
+        What each method is, by its name.
     """
 
     path: Path
+    methods: Mapping[str, str]
 
     @classmethod
-    def open(cls, path: str | Path, run: Mapping[str, Any]) -> Self:
+    def open(cls, path: str | Path, run: Mapping[str, Any], methods: Mapping[str, str]) -> Self:
         """Make the folder, or take up one that holds the same run.
 
         Raises
@@ -54,22 +57,22 @@ class FoldStore:
                 f"{folder} holds no cross-validation, but {listing(there)}. Pass a new or an empty "
                 "folder as `path=`."
             )
-        store = cls(folder)
+        store = cls(folder, methods)
         if there:
             store._require_same(wanted)
         else:
             write_bytes(store.path / RUN, json.dumps(wanted, indent=2).encode())
         return store
 
-    def read(self, fold: str, method: str, what: str) -> Outcome | None:
+    def read(self, fold: str, method: str) -> Outcome | None:
         """Return what was stored of a fold and method, or None.
 
         Raises
         ------
         ValueError
-            The file is damaged, or of another method (``what`` describes it) by that name.
+            The file is damaged, or of another method by that name.
         """
-        file = self.path / _file(fold, method)
+        what, file = self.methods[method], self.path / _file(fold, method)
         if not file.exists():
             return None
         try:
@@ -83,10 +86,11 @@ class FoldStore:
             raise ValueError(f"{file} is of another method: {stored}, not {what}. {ANEW}")
         return outcome
 
-    def write(self, fold: str, method: str, what: str, outcome: Outcome) -> None:
+    def write(self, fold: str, method: str, outcome: Outcome) -> None:
         """Store a finished fold and method; cut off at any moment, the file is whole or absent."""
+        what = np.array(self.methods[method])
         with BytesIO() as buffer:
-            np.savez(buffer, predicted=outcome.predicted, crps=outcome.crps, what=np.array(what))
+            np.savez(buffer, predicted=outcome.predicted, crps=outcome.crps, what=what)
             write_bytes(self.path / _file(fold, method), buffer.getvalue())
 
     def _require_same(self, run: dict[str, Any]) -> None:
