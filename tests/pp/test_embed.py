@@ -669,6 +669,25 @@ def test_a_full_disk_leaves_the_table_alone(sdata, run, tmp_path, monkeypatch):
     assert_same(before, state(sdata))
 
 
+def test_a_full_disk_costs_no_vectors_where_nobody_asked_to_keep_them(
+    sdata, run, tmp_path, monkeypatch
+):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    sdata.write(tmp_path / "x.zarr")
+    again = read_zarr(tmp_path / "x.zarr")
+    given = {"encoder": "efficientnet_lite0", "inplace": False}
+    expected = run(again, cache=False, **given)
+    monkeypatch.setattr("zarr.storage._local._put", full)
+    with pytest.warns(UserWarning, match=r"No more vectors .*x\.zarr\.emb.*No space") as caught:
+        np.testing.assert_array_equal(run(again, **given), expected)
+    (warning,) = [each for each in caught if "No more vectors" in str(each.message)]
+    assert warning.filename == __file__
+    with pytest.raises(OSError, match=r"No space left on device.*`cache=False`"):
+        run(again, cache=True, **given)
+
+
 def test_an_encoder_whose_vectors_change_length(sdata, run):
     def encode(tiles: torch.Tensor) -> torch.Tensor:
         return tiles.mean((-2, -1))[:, : 3 if len(tiles) == 1 else 1]

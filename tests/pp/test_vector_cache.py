@@ -27,12 +27,12 @@ def some(n, seed=0) -> tuple[np.ndarray, np.ndarray]:
     return tile_digests(tiles), rng.normal(size=(n, WIDTH)).astype(np.float32)
 
 
-def opened(folder, recipe=RECIPE, n_tiles=50, width=WIDTH) -> VectorCache:
-    return VectorCache(folder, recipe, width=width, n_tiles=n_tiles)
+def opened(folder, recipe=RECIPE, n_tiles=50, width=WIDTH, **how) -> VectorCache:
+    return VectorCache(folder, recipe, width=width, n_tiles=n_tiles, **how)
 
 
-def filled(folder, digests, vectors, step=3) -> None:
-    with opened(folder) as cache:
+def filled(folder, digests, vectors, step=3, **how) -> None:
+    with opened(folder, **how) as cache:
         for start in range(0, len(digests), step):
             cache.add(digests[start : start + step], vectors[start : start + step])
 
@@ -127,6 +127,31 @@ def test_a_full_disk_leaves_only_whole_rows(tmp_path, monkeypatch, stage):
     known, found = opened(tmp_path).find(digests)
     assert 4 <= known.sum() < 12
     np.testing.assert_array_equal(found, vectors[known])
+
+
+def test_a_cache_that_nobody_asked_for_gives_up_with_one_warning(tmp_path, monkeypatch):
+    digests, vectors = some(20)
+    from zarr.storage import _local
+
+    put, tried = _local._put, []
+
+    def full(path, value, exclusive=False):
+        if "c" in path.parts:
+            tried.append(path)
+            if len(tried) > 2:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return put(path, value, exclusive)
+
+    monkeypatch.setattr(_local, "_put", full)
+    with pytest.warns(UserWarning, match=r"No more vectors.*No space left") as caught:
+        filled(tmp_path, digests, vectors, asked_for=False)
+    assert len(caught) == 1
+    assert len(tried) == 3
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "CHUNK_ROWS", 4)
+    known, found = opened(tmp_path).find(digests)
+    assert known.tolist() == [True] * 4 + [False] * 16
+    np.testing.assert_array_equal(found, vectors[:4])
 
 
 def test_an_interrupted_run_keeps_what_it_has(tmp_path):

@@ -114,8 +114,8 @@ def embed(
         same tiles are not encoded again. It knows a tile by its pixels and the encoder by the
         digest of its weights, so a changed image or spot is never taken for the old one; delete it
         when you like. None: for an encoder known by name and a SpatialData that is on disk, a
-        folder beside it, ``<store>.embeddings``. True: that folder, whatever the encoder. False:
-        nowhere.
+        folder beside it, ``<store>.embeddings``, while that can be written. True: that folder,
+        whatever the encoder. False: nowhere.
     batch_size
         Number of tiles to encode at a time. None: 8 on the CPU, where more fall out of its
         cache, else 64.
@@ -156,6 +156,11 @@ def embed(
         ``sdata`` is no SpatialData, or ``encoder`` is nothing that encodes.
     OSError
         The image cannot be read, the weights cannot be had, or ``cache`` cannot be written.
+
+    Warns
+    -----
+    UserWarning
+        The folder that ``cache=None`` stands for cannot be written; no more vectors are kept.
 
     Examples
     --------
@@ -199,7 +204,7 @@ def embed(
     chosen = prepare(chosen, precision=precision, tile_px=tile_px)
     replicas = replicate(chosen, devices)
     shape = (table.n_obs, len(scales), chosen.width(tile_px))
-    with _open_cache(folder, chosen, tile_px, shape) as store:
+    with _open_cache(folder, chosen, tile_px, shape, asked_for=cache is not None) as store:
         embedding = encode_tiles(
             jobs,
             replicas,
@@ -255,7 +260,12 @@ def _cache_folder(
 
 
 def _open_cache(
-    folder: Path | None, encoder: Encoder, tile_px: int, shape: tuple[int, int, int]
+    folder: Path | None,
+    encoder: Encoder,
+    tile_px: int,
+    shape: tuple[int, int, int],
+    *,
+    asked_for: bool,
 ) -> VectorCache | nullcontext[None]:
     if folder is None:
         return nullcontext()
@@ -265,8 +275,13 @@ def _open_cache(
             "so its vectors cannot be kept; pass an nn.Module or leave out `cache=`."
         )
     recipe = {key: value for key, value in encoder.recipe().items() if key != "versions"}
-    n_tiles = shape[0] * shape[1]
-    return VectorCache(folder, {**recipe, "tile_px": int(tile_px)}, width=shape[2], n_tiles=n_tiles)
+    return VectorCache(
+        folder,
+        {**recipe, "tile_px": int(tile_px)},
+        width=shape[2],
+        n_tiles=shape[0] * shape[1],
+        asked_for=asked_for,
+    )
 
 
 def _checked_scales(mpp: float | Sequence[float], **counts: int) -> list[float]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import uuid
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -90,12 +91,21 @@ class VectorCache:
         Length of a vector.
     n_tiles
         How many vectors may be added.
+    asked_for
+        Whether it is an error when vectors cannot be written, or only a warning, after which none
+        are.
     """
 
     def __init__(
-        self, folder: Path, recipe: Mapping[str, Any], *, width: int, n_tiles: int
+        self,
+        folder: Path,
+        recipe: Mapping[str, Any],
+        *,
+        width: int,
+        n_tiles: int,
+        asked_for: bool = True,
     ) -> None:
-        self.folder, self.width = folder, width
+        self.folder, self.width, self.asked_for = folder, width, asked_for
         told = json.dumps(recipe, sort_keys=True)
         self.key = hashlib.sha256(told.encode()).hexdigest()[:16]
         self._told = told
@@ -110,6 +120,7 @@ class VectorCache:
         self._loaded: tuple[int, int, np.ndarray | None] = (-1, -1, None)
         self._group: zarr.Group | None = None
         self._written = 0
+        self._given_up = False
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
 
     def find(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +148,8 @@ class VectorCache:
 
     def add(self, digests: np.ndarray, vectors: np.ndarray) -> None:
         """Remember vectors, shape (n, width); they reach the disk chunk by chunk."""
+        if self._given_up:
+            return
         self._waiting.append((digests, vectors))
         while sum(len(each) for each, _ in self._waiting) >= CHUNK_ROWS:
             self._write(CHUNK_ROWS)
@@ -188,22 +201,34 @@ class VectorCache:
         """Write at most so many rows as one chunk."""
         digests = np.concatenate([each for each, _ in self._waiting])
         vectors = np.concatenate([each for _, each in self._waiting])
-        rows = slice(self._written, self._written + min(most, len(digests)))
-        n = rows.stop - rows.start
         try:
-            group = self._group = self._group or self._new_part()
-            group["vectors"][rows] = vectors[:n]  # type: ignore[index]
-            group["digests"][rows] = (  # type: ignore[index]
-                np.ascontiguousarray(digests[:n]).view(np.uint8).reshape(n, DIGEST_BYTES)
-            )
+            self._write_chunk(digests[:most], vectors[:most])
         except OSError as error:
-            raise OSError(
-                error.errno,
-                f"The embedding cache {str(self.folder)!r} cannot be written ({error}); name "
-                "another folder with `cache=`, or pass `cache=False`. What is there is kept",
-            ) from error
+            if self.asked_for:
+                raise OSError(
+                    error.errno,
+                    f"The embedding cache {str(self.folder)!r} cannot be written ({error}); name "
+                    "another folder with `cache=`, or pass `cache=False`. What is there is kept",
+                ) from error
+            self._given_up, self._waiting = True, []
+            warnings.warn(
+                f"No more vectors are kept in {str(self.folder)!r}, which cannot be written "
+                f"({error}). What is there is kept; name another folder with `cache=`, or pass "
+                "`cache=False`.",
+                stacklevel=5,
+            )
+            return
+        left = len(digests) > most
+        self._waiting = [(digests[most:], vectors[most:])] if left else []
+
+    def _write_chunk(self, digests: np.ndarray, vectors: np.ndarray) -> None:
+        rows = slice(self._written, self._written + len(digests))
+        group = self._group = self._group or self._new_part()
+        group["vectors"][rows] = vectors  # type: ignore[index]
+        group["digests"][rows] = (  # type: ignore[index]
+            np.ascontiguousarray(digests).view(np.uint8).reshape(-1, DIGEST_BYTES)
+        )
         self._written += CHUNK_ROWS
-        self._waiting = [(digests[n:], vectors[n:])] if n < len(digests) else []
 
     def _new_part(self) -> zarr.Group:
         zarr.open_group(self.folder, mode="a").attrs[MARK] = 1
