@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,6 +43,12 @@ def test_measured_spots_in_the_order_of_the_panel(table, kind) -> None:
 
 
 def test_a_layer_that_is_nan_elsewhere(table) -> None:
+    found = read_observed(table, "known", GENES, **HOW)
+    np.testing.assert_allclose(found, expected(2.0), rtol=1e-6)
+
+
+def test_a_lazy_layer_of_sparse_chunks(table) -> None:
+    table.layers["known"] = da.from_array(table.layers["known"], (2, 3)).map_blocks(sp.csr_matrix)
     found = read_observed(table, "known", GENES, **HOW)
     np.testing.assert_allclose(found, expected(2.0), rtol=1e-6)
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 
-from stflow._sdata._read import has_counts, read_log_counts, read_prediction, require_gene_list
+from stflow._sdata._read import (
+    has_counts,
+    read_counts,
+    read_log_counts,
+    read_prediction,
+    require_gene_list,
+)
 
 
 @pytest.fixture
@@ -22,6 +29,21 @@ def test_log_counts_follow_the_order_of_the_genes(table):
     found = read_log_counts(table, ["C", "A"], layer=None, where="t")
     np.testing.assert_allclose(found, np.log([[2, 1], [2, 8]]))
     assert found.dtype == np.float64
+
+
+@pytest.mark.parametrize("chunk", [sp.csr_matrix, sp.csr_array, np.asarray])
+@pytest.mark.parametrize("chunks", [(1, 2), (2, 3)])
+def test_counts_may_be_lazy(table, chunk, chunks):
+    expected = read_log_counts(table, ["C", "A"], layer=None, where="t")
+    table.X = da.from_array(table.X.toarray(), chunks).map_blocks(chunk)
+    for part, rows in ((table, slice(None)), (table[::-1], slice(None, None, -1))):
+        counts = read_counts(part, ["C", "A"], layer=None, where="t")
+        assert sp.issparse(counts) == (chunk is not np.asarray)
+        found = read_log_counts(part, ["C", "A"], layer=None, where="t")
+        np.testing.assert_allclose(found, expected[rows])
+    table.X = table.X.map_blocks(lambda block: block * 0.5)
+    with pytest.raises(ValueError, match="X of t holds values that are not whole numbers"):
+        read_counts(table, ["C"], layer=None, where="t")
 
 
 def test_only_the_named_genes_must_hold_counts(table):

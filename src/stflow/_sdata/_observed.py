@@ -11,7 +11,7 @@ from anndata import AnnData
 from numpy.typing import ArrayLike
 
 from stflow import _keys
-from stflow._sdata._read import read_log_counts, require_genes
+from stflow._sdata._read import read_log_counts, require_genes, take_columns
 from stflow._validation import listing
 
 
@@ -77,7 +77,7 @@ def given_spots(table: AnnData, key: str, *, where: str) -> np.ndarray:
 
 def _rows_of_layer(table: AnnData, layer: str, genes: Sequence[str], where: str) -> np.ndarray:
     """Find the rows of a layer that are not NaN."""
-    values = table[:, list(genes)].layers[layer]
+    values = take_columns(table.layers[layer], table.var_names.get_indexer(list(genes)))
     lost = np.isnan(values.toarray() if sp.issparse(values) else np.asarray(values, dtype=float))
     partly = lost.any(1) & ~lost.all(1)
     if partly.any():

@@ -79,7 +79,7 @@ def read_counts(
         require_key(layer, table.layers, what=f"layer in {where}:", hint="Name it with `layer=`.")
     require_genes(genes, table.var_names, what=f"the measured genes of {where}")
     matrix = table.X if layer is None else table.layers[layer]
-    counts = _columns(matrix, table.var_names.get_indexer(list(genes)))
+    counts = take_columns(matrix, table.var_names.get_indexer(list(genes)))
     name = "X" if layer is None else f"Layer {layer!r}"
     require_counts(counts, what=f"{name} of {where}")
     return counts
@@ -95,12 +95,17 @@ def require_measured(table: AnnData, layer: str | None, *, where: str) -> None:
         )
 
 
-def _columns(matrix: Any, at: np.ndarray) -> Any:
-    """Take columns in any order, also of an array on disk, which gives them in its own alone."""
+def take_columns(matrix: Any, at: np.ndarray) -> Any:
+    """Take columns in any order, also of an array on disk, which gives them in its own alone.
+
+    Of a lazy array they are computed, sparse where its chunks are.
+    """
     if isinstance(matrix, np.ndarray) or sp.issparse(matrix):
         return matrix[:, at]
     order = np.argsort(at)
-    return matrix[:, at[order]][:, np.argsort(order)]
+    columns = matrix[:, at[order]]
+    columns = columns.compute() if hasattr(columns, "compute") else columns
+    return columns[:, np.argsort(order)]
 
 
 def read_log_counts(
