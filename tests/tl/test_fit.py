@@ -7,11 +7,13 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import spatialdata as sd
 import torch
 import zarr
 from lightning.pytorch.callbacks import Callback
 from spatialdata import SpatialData
-from support import SMALL, make_tissue, snapshot
+from spatialdata.transformations import Identity, Scale, set_transformation
+from support import SMALL, colours, make_tissue, snapshot
 
 import stflow as stf
 
@@ -154,6 +156,42 @@ def test_regions_of_one_table_are_slides(two_regions, tissue) -> None:
     model = fit(two_regions)
     assert model.info["training"] == ["slide/b"]
     assert model.info["validation"] == ["slide/a"]
+
+
+def test_slides_in_coordinate_systems_of_their_own(tissue) -> None:
+    """As readers of Visium name them; coordinates are only used relative to each other."""
+    expected = fit(tissue, max_epochs=1)
+    wanted = prediction(expected, tissue["S1"])
+    for name, sdata in tissue.items():
+        sdata.rename_coordinate_systems({"global": name})
+    assert np.array_equal(prediction(fit(tissue, max_epochs=1), tissue["S1"]), wanted)
+    with pytest.raises(KeyError, match=r"'spots' are not in coordinate system 'S1'; .*: 'S2'"):
+        fit(tissue, coordinate_system="S1")
+
+
+def test_the_default_system_goes_before_others(tissue) -> None:
+    """Negative control: read in the other, squeezed one, the same slides teach something else."""
+    expected = prediction(fit(tissue, max_epochs=1), tissue["S3"])
+    for sdata in tissue.values():
+        squeezed = {"squeezed": Scale([9.0, 1.0], ("x", "y")), "global": Identity()}
+        set_transformation(sdata["spots"], squeezed, set_all=True)
+    assert np.array_equal(prediction(fit(tissue, max_epochs=1), tissue["S3"]), expected)
+    other = fit(tissue, max_epochs=1, coordinate_system="squeezed")
+    assert not np.allclose(prediction(other, tissue["S3"]), expected)
+
+
+def test_slides_joined_by_spatialdata(tissue) -> None:
+    both = sd.concatenate({name: tissue[name] for name in ("S1", "S2")}, concatenate_tables=True)
+    assert "global" not in both.coordinate_systems
+    images = {f"spots-{name}": f"he-{name}" for name in ("S1", "S2")}
+    on = {"image_key": images, "image_mpp": 4.0}
+    tiles = {"mpp": 8.0, "tile_px": 28, "overwrite": True, "show_progress_bar": False}
+    stf.pp.embed(both, encoder=colours, **tiles, **on)
+    stf.pp.neighbors(both, **on)
+    model = fit(both, max_epochs=1)
+    assert model.info["training"] == ["slide/spots-S1"]
+    assert model.info["validation"] == ["slide/spots-S2"]
+    assert np.isfinite(prediction(model, both)).all()
 
 
 def test_dense_counts_on_disk(tissue, tmp_path) -> None:

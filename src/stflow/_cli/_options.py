@@ -38,7 +38,7 @@ embedding_key = option(
 coordinate_system = option(
     "--coordinate-system",
     default=_keys.COORDINATE_SYSTEM,
-    help="The coordinate system in which spots are neighbours.",
+    help="The coordinate system in which to read where spots lie.",
 )
 layer = option("--layer", help="Layer with the raw counts; left out, X.")
 genes = option("--genes", "genes_file", type=FILE, metavar="FILE", help="Gene names, one a line.")

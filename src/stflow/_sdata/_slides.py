@@ -49,14 +49,16 @@ def read_slides(
     data, name
         The data, and what messages call it.
     table_key, embedding_key, coordinate_system, shapes_key, layer
-        Where to look.
+        Where to look. Of shapes that are not in ``"global"``, the default, the first coordinate
+        system is taken.
     genes
         Genes whose counts to read, or None to read no expression.
 
     Raises
     ------
     KeyError
-        The table, embedding, graph, layer, some genes or some spots are missing.
+        The table, embedding, graph, layer, coordinate system, some genes or some spots are
+        missing.
     ValueError
         The embedding or a coordinate is not finite, two spots share a place, the graph has no
         edges, or the counts are not raw counts.
@@ -142,10 +144,20 @@ def _coords(data: Data, table: AnnData, region: Region, coordinate_system: str) 
     if isinstance(data, AnnData) or not region.name:
         return centres
     systems = get_transformation(data.shapes[region.name], get_all=True)
-    if coordinate_system not in systems:
-        raise KeyError(
-            f"Shapes {region.name!r} are not in coordinate system {coordinate_system!r}; "
-            f"available: {listing(systems)}."
-        )
-    affine = systems[coordinate_system].to_affine_matrix(("x", "y"), ("x", "y"))
+    system = _system(systems, coordinate_system, region.name)
+    affine = systems[system].to_affine_matrix(("x", "y"), ("x", "y"))
     return centres @ affine[:2, :2].T + affine[:2, 2]
+
+
+def _system(systems: Mapping[str, Any], wanted: str, name: str) -> str:
+    """Return the system to read coordinates in; any will do for the default, as none is absolute.
+
+    Readers and joins of slides name systems after slides, and leave out ``"global"``.
+    """
+    if wanted in systems:
+        return wanted
+    if wanted == _keys.COORDINATE_SYSTEM and systems:
+        return next(iter(systems))
+    raise KeyError(
+        f"Shapes {name!r} are not in coordinate system {wanted!r}; available: {listing(systems)}."
+    )

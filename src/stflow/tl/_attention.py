@@ -63,7 +63,8 @@ def attention(
     embedding_key
         Key of the embedding in ``.obsm``.
     coordinate_system
-        The coordinate system in which spots are neighbours.
+        The coordinate system in which to read where spots lie. Of a slide that is not in
+        ``"global"``, the default takes the first.
     key_added
         Name of the graph.
     overwrite
