@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import errno
+import re
 import signal
 import subprocess
 import sys
+import warnings
 import weakref
 
 import dask.array as da
@@ -724,6 +726,24 @@ def test_an_image_of_other_numbers(points, run, dtype):
     sdata = slide({"spots": shapes(points)}, {"he": he(tissue().astype(dtype))})
     with pytest.raises(ValueError, match=f"Image 'he' holds {np.dtype(dtype)}; expected uint8"):
         run(sdata)
+
+
+def test_an_image_much_coarser_than_its_tiles_is_told(points, run):
+    regions = {"left": shapes(points[:5], "a"), "right": shapes(points[5:], "b")}
+    both = slide(regions, {"he": he(), "hires": he()})
+    keys, mpps = {"left": "he", "right": "hires"}, {"left": 0.5, "right": 4.0}
+    with pytest.warns(UserWarning, match="um per pixel") as told:
+        run(both, image_key=keys, image_mpp=mpps, mpp=(1.0, 0.5))
+    said = r"'hires' has 4 um per pixel, but `mpp` asks for 0.5: .* enlarged 8 times"
+    assert [re.search(said, str(each.message)) is not None for each in told] == [True]
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("mpp", [2.0, 2.5])
+def test_an_image_somewhat_coarser_than_its_tiles_is_no_news(points, run, mpp):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        run(slide({"spots": shapes(points)}, {"he": he()}, mpp=mpp), mpp=0.5)
 
 
 def test_the_fourth_channel_is_left_out(sdata, points, run):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stflow.encoders import Encoder
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+MOST_ENLARGED = 5.0
 
 
 def embed(
@@ -65,9 +66,10 @@ def embed(
 
     A tile is a square of ``tile_px * mpp`` micrometres centred on the spot, cut from the level of
     the image nearest to the wanted scale and resampled to ``tile_px`` pixels; outside the image
-    it is white. The tiles do not depend on how the image is chunked. They are read in the
-    background, block by block, while others are encoded, so that memory holds a few blocks of the
-    image whatever its size.
+    it is white. An image coarser than ``mpp`` is enlarged, with a warning beyond 5 times. The
+    tiles do not depend on how the image is chunked. They are read in the background, block by
+    block, while others are encoded, so that memory holds a few blocks of the image whatever its
+    size.
 
     Parameters
     ----------
@@ -160,7 +162,8 @@ def embed(
     Warns
     -----
     UserWarning
-        The folder that ``cache=None`` stands for cannot be written; no more vectors are kept.
+        An image is more than 5 times coarser than ``mpp``, or the folder that ``cache=None``
+        stands for cannot be used, so that no more vectors are kept.
 
     Examples
     --------
@@ -184,6 +187,7 @@ def embed(
         spots_on_image(sdata, table, region, image_key=image_key, image_mpp=image_mpp)
         for region in _all_regions(table, shapes_key)
     ]
+    _warn_of_coarse_images(places, min(scales))
     cutting = {"tile_px": int(tile_px), "batch_size": batch_size, "num_workers": num_workers}
     jobs = [_job(p, i, m, **cutting) for i, m in enumerate(scales) for p in places]
     folder = _cache_folder(sdata, cache, named=isinstance(encoder, str))
@@ -303,6 +307,20 @@ def _all_regions(table: AnnData, shapes_key: str | None) -> list[Region]:
             "embed the spots of all, or take a subset of the table."
         )
     return regions
+
+
+def _warn_of_coarse_images(places: list[PlacedSpots], mpp: float) -> None:
+    """Say, where the user called `embed`, which images show nothing as fine as is asked for."""
+    for name, image_mpp in {place.image_key: place.mpp for place in places}.items():
+        if image_mpp > MOST_ENLARGED * mpp:
+            warnings.warn(
+                f"Image {name!r} has {image_mpp:.3g} um per pixel, but `mpp` asks for {mpp:g}: its "
+                f"tiles are enlarged {image_mpp / mpp:.3g} times and show no detail as an encoder "
+                "knows it. Take the full-resolution image (of Visium not hires or lowres), or a "
+                "larger `mpp=`.",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def _job(place: PlacedSpots, scale: int, mpp: float, *, tile_px: int, **cutting: int) -> TileJob:
