@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import anndata as ad
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -131,6 +132,48 @@ def test_two_spots_at_one_place(tissue) -> None:
     table.obsm["spatial"][3] = table.obsm["spatial"][9]
     with pytest.raises(ValueError, match=r"1 spots .*lie where another one lies"):
         stf.pp.neighbors(table)
+
+
+def two_samples() -> AnnData:
+    """Samples whose places overlap, joined by anndata."""
+    tables = {}
+    for name, shift in (("V1", 0.0), ("V2", 7.0)):
+        tables[name] = as_table(hexagonal(4) + shift)
+        tables[name].obs_names = [f"{name}_{i}" for i in range(16)]
+        tables[name].uns["spatial"] = {name: {"scalefactors": {"spot": 9.0 + shift}}}
+    return ad.concat(tables, label="library", uns_merge="unique")
+
+
+def test_samples_in_one_table() -> None:
+    with pytest.raises(ValueError, match=r"several samples, by .*: 'V1', 'V2'\. .* as a dict"):
+        stf.pp.neighbors(two_samples())
+
+
+def test_a_sample_taken_from_a_table_of_several() -> None:
+    joined = two_samples()
+    table = joined[joined.obs["library"] == "V2"].copy()
+    assert set(table.uns["spatial"]) == {"V1", "V2"}
+    stf.pp.neighbors(table)
+    wanted = knn_graph(hexagonal(4), 8)[0]
+    assert (table.obsp["spatial_connectivities"] != wanted).nnz == 0
+
+
+def test_the_library_of_one_sample_may_have_company() -> None:
+    """The format of CELLxGENE keeps a flag beside the library."""
+    table = as_table(hexagonal(4))
+    table.uns["spatial"] = {"is_single": True, "V1": {"images": {}}}
+    stf.pp.neighbors(table)
+    assert table.obsp["spatial_connectivities"].nnz > 0
+
+
+@pytest.mark.parametrize("given", [{"image_mpp": 0.5}, {"image_key": "he"}])
+def test_a_scale_without_an_image(tissue, given) -> None:
+    table = tissue["S1"]["table"].copy()
+    before = set(table.uns)
+    with pytest.raises(ValueError, match="are of an image, but the spots lie on none"):
+        stf.pp.neighbors(table, **given)
+    assert set(table.uns) == before
+    stf.pp.neighbors(tissue["S1"], **{**given, "image_mpp": 4.0})
 
 
 def test_positions_that_are_not_finite() -> None:

@@ -342,6 +342,13 @@ def test_no_slides() -> None:
         fit({})
 
 
+def test_samples_in_one_table(tissue) -> None:
+    table = tissue["S1"]["table"].copy()
+    table.uns["spatial"] = {"V1": {"images": {}}, "V2": {"images": {}}}
+    with pytest.raises(ValueError, match=r"holds several samples, by .*: 'V1', 'V2'"):
+        fit(table)
+
+
 def test_too_few_spots() -> None:
     with pytest.raises(ValueError, match="Too few spots to fit"):
         fit(make_tissue(1, n_spots=4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,11 +105,13 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
     KeyError
         The element, or the position of some spots, is missing.
     ValueError
-        A position is not finite, or two spots of the element share a name.
+        A position is not finite, two spots of the element share a name, or a table alone holds
+        several samples.
     """
     if isinstance(data, AnnData) or not region.name:
         hint = "Put the spot centres there, or pass a SpatialData with spots."
         require_key(_keys.SPATIAL, table.obsm, what="obsm key", hint=hint)
+        _require_one_sample(table)
         centres = np.asarray(table.obsm[_keys.SPATIAL], dtype=np.float64)[region.rows, :2]
     else:
         require_key(region.name, data.shapes, what="shapes element")
@@ -126,3 +129,23 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
     if not np.isfinite(centres).all():
         raise ValueError(f"Some spot centres of {region.name or 'the table'!r} are not finite.")
     return centres
+
+
+def _require_one_sample(table: AnnData) -> None:
+    """Raise ``ValueError`` when ``.uns["spatial"]`` tells of samples, whose places overlap.
+
+    Rows that were taken from a table of several keep the entries of all, but name their own.
+    """
+    spatial = table.uns.get(_keys.SPATIAL)
+    entries = spatial.items() if isinstance(spatial, Mapping) else ()
+    libraries = [str(name) for name, entry in entries if isinstance(entry, Mapping)]
+    if len(libraries) < 2:
+        return
+    values = (table.obs[column].unique() for column in table.obs)
+    if any(len(found) == 1 and str(found[0]) in libraries for found in values):
+        return
+    raise ValueError(
+        f"The table holds several samples, by its .uns['spatial']: {listing(libraries)}. Their "
+        "places overlap, so pass one table a sample, to fit as a dict of them. If it holds one, "
+        "delete the entries of the others."
+    )

@@ -38,7 +38,9 @@ def neighbors(
     Parameters
     ----------
     data
-        Spots and the table that annotates them, or a table with ``.obsm["spatial"]``.
+        Spots and the table that annotates them, or a table with ``.obsm["spatial"]``. Such a
+        table alone is one sample: several, whose places overlap, go one by one, and to
+        :func:`stflow.tl.fit` as a dict.
     n_neighs
         Number of neighbours k of a spot.
     image_key
@@ -70,8 +72,9 @@ def neighbors(
     KeyError
         The table, the shapes, or the shape of some spots is missing.
     ValueError
-        ``n_neighs`` is no whole number above zero, nothing tells the scale of the image, a
-        coordinate is not finite, or two spots share a place.
+        ``n_neighs`` is no whole number above zero, nothing tells the scale of the image, it is
+        given where there is none, a coordinate is not finite, two spots share a place, or a table
+        alone holds several samples.
 
     Examples
     --------
@@ -83,6 +86,12 @@ def neighbors(
     table = get_table(data, table_key)
     regions = get_regions(table, shapes_key=shapes_key)
     in_um = isinstance(data, SpatialData) and len(data.images) > 0 and regions[0].name != ""
+    if not in_um and (image_key is not None or image_mpp is not None):
+        raise ValueError(
+            "`image_key=` and `image_mpp=` are of an image, but the spots lie on none, so their "
+            "distances are in units of their coordinates. Pass a SpatialData whose table annotates "
+            "shapes on an image, or leave them out."
+        )
     graphs = []
     for region in regions:
         if in_um:

@@ -72,7 +72,8 @@ def fit(
     ----------
     data
         One slide, or several by name; a table with several regions is several slides, called
-        ``name/region``. Each with embedding, graph and raw counts.
+        ``name/region``. Each with embedding, graph and raw counts. An AnnData is one sample:
+        several must come as a dict, as their places overlap.
     genes
         The panel, G gene names that every slide has.
     layer
