@@ -18,6 +18,8 @@ PREDICTION = "stflow"
 ATTENTION = "stflow_attention"
 SLIDE_PROPERTIES = "slide_properties"
 
+SLASH = "%2F"
+
 
 def sd(key: str) -> str:
     """Key of the standard deviation that belongs to the prediction ``key``."""
@@ -42,3 +44,13 @@ def observed(key: str) -> str:
 def latent(key: str) -> str:
     """Key of the latent state that belongs to the prediction ``key``."""
     return f"X_{key}"
+
+
+def column(gene: str) -> str:
+    """Name of a gene's column in a frame of ``obsm``, which zarr cannot store with a slash."""
+    return gene.replace("/", SLASH)
+
+
+def gene(column: str) -> str:
+    """Name of the gene whose column this is."""
+    return column.replace(SLASH, "/")

@@ -68,6 +68,16 @@ def test_the_frame_comes_before_the_layer(table):
     assert read_prediction(table, "p", where="t")["B"].tolist() == [1.0, 2.0]
 
 
+def test_columns_of_genes_with_a_slash(table):
+    """Negative control: a percent sign that hides no slash, and a column that is no word."""
+    columns = ["HBA1%2F2", "10%", 3]
+    table.obsm["p"] = pd.DataFrame(np.eye(2, 3), index=table.obs_names, columns=columns)
+    found = read_prediction(table, "p", where="t")
+    assert found.columns.tolist() == ["HBA1/2", "10%", 3]
+    assert found["HBA1/2"].tolist() == [1.0, 0.0]
+    assert table.obsm["p"].columns.tolist() == columns
+
+
 def test_gene_lists():
     assert require_gene_list("ERBB2") == ["ERBB2"]
     assert require_gene_list(("A", "B")) == ["A", "B"]

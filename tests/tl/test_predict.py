@@ -181,6 +181,26 @@ def test_readable_by_spatialdata_alone(tissue, model, tmp_path) -> None:
     assert np.array_equal(again["table"].obsm["again"], again["table"].obsm["stflow"])
 
 
+def test_a_gene_with_a_slash(tissue, tmp_path) -> None:
+    """As CosMx calls two genes that it cannot tell apart; zarr takes no such name of a column."""
+    genes = ["HBA1/2", "GENE002"]
+    for sdata in tissue.values():
+        sdata["table"].var_names = [genes[0], *sdata["table"].var_names[1:]]
+    plain = stf.tl.fit(tissue, genes=genes, **SMALL)
+    plain.save(tmp_path / "slash.stflow")
+    sdata = tissue["S1"]
+    stf.tl.predict(sdata, stf.STFlow.load(tmp_path / "slash.stflow"), keep_samples=True)
+    assert list(sdata["table"].obsm["stflow"]) == ["HBA1%2F2", "GENE002"]
+    sdata.write(tmp_path / "out.zarr")
+    again = sd.read_zarr(tmp_path / "out.zarr")
+    assert list(stf.get.predicted(again).var_names) == genes
+    scores = stf.tl.evaluate(again)
+    assert list(scores.index) == genes
+    pd.testing.assert_frame_equal(scores, stf.tl.evaluate(sdata))
+    layer = again["table"][:, "HBA1/2"].layers["stflow"][:, 0]
+    assert np.array_equal(layer, again["table"].obsm["stflow"]["HBA1%2F2"])
+
+
 def test_order_of_rows_does_not_matter(tissue, model) -> None:
     table = tissue["S1"]["table"]
     order = np.random.default_rng(0).permutation(table.n_obs)

@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
+from stflow import _keys
 from stflow._validation import (
     listing,
     require_counts,
@@ -46,6 +47,9 @@ def read_prediction(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
                 f".obsm[{key!r}] of {where} is a {type(frame).__name__}, not a DataFrame with one "
                 "column a gene."
             )
+        escaped = [name for name in frame.columns if _keys.SLASH in str(name)]
+        if escaped:
+            frame = frame.rename(columns={name: _keys.gene(name) for name in escaped})
     elif key in table.layers:
         values = _dense(table.layers[key])
         inside = ~np.isnan(values).all(axis=0)

@@ -86,7 +86,7 @@ def write_predictions(
     table
         Where to write.
     key, genes
-        Name of the prediction, and its columns.
+        Name of the prediction, and its columns; there, a slash is ``%2F``.
     mean, sd
         Expression in log1p counts and its standard deviation, shape (N, G).
     latent
@@ -106,10 +106,11 @@ def write_predictions(
     if _keys.observed(key) in table.obs:
         del table.obs[_keys.observed(key)]
     columns = table.var_names.get_indexer(list(genes))
+    names = [_keys.column(gene) for gene in genes]
     for name, values in ((key, mean), (_keys.sd(key), sd)):
         if values is None:
             continue
-        table.obsm[name] = pd.DataFrame(values, index=table.obs_names, columns=list(genes))
+        table.obsm[name] = pd.DataFrame(values, index=table.obs_names, columns=names)
         _write_layer(table, name, values, columns)
     if samples is not None:
         table.obsm[_keys.samples(key)] = samples
