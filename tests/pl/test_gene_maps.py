@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from shapely import box
 from spatialdata import SpatialData
-from spatialdata.models import ShapesModel, TableModel
+from spatialdata.models import Image2DModel, ShapesModel, TableModel
 from spatialdata.transformations import Affine, Identity, Scale, set_transformation
 
 from stflow.datasets import her2st
@@ -249,6 +249,32 @@ def test_a_plain_image_serves_as_well(slide):
     del slide.images["he"]
     slide.images["he"] = plain
     assert len(gene_maps(slide, "GENE001")) == 2
+
+
+def drawn(slide: SpatialData, pixels: np.ndarray, channels: list[str] | None) -> np.ndarray:
+    """Colours of the tissue under the spots."""
+    slide.images["other"] = Image2DModel.parse(pixels, dims="cyx", c_coords=channels)
+    shown = np.array(gene_maps(slide, "GENE001", image_key="other")[0].images[0].get_array())
+    del slide.images["other"]
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("order", "channels"),
+    [
+        ([0, 1, 2, 3], list("rgba")),
+        ([0, 1, 2, 3], None),
+        ([2, 1, 0], list("bgr")),
+        ([3, 0, 3, 2, 1], ["dapi", "R", "mask", "B", "G"]),
+    ],
+)
+def test_colours_are_those_that_are_embedded(slide, order, channels):
+    """Negative control: channels in the same order but without names are taken for others."""
+    rgb = np.asarray(slide.images["he"]["scale0"]["image"].data)
+    pixels = np.concatenate([rgb, np.full_like(rgb[:1], 99)])[order]
+    expected = drawn(slide, rgb, list("rgb"))
+    np.testing.assert_array_equal(drawn(slide, pixels, channels), expected)
+    assert not np.array_equal(drawn(slide, rgb[::-1].copy(), None), expected)
 
 
 def test_the_slide_is_left_as_it_was(slide):

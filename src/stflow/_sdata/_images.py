@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from anndata import AnnData
@@ -83,16 +82,21 @@ def get_pyramid(sdata: SpatialData, image_key: str) -> list[Level]:
         arrays = sorted(scales, key=lambda array: array.sizes["x"], reverse=True)
     else:
         arrays = [image]
-    pixels = [_colours(array, name=f"Image {image_key!r}") for array in arrays]
+    name = f"Image {image_key!r}"
+    pixels = [as_rgb(colour_channels(array).data, name=name) for array in arrays]
     _, height, width = pixels[0].shape
     return [Level(p, (width / p.shape[2], height / p.shape[1])) for p in pixels]
 
 
-def _colours(array: DataArray, *, name: str) -> Any:
+def colour_channels(array: DataArray) -> DataArray:
+    """Return red, green and blue of an image, by name or else the first of 3 or 4 channels.
+
+    An image of other channels is returned as it is.
+    """
     channels = [str(channel).lower() for channel in array.coords["c"].to_numpy()]
     if {"r", "g", "b"} <= set(channels):
-        array = array.isel(c=[channels.index(channel) for channel in "rgb"])
-    return as_rgb(array.data, name=name)
+        return array.isel(c=[channels.index(channel) for channel in "rgb"])
+    return array.isel(c=slice(3)) if len(channels) == 4 else array
 
 
 def spots_on_image(

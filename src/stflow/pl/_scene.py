@@ -22,7 +22,7 @@ from spatialdata.transformations import (
 from xarray import DataArray, DataTree
 
 from stflow import _keys
-from stflow._sdata._images import resolve_image, spots_on_image
+from stflow._sdata._images import colour_channels, resolve_image, spots_on_image
 from stflow._sdata._tables import Region, get_regions
 from stflow._validation import listing, require_key, require_unique
 
@@ -194,7 +194,8 @@ def _coarse_crop(
     level = min(enough or levels[:1], key=lambda level: level.sizes["x"])
     place = get_transformation(level, coordinate_system)
     step = max(1, min(max(level.shape[-2:]) // n_pixels, *level.shape[-2:]))
-    small = level.coarsen(y=step, x=step, boundary="trim").mean().astype(level.dtype)
+    colours = colour_channels(level)
+    small = colours.coarsen(y=step, x=step, boundary="trim").mean().astype(level.dtype)
     channels = ["r", "g", "b"] if small.sizes["c"] == 3 else small.coords["c"].values.tolist()
     return Image2DModel.parse(
         small.compute().to_numpy(),
