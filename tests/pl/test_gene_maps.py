@@ -251,6 +251,16 @@ def test_a_plain_image_serves_as_well(slide):
     assert len(gene_maps(slide, "GENE001")) == 2
 
 
+def test_a_slide_in_a_coordinate_system_of_its_own(slide):
+    expected = gene_maps(slide, "GENE001")[0]
+    slide.rename_coordinate_systems({"global": "S1"})
+    found = gene_maps(slide, "GENE001")[0]
+    assert found.get_xlim() == expected.get_xlim()
+    np.testing.assert_array_equal(colours(found), colours(expected))
+    with pytest.raises(KeyError, match="No coordinate system of 'he' 'S2'; available: 'S1'"):
+        gene_maps(slide, "GENE001", coordinate_system="S2")
+
+
 def drawn(slide: SpatialData, pixels: np.ndarray, channels: list[str] | None) -> np.ndarray:
     """Colours of the tissue under the spots."""
     slide.images["other"] = Image2DModel.parse(pixels, dims="cyx", c_coords=channels)

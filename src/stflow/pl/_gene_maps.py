@@ -85,7 +85,8 @@ def gene_maps(
     shapes_key
         Spots to draw; None is the only element that the table annotates.
     coordinate_system
-        Coordinate system in which image and spots are drawn.
+        Coordinate system in which image and spots are drawn. Where they do not share
+        ``"global"``, the default takes the first that they share.
     cmap
         Colour map of the expression.
     vmin

@@ -99,6 +99,7 @@ def read_scene(
     spots = _spots(sdata, region)
     image_key = resolve_image(sdata, image_key, region=region.name)
     image = sdata.images[image_key]
+    coordinate_system = _system(image, spots, coordinate_system)
     image_place = _place(image, coordinate_system, image_key)
     spots_place = _place(spots, coordinate_system, region.name)
     extent = get_extent(spots, coordinate_system=coordinate_system)
@@ -156,6 +157,15 @@ def _spot_scale(spots: GeoDataFrame, least: float) -> float:
     points = np.column_stack([centres.x, centres.y])
     apart = KDTree(points).query(points, k=2)[0][:, 1]
     return max(1.0, min(least, float(np.median(apart))) / across)
+
+
+def _system(image: DataArray | DataTree, spots: GeoDataFrame, wanted: str) -> str:
+    """Return the wanted coordinate system, or for the default the first that both are in."""
+    known = get_transformation(image, get_all=True)
+    shared = [name for name in get_transformation(spots, get_all=True) if name in known]
+    if wanted == _keys.COORDINATE_SYSTEM and shared and wanted not in shared:
+        return shared[0]
+    return wanted
 
 
 def _place(
