@@ -14,7 +14,10 @@ from spatialdata import SpatialData
 
 import stflow as stf
 from stflow.bench._cut import cut
+from stflow.bench._folds import Panel, Reader
+from stflow.bench._results import Results
 from stflow.bench._stimage import _draw_test, _find_units, read_stimage
+from stflow.bench._stimage_source import ImageTiles
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,24 @@ def test_tiles_give_rows_and_travel(root: Path):
     np.testing.assert_array_equal(again[3:5], whole[3:5])
     np.testing.assert_array_equal(again[3], whole[3])
     np.testing.assert_array_equal(again[5:5], whole[5:5])
+
+
+def test_tiles_that_methods_learn_from_are_cut_once(root: Path, tmp_path: Path, monkeypatch):
+    (task,) = read_stimage(root)
+    genes = ("GENE001", "GENE002")
+
+    def tiles() -> np.ndarray:
+        reader = Reader(task, Panel(genes, 2), 4, Results(tmp_path / "out"))
+        return reader.slides(["S1"], genes, None, tiles=True)[0].tiles
+
+    expected = task.sources["S1"].tiles()[:]
+    np.testing.assert_array_equal(tiles(), expected)
+    monkeypatch.setattr(ImageTiles, "__getitem__", lambda self, at: pytest.fail("cut again"))
+    np.testing.assert_array_equal(tiles()[[3, 0]], expected[[3, 0]])
+    file = tmp_path / "out/tiles/Breast/S1.npy"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"S1\.npy is damaged .* Delete it to cut it anew"):
+        tiles()
 
 
 def test_organs_and_technologies_are_picked(tmp_path: Path, slides: dict[str, SpatialData]):

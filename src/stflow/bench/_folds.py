@@ -15,7 +15,7 @@ from stflow._sdata._read import read_log_counts, require_genes
 from stflow._slide import Slide
 from stflow._validation import require_places
 from stflow.bench._embeddings import Embedded, Embedder
-from stflow.bench._results import Results
+from stflow.bench._results import TILES, Results, file_name
 from stflow.bench._task import Split, Task
 from stflow.pp._neighbors import knn_graph
 
@@ -46,7 +46,7 @@ class Reader:
     task, panel, n_neighs
         What to read, for which genes, and the number of neighbours in the graph.
     results
-        Where embeddings are kept.
+        Where embeddings are kept, and tiles that are slow to read out of order.
     """
 
     task: Task
@@ -97,7 +97,7 @@ class Reader:
             if encoder is not None:
                 parts["embedding"] = self.embedded(name, encoder).vectors
             if tiles:
-                parts["tiles"] = self.task.sources[name].tiles()
+                parts["tiles"] = self._tiles(name)
             found.append(replace(self._without(name), **parts))
         return found
 
@@ -114,6 +114,14 @@ class Reader:
         if name not in self._tables:
             self._tables[name] = self.task.sources[name].table()
         return self._tables[name]
+
+    def _tiles(self, name: str) -> Any:
+        """Return the tiles of a slide, from the disk where their image is decoded as a whole."""
+        tiles = self.task.sources[name].tiles()
+        if not getattr(tiles, "in_order", False):
+            return tiles
+        place = "/".join((TILES, file_name(self.task.name), file_name(name)))
+        return self.results.mapped(place, tiles)
 
     def _shared(self, name: str, split: Split) -> AnnData:
         """Restrict a table to genes that all slides of the fold measure."""

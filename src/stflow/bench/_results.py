@@ -14,13 +14,15 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
+from numpy.lib.format import open_memmap
 
-from stflow._atomic import write_bytes
+from stflow._atomic import beside, write_bytes
 from stflow._validation import listing
 
 RUN, TABLE, LOCK = "run.json", "results.csv", ".lock"
 ROWS, PREDICTIONS, TRUTHS = "rows", "predictions", "measured"
-EMBEDDINGS, BROUGHT = "embeddings", "brought"
+EMBEDDINGS, BROUGHT, TILES = "embeddings", "brought", "tiles"
+ROWS_AT_ONCE = 512
 NAMED = ("tasks", "encoders")
 ANEW = "Name another folder, or delete this one to start anew."
 
@@ -241,6 +243,28 @@ class Results:
         with BytesIO() as buffer:
             np.savez(buffer, **arrays)  # type: ignore[arg-type]
             self._write(f"{name}.npz", buffer.getvalue())
+
+    def mapped(self, name: str, rows: Any) -> np.ndarray:
+        """Return rows that are slow to read out of order as a memory map, written when missing.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged.
+        """
+        file = self.path / f"{name}.npy"
+        if not file.exists():
+            with beside(file) as scratch:
+                fresh = scratch / file.name
+                copy = open_memmap(fresh, mode="w+", dtype=np.uint8, shape=rows.shape)
+                for first in range(0, len(rows), ROWS_AT_ONCE):
+                    copy[first : first + ROWS_AT_ONCE] = rows[first : first + ROWS_AT_ONCE]
+                copy.flush()
+                fresh.replace(file)
+        try:
+            return np.load(file, mmap_mode="r", allow_pickle=False)
+        except (EOFError, OSError, ValueError) as error:
+            raise ValueError(f"{file} is damaged ({error}). Delete it to cut it anew.") from error
 
     def _write(self, name: str, content: bytes) -> None:
         write_bytes(self.path / name, content)

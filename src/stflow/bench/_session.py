@@ -14,7 +14,7 @@ import torch
 
 from stflow._device import resolve_device
 
-PACKAGES = ("stflow-spatial", "torch", "timm", "scikit-learn", "xgboost", "escnn", "numpy")
+PACKAGES = ("stflow-spatial", "torch", "timm", "scikit-learn", "xgboost", "xgboost-cpu", "numpy")
 
 
 def describe_session(device: str) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def read_stimage(
     ``.obsm["spatial"]`` the spot centres in pixels. Tiles are the squares around the spots, twice
     their radius wide, resampled to 224 pixels: so the data set is meant to be cut, and the files
     do not tell the scale of the images. They are cut from the image whenever they are indexed, and
-    the last image that was decoded stays in memory, so read slide after slide.
+    the last image that was decoded stays in memory, so read slide after slide. :func:`run` keeps
+    those that methods learn from in its folder, 150 kB a spot.
 
     Raises
     ------

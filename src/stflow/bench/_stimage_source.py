@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,8 @@ _COLUMNS = ("xaxis", "yaxis", "r")
 class ImageTiles:
     """Tiles that are cut from an image file when they are indexed. It can be pickled.
 
+    The file is decoded as a whole and kept until another is.
+
     Parameters
     ----------
     path
@@ -36,6 +39,8 @@ class ImageTiles:
     tile_px
         Side of a tile in pixels of the result.
     """
+
+    in_order: ClassVar[bool] = True
 
     path: Path
     centres: np.ndarray

@@ -19,7 +19,10 @@ class Source(Protocol):
         """Return raw counts of all genes in ``X``, spot centres in ``obsm["spatial"]``."""
 
     def tiles(self) -> Any:
-        """Return RGB tiles, uint8, shape (N, H, W, 3), or an array that gives rows of them."""
+        """Return RGB tiles, uint8, shape (N, H, W, 3), or an array that gives rows of them.
+
+        An array whose ``in_order`` is true is slow to read in another order.
+        """
 
 
 @dataclass(frozen=True, slots=True)
