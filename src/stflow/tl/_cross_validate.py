@@ -96,7 +96,8 @@ def cross_validate(
     embedding_key
         Key of the embedding in ``.obsm``.
     coordinate_system
-        The coordinate system in which spots are neighbours.
+        The coordinate system in which to read where spots lie. Of a slide that is not in
+        ``"global"``, the default takes the first.
     show_progress_bar
         Whether to show progress, in fits.
 

@@ -95,7 +95,8 @@ def predict(
     embedding_key
         Key of the embedding in ``.obsm``.
     coordinate_system
-        The coordinate system in which spots are neighbours.
+        The coordinate system in which to read where spots lie. Of a slide that is not in
+        ``"global"``, the default takes the first.
     key_added
         Name of the prediction.
     overwrite
@@ -110,7 +111,8 @@ def predict(
     None, or the copy of the table when not ``inplace``. Writes to the table:
 
     ``.obsm[key_added]``
-        DataFrame of spots x panel, the mean prediction in log1p counts.
+        DataFrame of spots x panel, the mean prediction in log1p counts. A slash in the name of a
+        gene is ``%2F`` there, since zarr takes none.
     ``.layers[key_added]``
         The same beside the measured genes, NaN outside the panel; left out, with a warning,
         above 2 GiB.
