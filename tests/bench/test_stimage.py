@@ -106,7 +106,7 @@ def test_tiles_that_methods_learn_from_are_cut_once(root: Path, tmp_path: Path, 
     np.testing.assert_array_equal(tiles()[[3, 0]], expected[[3, 0]])
     file = tmp_path / "out/tiles/Breast/S1.npy"
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=r"S1\.npy is damaged .* Delete it to cut it anew"):
+    with pytest.raises(ValueError, match=r"S1\.npy is damaged .* Delete it to compute it anew"):
         tiles()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,6 +16,7 @@ from stflow.bench._measure import Measure, let_go
 from stflow.bench._results import BROUGHT, EMBEDDINGS, Results, file_name
 from stflow.bench._task import Task
 from stflow.encoders._checkpoint import identify, require_file
+from stflow.model._run import digest
 from stflow.pp._encode import TileJob, encode_tiles
 
 Made: TypeAlias = str | Path | Callable[[torch.Tensor], torch.Tensor]
@@ -111,7 +111,7 @@ class Embedder:
         if not isinstance(self.made, Path):
             return {}
         place = "/".join((BROUGHT, *map(file_name, (self.name, task.name, slide))))
-        return {place: np.array(sha256(vectors.tobytes()).hexdigest())}
+        return {place: np.array(digest(iter([vectors])))}
 
     def require_files(self, slides: Iterable[str]) -> None:
         """Raise ``FileNotFoundError`` when vectors that are to be brought are not there."""

@@ -162,7 +162,7 @@ def _draw_task(
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     ax.tick_params(axis="x", labelsize=9)
-    ax.locator_params(axis="x", nbins=5)
+    ax.locator_params(axis="x", nbins=3)
 
 
 def _note(ax: Axes, height: float, text: str, colour: str, *, away_from: float) -> None:

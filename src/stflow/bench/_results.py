@@ -203,21 +203,23 @@ class Results:
         kept = (file.relative_to(self.path).with_suffix("") for file in files)
         return {name.as_posix() for name in kept if not name.name.startswith(".")}
 
-    def require_given(self, name: str, **arrays: np.ndarray) -> None:
-        """See that arrays are those that results here were made with, if there are any.
+    def has_given(self, name: str, **arrays: np.ndarray) -> bool:
+        """Tell whether there are results here that were made with these arrays.
 
         Raises
         ------
         OtherDataError
-            They are others.
+            They were made with others.
         """
         kept = self.read_arrays(name)
-        odd = [] if kept is None else unlike(arrays, kept)
-        if odd:
+        if kept is None:
+            return False
+        if odd := unlike(arrays, kept):
             raise OtherDataError(
                 f"{self.path} holds results on other data: {listing(odd)} of {name} differ. Name "
                 "another folder."
             )
+        return True
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
         """Return named arrays, or None.
@@ -234,9 +236,7 @@ class Results:
             with np.load(file, allow_pickle=False) as found:
                 return dict(found)
         except (BadZipFile, EOFError, KeyError, ValueError) as error:
-            raise ValueError(
-                f"{file} is damaged ({error}). Delete it to compute it anew."
-            ) from error
+            raise _damaged(file, error) from error
 
     def write_arrays(self, name: str, **arrays: np.ndarray) -> None:
         """Store named arrays under a name that may hold a folder."""
@@ -264,7 +264,7 @@ class Results:
         try:
             return np.load(file, mmap_mode="r", allow_pickle=False)
         except (EOFError, OSError, ValueError) as error:
-            raise ValueError(f"{file} is damaged ({error}). Delete it to cut it anew.") from error
+            raise _damaged(file, error) from error
 
     def _write(self, name: str, content: bytes) -> None:
         write_bytes(self.path / name, content)
@@ -301,4 +301,8 @@ def _load(file: Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{file} is damaged ({error}). Delete it to compute it anew.") from error
+        raise _damaged(file, error) from error
+
+
+def _damaged(file: Path, error: Exception) -> ValueError:
+    return ValueError(f"{file} is damaged ({error}). Delete it to compute it anew.")
