@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
+from torch import nn
 from toys import Reds, make_source, reds
 
 from stflow._sdata._panel import most_variable
@@ -270,6 +271,20 @@ def test_a_folder_belongs_to_one_benchmark(task, tmp_path, methods):
         run([task], tmp_path, max_epochs=3, **HOW)
     more = replace(task, name="toy2")
     assert set(run([more], tmp_path, **HOW)["task"]) == {"toy", "toy2"}
+
+
+def test_encoders_of_one_class_are_told_apart_by_their_weights(task, tmp_path, methods):
+    def encoders(gain):
+        network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+        nn.init.constant_(network[2].weight, gain)
+        nn.init.zeros_(network[2].bias)
+        return {"encoders": {"mine": network}, "methods": ["reds"]}
+
+    first = run([task], tmp_path, **{**HOW, **encoders(1.0)})
+    assert set(first["encoder"]) == {"mine"}
+    run([task], tmp_path, **{**HOW, **encoders(1.0)})
+    with pytest.raises(ValueError, match="'encoders mine' differ"):
+        run([task], tmp_path, **{**HOW, **encoders(2.0)})
 
 
 def test_epochs_are_those_of_methods_that_train(task, tmp_path, methods):

@@ -112,6 +112,39 @@ def test_recipe_says_everything_and_is_plain():
     assert get_encoder(means).recipe()["transform"] == "normalise"
 
 
+@dataclasses.dataclass
+class Power:
+    """A transform that shows what it does."""
+
+    exponent: float
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        return batch**self.exponent
+
+
+def powers(exponent: float):
+    """Transforms that look alike."""
+    return lambda batch: batch**exponent
+
+
+def test_a_recipe_holds_what_a_transform_shows_of_itself():
+    told = [get_encoder(means, transform=Power(e)).recipe()["transform"] for e in (1.0, 2.0)]
+    assert told == ["Power(exponent=1.0)", "Power(exponent=2.0)"]
+    told = [get_encoder(means, transform=powers(e)).recipe()["transform"] for e in (1.0, 2.0)]
+    assert told[0] == told[1]
+    assert told[0].endswith("powers.<locals>.<lambda>")
+
+
+def test_a_transform_is_known_by_what_it_does():
+    def digest(transform, px=8):
+        return get_encoder(means, transform=transform).transform_sha256(px)
+
+    assert digest(powers(2.0)) == digest(powers(2.0)) == digest(Power(2.0))
+    assert len({digest(powers(2.0)), digest(powers(2.5)), digest(powers(2.0), 4)}) == 3
+    assert digest(lambda batch: batch.numpy()) == digest(powers(1.0))
+    assert digest(None) is None
+
+
 def test_an_encoder_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         get_encoder(means).name = "other"  # type: ignore[misc]

@@ -74,6 +74,17 @@ def test_its_own_transform_sees_the_pixels_one_tile_at_a_time(tiles):
     assert encoder.weights_sha256 == weights_digest(model.model)
 
 
+def test_its_recipe_tells_what_the_transform_shows():
+    class Halved(ImageModel):
+        def get_transform(self):
+            return nn.Upsample(scale_factor=0.5)
+
+    assert get_encoder(Halved()).recipe()["transform"] == (
+        "TileByTile(transform=Upsample(scale_factor=0.5, mode='nearest'))"
+    )
+    assert get_encoder(ImageModel()).recipe()["transform"].endswith("TileByTile")
+
+
 def test_without_a_transform_it_gets_raw_pixels(tiles):
     model = RawModel()
     vectors = get_encoder(model).encode(tiles)

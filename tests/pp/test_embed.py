@@ -572,6 +572,20 @@ def test_other_weights_or_tiles_are_not_taken_for_these(sdata, run, tmp_path):
         assert n_encoded(encoder) >= 12
 
 
+def test_another_transform_of_the_same_name_is_not_taken_for_this(sdata, run, tmp_path):
+    def darker(by):
+        return lambda batch: batch / by
+
+    encoder = Colours()
+    given = {"encoder": encoder, "cache": tmp_path / "c", "inplace": False}
+    first = run(sdata, transform=darker(2), **given)
+    n_encoded(encoder)
+    np.testing.assert_allclose(run(sdata, transform=darker(4), **given), first / 2, rtol=1e-6)
+    assert n_encoded(encoder) >= 12
+    np.testing.assert_array_equal(run(sdata, transform=darker(2), **given), first)
+    assert n_encoded(encoder) == 0
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(sdata, run, tmp_path, monkeypatch):
     encoder = Colours()
     given = {"encoder": encoder, "cache": tmp_path / "c", "batch_size": 2, "inplace": False}

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from torch.nn import Module
 
 from stflow._device import resolve_device
 from stflow._validation import listing, require_finite, require_unique
@@ -74,9 +75,10 @@ class Embedder:
     def describe(self) -> str:
         """Say how vectors are made, in words that are the same in every process."""
         if callable(self.made) and not isinstance(self.made, str | Path):
-            from stflow.encoders._encoder import qualified_name
+            from stflow.encoders._encoder import qualified_name, weights_digest
 
-            return qualified_name(self.made)
+            name = qualified_name(self.made)
+            return f"{name} {weights_digest(self.made)}" if isinstance(self.made, Module) else name
         if isinstance(self.made, Path):
             return "vectors made elsewhere"
         return f"{self.made}" + (f" with {identify(self.checkpoint)}" if self.checkpoint else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,13 +110,29 @@ class Encoder:
             "pooling": self.pooling,
             "mean": list(self.mean),
             "std": list(self.std),
-            "transform": (
-                "normalise" if self.transform is None else qualified_name(self.transform)
-            ),
+            "transform": "normalise" if self.transform is None else described(self.transform),
             "dihedral": self.dihedral,
             "precision": self.precision,
             "versions": {"timm": timm.__version__, "torch": str(torch.__version__)},
         }
+
+    @torch.inference_mode()
+    def transform_sha256(self, tile_px: int) -> str | None:
+        """Return the digest of what the transform makes of one made-up tile; None if there is none.
+
+        It tells transforms apart that describe themselves alike, and may differ between devices.
+
+        Parameters
+        ----------
+        tile_px
+            Side of the tile in pixels.
+        """
+        if self.transform is None:
+            return None
+        size = (1, 3, tile_px, tile_px)
+        noise = np.random.default_rng(0).random(size, dtype=np.float32)
+        seen = self.transform(torch.from_numpy(noise).to(self.device))
+        return tensors_digest([torch.as_tensor(seen)])
 
     def _forward(self, tiles: Tensor) -> np.ndarray:
         tiles = self._transformed(tiles.float())
@@ -143,10 +159,15 @@ def _dihedral_views(tiles: Tensor) -> list[Tensor]:
 
 def weights_digest(model: nn.Module) -> str:
     """Return the sha256 of a network's tensors in order: type, shape and bytes, not names."""
+    return tensors_digest(model.state_dict().values())
+
+
+def tensors_digest(tensors: Iterable[Tensor]) -> str:
+    """Return the sha256 of tensors in order: type, shape and bytes."""
     digest = hashlib.sha256()
-    for tensor in model.state_dict().values():
+    for tensor in tensors:
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -154,3 +175,9 @@ def qualified_name(thing: object) -> str:
     """Return module and name of a function or class, or of an object's class."""
     named = thing if hasattr(thing, "__qualname__") else type(thing)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def described(transform: object) -> str:
+    """Return what a transform shows of itself, or its name if that is but an address."""
+    shown = repr(transform)
+    return qualified_name(transform) if " at 0x" in shown else shown

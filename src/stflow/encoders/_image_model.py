@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,11 @@ def raw_pixels(tiles: Tensor) -> Tensor:
     return tiles.mul(255).round().byte().permute(0, 2, 3, 1).contiguous()
 
 
+@dataclass(frozen=True, slots=True)
 class TileByTile:
     """Applies a transform of single uint8 tiles, shape (H, W, 3), to a batch of float tiles."""
 
-    def __init__(self, transform: Callable[[np.ndarray], Any]) -> None:
-        self.transform = transform
+    transform: Callable[[np.ndarray], Any]
 
     def __call__(self, tiles: Tensor) -> Tensor:
         """Return the transformed tiles, stacked."""

@@ -113,11 +113,11 @@ def embed(
         vectors of made-up tiles keep that cosine.
     cache
         Folder to keep vectors in, so that an interrupted run goes on where it stopped, and the
-        same tiles are not encoded again. It knows a tile by its pixels and the encoder by the
-        digest of its weights, so a changed image or spot is never taken for the old one; delete it
-        when you like. None: for an encoder known by name and a SpatialData that is on disk, a
-        folder beside it, ``<store>.embeddings``, while that can be written. True: that folder,
-        whatever the encoder. False: nowhere.
+        same tiles are not encoded again. It knows a tile by its pixels, and the encoder by digests
+        of its weights and of what ``transform`` does, so a changed image or spot is never taken
+        for the old one; delete it when you like. None: for an encoder known by name and a
+        SpatialData that is on disk, a folder beside it, ``<store>.embeddings``, while that can be
+        written. True: that folder, whatever the encoder. False: nowhere.
     batch_size
         Number of tiles to encode at a time. None: 8 on the CPU, where more fall out of its
         cache, else 64.
@@ -141,9 +141,9 @@ def embed(
     ``.obsm[key_added]``
         Embedding, float32, shape (N, F).
     ``.uns[key_added]``
-        Recipe: encoder, digest of its weights, pooling, normalisation, ``tile_px``, ``mpp``,
-        ``dihedral``, ``width`` F, ``precision``, versions; beside it ``image_mpp`` of each
-        region.
+        Recipe: encoder, digest of its weights, pooling, normalisation, ``transform`` (as it shows
+        itself, or its name), ``tile_px``, ``mpp``, ``dihedral``, ``width`` F, ``precision``,
+        versions; beside it ``image_mpp`` of each region.
 
     Raises
     ------
@@ -279,9 +279,10 @@ def _open_cache(
             "so its vectors cannot be kept; pass an nn.Module or leave out `cache=`."
         )
     recipe = {key: value for key, value in encoder.recipe().items() if key != "versions"}
+    recipe |= {"tile_px": int(tile_px), "transform_sha256": encoder.transform_sha256(tile_px)}
     return VectorCache(
         folder,
-        {**recipe, "tile_px": int(tile_px)},
+        recipe,
         width=shape[2],
         n_tiles=shape[0] * shape[1],
         asked_for=asked_for,
