@@ -23,6 +23,7 @@ from stflow.bench._published import LEADERBOARD, STIMAGE, published
 WHO = ["protocol", "method", "encoder"]
 ROW = [*WHO, "task"]
 NUMBERS = {"accuracy": "1", "priors": "2", "architectures": "3", "ablation": "4", "run_time": "5"}
+HEST = "hest"  # or STIMAGE, in the column "comparable": whose published numbers fit a task
 UNPUBLISHED = ("ridge", "resnet50")  # published is its final output, not its pooled stages
 SECONDS = ["embed_s", "fit_s", "predict_s"]
 PEAKS = ["embed_mib", "fit_mib", "predict_mib"]
@@ -63,7 +64,7 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
         if part["method"].isin(methods[1:]).any():
             tables[name] = part
     tables = {
-        name: _beside(part, _published_means(name)).drop(columns=["official", "resplit"])
+        name: _beside(part, _published_means(name)).drop(columns="comparable")
         for name, part in tables.items()
         if len(part)
     }
@@ -138,11 +139,10 @@ def checked(results: pd.DataFrame) -> pd.DataFrame:
     for column, missing in (("constructed", False), ("own_panel", False), ("device", "")):
         values = frame[column] if column in frame else pd.Series(missing, frame.index)
         frame[column] = values.fillna(missing).astype(type(missing))
-    ours = frame["constructed"] | frame["own_panel"]
-    frame["official"] = frame["task"].isin(list(FOLDS)) & ~ours
-    frame["resplit"] = (
-        frame["task"].isin(published(STIMAGE)["task"]) & frame["constructed"] & ~frame["own_panel"]
-    )
+    official = frame["task"].isin(list(FOLDS)) & ~frame["constructed"]
+    drawn = frame["task"].isin(published(STIMAGE)["task"]) & frame["constructed"]
+    named = np.select([official, drawn], [HEST, STIMAGE], "")
+    frame["comparable"] = np.where(frame["own_panel"], "", named)
     return frame
 
 
@@ -157,17 +157,21 @@ def fold_scores(frame: pd.DataFrame) -> pd.DataFrame:
             "pearson": scores["mean"].where(whole),
             "failed": scores["count"] < scores["size"],
             "constructed": groups["constructed"].any(),
-            "official": groups["official"].all(),
-            "resplit": groups["resplit"].all(),
+            "comparable": groups["comparable"].agg(_common),
             "max_epochs": groups["max_epochs"].max(),
         }
     )
 
 
+def _common(names: pd.Series) -> str:
+    """Return the one name that all have, or nothing."""
+    return str(names.iloc[0]) if names.nunique() == 1 else ""
+
+
 def _n_folds(frame: pd.DataFrame) -> dict[str, int]:
     """How many folds each task has: as published, or as many as any method was run on."""
     seen = frame.groupby("task")["fold"].nunique()
-    official = set(frame["task"][frame["official"]])
+    official = set(frame["task"][frame["comparable"] == HEST])
     return {
         str(name): max(n, FOLDS.get(str(name), 0) * (name in official)) for name, n in seen.items()
     }
@@ -185,8 +189,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
             "constructed": groups["constructed"].any(),
             "max_epochs": groups["max_epochs"].max(),
             "unequal": frame.groupby(ROW)["max_epochs"].nunique(dropna=False) > 1,
-            "official": groups["official"].all(),
-            "resplit": groups["resplit"].all(),
+            "comparable": groups["comparable"].agg(_common),
         }
     ).reset_index()
     table.insert(7, "of_folds", table["task"].map(_n_folds(frame)))
@@ -215,11 +218,11 @@ def _averages(part: pd.DataFrame, table: pd.DataFrame) -> Iterator[pd.DataFrame]
 
 def _sets(table: pd.DataFrame) -> dict[str, list[str]]:
     """Which tasks are averaged."""
-    official = table["official"].any()
-    others = sorted(set(table["task"][~table["official"]]))
-    sets = dict(AVERAGES) if official else {}
+    official = table["comparable"] == HEST
+    others = sorted(set(table["task"][~official]))
+    sets = dict(AVERAGES) if official.any() else {}
     if len(others) > 1:
-        sets[f"average of {len(others)} {'other ' if official else ''}tasks"] = others
+        sets[f"average of {len(others)} {'other ' if official.any() else ''}tasks"] = others
     return sets
 
 
@@ -245,10 +248,10 @@ def _beside(
     nothing = (np.nan, np.nan, "")
     found = []
     for row in each(table):
-        encoder = "" if row.resplit else base(row.encoder)
+        encoder = base(row.encoder) if row.comparable == HEST else ""
         key = (PUBLISHED_AS.get(row.method, row.method), encoder, row.task)
-        comparable = row.official and (row.method, row.encoder) != UNPUBLISHED
-        found.append(known.get(key, nothing) if comparable or row.resplit else nothing)
+        unlike = row.comparable == HEST and (row.method, row.encoder) == UNPUBLISHED
+        found.append(known.get(key, nothing) if row.comparable and not unlike else nothing)
     columns = ["published_mean", "published_sd", "published_source"]
     numbers = pd.DataFrame(found, columns=columns, index=table.index)
     return table.join(numbers).reset_index(drop=True)
@@ -261,11 +264,11 @@ def _run_time(frame: pd.DataFrame) -> pd.DataFrame:
     table["peak_mib"] = groups[PEAKS].max().max(axis=1)
     table["n_fits"] = groups["fit_s"].count()
     table["device"] = groups["device"].agg(lambda names: ", ".join(sorted({*names} - {""})))
-    table["official"] = groups["official"].all()
+    table["comparable"] = groups["comparable"].agg(_common)
     table = table.reset_index()
     table["published_embed_s"] = table["published_predict_s"] = np.nan
     seconds = {(row.method, row.encoder, row.task): row.mean for row in each(published("5"))}
-    for row in each(table[table["official"]]):
+    for row in each(table[table["comparable"] == HEST]):
         encoder = base(row.encoder)
         embed = seconds.get(("embed", encoder, row.task), np.nan)
         who = (row.method, "" if row.method == "flow" else encoder, row.task)
@@ -273,7 +276,7 @@ def _run_time(frame: pd.DataFrame) -> pd.DataFrame:
             embed,
             seconds.get(who, np.nan),
         ]
-    return _ordered(table.drop(columns="official"))
+    return _ordered(table.drop(columns="comparable"))
 
 
 def each(table: pd.DataFrame) -> Iterator[Any]:
