@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+CREDIBLE_MPP = (0.05, 20.0)
+
 
 def listing(names: Iterable[object], *, limit: int = 10) -> str:
     """Join the names, quoted and cut after ``limit``; ``none`` when there are none."""
@@ -55,6 +57,22 @@ def require_positive(value: float, *, name: str) -> None:
     """Raise ``ValueError`` unless ``value`` is a finite number above zero."""
     if not np.isfinite(value) or value <= 0:
         raise ValueError(f"`{name}` must be a positive number, not {value!r}.")
+
+
+def is_credible_mpp(value: float) -> bool:
+    """Whether a pixel of a full-resolution image may measure so many micrometres."""
+    low, high = CREDIBLE_MPP
+    return bool(low <= value <= high)
+
+
+def require_mpp(value: float, *, name: str = "image_mpp") -> None:
+    """Raise ``ValueError`` unless a scanner's pixel may measure so many micrometres."""
+    require_positive(value, name=name)
+    if not is_credible_mpp(value):
+        low, high = CREDIBLE_MPP
+        raise ValueError(
+            f"`{name}` is {value:g}; pixels of a slide measure {low:g} to {high:g} micrometres."
+        )
 
 
 def require_count(value: object, *, name: str) -> None:
