@@ -42,7 +42,7 @@ def trained(data_dir) -> stf.STFlow:
 def section(data_dir, trained) -> sd.SpatialData:
     """C5 as a JPEG without spots or counts, predicted."""
     path = next((data_dir / "her2st" / "ST-imgs" / "C" / "C5").glob("*.jpg"))
-    sdata = on_grid(stf.io.read_wsi(path, mpp=MPP), 200, "square")
+    sdata = on_grid(stf.io.read_wsi(path, image_mpp=MPP), 200, "square")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*unlike all training spots")
         stf.tl.predict(sdata, trained, device="cpu", show_progress_bar=False)

@@ -88,7 +88,9 @@ def test_text_called_an_image(tmp_path: Path, suffix: str) -> None:
 
 def test_square_pixels_have_one_scale() -> None:
     assert mean_scale((0.5, 0.504), name="x") == pytest.approx(0.502)
-    with pytest.raises(ValueError, match=r"A pixel of it.* 0\.5 um along x and 0\.51 um along y"):
+    with pytest.raises(
+        ValueError, match=r"A pixel of it.* 0\.5 um along x and 0\.51 um along y.*`image_mpp=`"
+    ):
         mean_scale((0.5, 0.51), name="A pixel of it")
 
 

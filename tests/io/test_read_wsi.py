@@ -48,29 +48,38 @@ def test_image_and_its_scale(tiff: Path) -> None:
 
 
 def test_the_argument_goes_before_the_file(tiff: Path) -> None:
-    found = properties(stf.io.read_wsi(str(tiff), mpp=0.3))
+    found = properties(stf.io.read_wsi(str(tiff), image_mpp=0.3))
     assert (found["mpp"], found["mpp_source"]) == (0.3, "argument")
 
 
 def test_a_file_without_a_scale_is_refused_with_the_way_out(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg", "a.tif"):
         Image.fromarray(PIXELS).save(tmp_path / name, dpi=(72, 72))
-        with pytest.raises(ValueError, match=rf"{name} does not say .*Pass `mpp=`"):
+        with pytest.raises(ValueError, match=rf"{name} does not say .*Pass `image_mpp=`"):
             stf.io.read_wsi(tmp_path / name)
-        assert properties(stf.io.read_wsi(tmp_path / name, mpp=0.69))["mpp"] == 0.69
+        assert properties(stf.io.read_wsi(tmp_path / name, image_mpp=0.69))["mpp"] == 0.69
 
 
 @pytest.mark.parametrize("wrong", [0, -1, np.nan, np.inf])
 def test_a_scale_that_makes_no_sense(tiff: Path, wrong: float) -> None:
-    with pytest.raises(ValueError, match="`mpp` must be a positive number"):
-        stf.io.read_wsi(tiff, mpp=wrong)
+    with pytest.raises(ValueError, match="`image_mpp` must be a positive number"):
+        stf.io.read_wsi(tiff, image_mpp=wrong)
+
+
+@pytest.mark.parametrize("wrong", [0.0274, 352.78])
+def test_a_scale_that_no_scanner_has(tiff: Path, wrong: float) -> None:
+    message = rf"`image_mpp` is {wrong:.5g}; pixels of a slide measure 0\.05 to 20"
+    with pytest.raises(ValueError, match=message):
+        stf.io.read_wsi(tiff, image_mpp=wrong)
+    for credible in (0.05, 20):
+        assert properties(stf.io.read_wsi(tiff, image_mpp=credible))["mpp"] == credible
 
 
 def test_pixels_that_are_not_square(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, **{**SCALED, "resolution": (20_000, 19_000)})
     with pytest.raises(ValueError, match=r"a\.tif says .* 0\.5 um along x and 0\.5263 um along y"):
         stf.io.read_wsi(tmp_path / "a.tif")
-    assert properties(stf.io.read_wsi(tmp_path / "a.tif", mpp=0.5))["mpp"] == 0.5
+    assert properties(stf.io.read_wsi(tmp_path / "a.tif", image_mpp=0.5))["mpp"] == 0.5
 
 
 def test_bad_files_are_named(tmp_path: Path) -> None:
@@ -129,7 +138,7 @@ def test_a_real_slide(data_dir: Path) -> None:
 def test_a_real_section_as_a_slide_without_a_table(data_dir: Path) -> None:
     measured = stf.datasets.her2st("C5")
     [path] = (data_dir / "her2st" / "ST-imgs" / "C" / "C5").glob("*.jpg")
-    sdata = stf.io.read_wsi(path, mpp=0.69)
+    sdata = stf.io.read_wsi(path, image_mpp=0.69)
     assert not sdata.tables
     pairs = zip(get_pyramid(sdata, "he"), get_pyramid(measured, "he"), strict=True)
     for level, other in pairs:

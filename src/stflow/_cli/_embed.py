@@ -10,7 +10,6 @@ import click
 from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, given, note
-from stflow._cli._inputs import read_file
 
 
 @click.command(cls=Command)
@@ -100,9 +99,10 @@ def _embed_store(path: Path, output: Path | None, n_neighs: int, **how: Any) -> 
 def _embed_file(path: Path, output: Path, grid: dict[str, Any], n_neighs: int, **how: Any) -> None:
     from stflow import pp
     from stflow._sdata._store import require_new, write_store
+    from stflow.io import read_wsi
 
     require_new(output)
-    sdata = read_file(path, how.pop("image_mpp"))
+    sdata = read_wsi(path, image_mpp=how.pop("image_mpp"))
     pp.detect_tissue(sdata)
     pp.grid(sdata, table_key=how["table_key"], **grid)
     pp.embed(sdata, **how)

@@ -8,7 +8,6 @@ import click
 
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, write_result
-from stflow._cli._inputs import read_file
 
 MODEL = "model.json"
 
@@ -44,5 +43,6 @@ def _store(path: Path) -> list[str]:
 
 def _file(path: Path, image_mpp: float | None) -> list[str]:
     from stflow._sdata._described import describe
+    from stflow.io import read_wsi
 
-    return describe(read_file(path, image_mpp))
+    return describe(read_wsi(path, image_mpp=image_mpp))

@@ -1,10 +1,9 @@
-"""What commands read beside stores: names of slides, lists of genes, whole-slide files."""
+"""What commands read beside stores: names of slides, lists of genes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -42,13 +41,3 @@ def read_genes(path: Path) -> list[str]:
     if not names:
         raise ValueError(f"{path} holds no gene names; write one a line.")
     return names
-
-
-def read_file(path: Path, image_mpp: float | None) -> Any:
-    """Read a whole-slide file as SpatialData; errors name the scale as the commands do."""
-    from stflow.io import read_wsi
-
-    try:
-        return read_wsi(path, mpp=image_mpp)
-    except ValueError as error:
-        raise ValueError(str(error).replace("`mpp=`", "`image_mpp=`")) from error

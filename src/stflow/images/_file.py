@@ -47,6 +47,6 @@ def mean_scale(scale_um: tuple[float, float], *, name: str) -> float:
     if abs(x - y) > SAME_SCALE * max(x, y):
         raise ValueError(
             f"{name} says that a pixel measures {x:.4g} um along x and {y:.4g} um along y; stflow "
-            "needs square pixels. Resample it, or pass `mpp=` if that is a mistake."
+            "needs square pixels. Resample it, or pass `image_mpp=` if that is a mistake."
         )
     return (x + y) / 2

@@ -10,12 +10,12 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._build import image_element
-from stflow._validation import require_positive
+from stflow._validation import require_mpp
 from stflow.images._file import ImageFile, mean_scale
 from stflow.images._open import open_image
 
 
-def read_wsi(path: str | PathLike[str], *, mpp: float | None = None) -> SpatialData:
+def read_wsi(path: str | PathLike[str], *, image_mpp: float | None = None) -> SpatialData:
     """Read a slide image without reading its pixels.
 
     Scanner files (.svs, .ndpi, .mrxs, .scn, .bif, .svslide, .vms, .vmu, .czi, .dcm, and TIFFs
@@ -28,7 +28,7 @@ def read_wsi(path: str | PathLike[str], *, mpp: float | None = None) -> SpatialD
     ----------
     path
         The file: 8-bit RGB, or RGBA, whose transparent parts become white.
-    mpp
+    image_mpp
         Micrometres per pixel. None: what the file says. Resolution tags that no microscope would
         give, such as 72 dots per inch, say nothing.
 
@@ -51,7 +51,8 @@ def read_wsi(path: str | PathLike[str], *, mpp: float | None = None) -> SpatialD
         The file needs OpenSlide, which is not installed.
     ValueError
         The format is not supported; the file is damaged or not 8-bit RGB (greyscale, 16 bits);
-        nothing tells its scale, its pixels are not square, or ``mpp`` is no positive number.
+        nothing tells its scale, its pixels are not square, or ``image_mpp`` is no
+        scanner's (0.05 to 20).
 
     See Also
     --------
@@ -60,20 +61,20 @@ def read_wsi(path: str | PathLike[str], *, mpp: float | None = None) -> SpatialD
     Examples
     --------
     >>> sdata = stf.io.read_wsi("slide.svs")  # doctest: +SKIP
-    >>> sdata = stf.io.read_wsi("scan.jpg", mpp=0.5)  # doctest: +SKIP
+    >>> sdata = stf.io.read_wsi("scan.jpg", image_mpp=0.5)  # doctest: +SKIP
     """
     path = Path(path)
-    if mpp is not None:
-        require_positive(mpp, name="mpp")
+    if image_mpp is not None:
+        require_mpp(image_mpp)
     file = open_image(path)
-    if mpp is not None:
-        scale, source = float(mpp), "argument"
+    if image_mpp is not None:
+        scale, source = float(image_mpp), "argument"
     elif file.scale_um is not None:
         scale, source = mean_scale(file.scale_um, name=f"Image {path}"), file.scale_source
     else:
         raise ValueError(
-            f"Image {path} does not say how many micrometres a pixel measures. Pass `mpp=`; about "
-            "0.25 for a scan at 40x, 0.5 at 20x."
+            f"Image {path} does not say how many micrometres a pixel measures. Pass "
+            "`image_mpp=`; about 0.25 for a scan at 40x, 0.5 at 20x."
         )
     properties = {"mpp": scale, "mpp_source": source, **provenance(file, path)}
     return SpatialData(
