@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stflow.images import _lazy
-from stflow.images._lazy import LazyLevel, complete, count_halvings, lazy_levels, on_white
+from stflow.images._lazy import LazyLevel, complete, count_halvings, lazy_levels
 
 SIZE = (37, 53)
 PIXELS = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
@@ -115,12 +115,3 @@ def test_the_coarsest_level_never_holds_the_finest(monkeypatch: pytest.MonkeyPat
     assert coarsest.shape == (3, 256, 256)
     assert (coarsest == 7).all()
     assert peak < levels[0].nbytes / 4
-
-
-def test_transparency_lies_on_white() -> None:
-    pixels = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 100, 200, 51]]], dtype=np.uint8)
-    np.testing.assert_array_equal(
-        on_white(pixels), [[[10, 20, 30], [255, 255, 255], [204, 224, 244]]]
-    )
-    np.testing.assert_array_equal(on_white(pixels[..., :3]), pixels[..., :3])
-    assert on_white(np.empty((0, 4, 4), np.uint8)).shape == (0, 4, 3)

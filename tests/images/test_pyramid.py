@@ -35,12 +35,34 @@ def test_size_is_width_then_height():
     assert Level(np.zeros((3, 5, 9), np.uint8), (1, 1)).size == (9, 5)
 
 
-def test_alpha_is_dropped_without_reading():
-    def refuse(block):
-        raise AssertionError("read")
+def test_what_is_transparent_is_white_and_nothing_is_read_before():
+    reads = []
 
-    data = da.zeros((4, 6, 6), dtype=np.uint8, chunks=3).map_blocks(refuse, dtype=np.uint8)
-    assert as_rgb(data, name="x").shape == (3, 6, 6)
+    def give(block):
+        reads.append(block.shape)
+        return np.full_like(block, 90)
+
+    data = da.zeros((4, 6, 6), dtype=np.uint8, chunks=3).map_blocks(give, meta=np.empty((0, 0, 0)))
+    data[3, :3] = 0
+    rgb = as_rgb(data.astype(np.uint8), name="x")
+    assert (rgb.shape, rgb.dtype, rgb.chunks[1:]) == ((3, 6, 6), np.uint8, ((3, 3), (3, 3)))
+    assert not reads
+    assert (np.asarray(rgb[:, :3]) == 255).all()
+    assert (np.asarray(rgb[:, 3:]) == 197).all()  # 90 / 255 of 90 on white
+
+
+def test_colours_are_found_by_name():
+    data = np.arange(3 * 4, dtype=np.uint8).reshape(3, 2, 2)
+    assert as_rgb(data, name="x") is data
+    np.testing.assert_array_equal(as_rgb(data, name="x", channels="bgr"), data[::-1])
+
+
+@pytest.mark.parametrize("dyes", [("DAPI", "FITC", "TRITC"), ("DAPI", "CD3", "CD8", "CD20")])
+def test_fluorescence_is_no_stain(dyes):
+    data = np.zeros((len(dyes), 4, 4), np.uint8)
+    with pytest.raises(ValueError, match=r"Image 'he' .*'DAPI', .*must be called 'r', 'g' and 'b'"):
+        as_rgb(data, name="Image 'he'", channels=dyes)
+    assert as_rgb(data, name="Image 'he'").shape == (3, 4, 4)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,13 @@ from spatialdata.transformations import (
     set_transformation,
 )
 
-from stflow._sdata._images import get_pyramid, resolve_image, spot_centres_um, spots_on_image
+from stflow._sdata._images import (
+    colour_channels,
+    get_pyramid,
+    resolve_image,
+    spot_centres_um,
+    spots_on_image,
+)
 from stflow._sdata._tables import get_regions
 
 
@@ -109,12 +115,38 @@ def test_a_level_may_be_smaller_by_any_factor_along_each_axis():
     assert get_pyramid(sdata, "he")[1].scale == (2.0, 41 / 20)
 
 
-def test_alpha_is_dropped_and_channels_are_found_by_name():
-    rgba = picture((4, 6, 6), c_coords=["r", "g", "b", "a"])
+@pytest.mark.parametrize("names", [["r", "g", "b", "a"], ["Red", "Green", "Blue", "Alpha"], None])
+def test_a_transparent_colour_is_glass(names):
+    rgba = np.full((4, 6, 8), 40, np.uint8)
+    rgba[3] = np.where(np.arange(8) < 3, 255, 0)
+    seen = np.where(np.arange(8) < 3, 40, 255)
+    he = Image2DModel.parse(rgba, dims="cyx", c_coords=names, scale_factors=[2])
+    levels = get_pyramid(make([[1, 1]], images={"he": he}), "he")
+    assert [level.data.shape for level in levels] == [(3, 6, 8), (3, 3, 4)]
+    np.testing.assert_array_equal(levels[0].data, np.broadcast_to(seen, (3, 6, 8)))
+    drawn = colour_channels(he["scale0"]["image"])
+    np.testing.assert_array_equal(drawn, np.broadcast_to(seen, (3, 6, 8)))
+    assert drawn.sizes["c"] == 3
+
+
+def test_channels_are_found_by_name():
     bgr = picture((3, 6, 6), c_coords=["b", "g", "r"])
-    sdata = make([[1, 1]], images={"rgba": rgba, "bgr": bgr})
-    np.testing.assert_array_equal(get_pyramid(sdata, "rgba")[0].data, rgba.to_numpy()[:3])
+    marked = picture((4, 6, 6), c_coords=["mask", "r", "g", "b"])
+    sdata = make([[1, 1]], images={"bgr": bgr, "marked": marked})
     np.testing.assert_array_equal(get_pyramid(sdata, "bgr")[0].data, bgr.to_numpy()[::-1])
+    np.testing.assert_array_equal(get_pyramid(sdata, "marked")[0].data, marked.to_numpy()[1:])
+    assert colour_channels(bgr).coords["c"].to_numpy().tolist() == ["r", "g", "b"]
+
+
+@pytest.mark.parametrize("names", [["DAPI", "FITC", "TRITC"], ["DAPI", "CD3", "CD8", "CD20"]])
+def test_fluorescence_is_refused_until_it_is_called_colours(names):
+    he = picture((len(names), 6, 6), c_coords=names)
+    sdata = make([[1, 1]], images={"he": he})
+    with pytest.raises(ValueError, match=r"Image 'he' .*'DAPI', .*`sdata\.set_channel_names`"):
+        get_pyramid(sdata, "he")
+    assert colour_channels(he) is he
+    sdata.set_channel_names("he", ["r", "g", "b", "a"][: len(names)])
+    assert get_pyramid(sdata, "he")[0].data.shape == (3, 6, 6)
 
 
 def test_an_image_that_is_not_rgb():

@@ -15,7 +15,7 @@ from stflow import _keys
 from stflow._sdata._scale import spots_mpp
 from stflow._sdata._tables import Region, spot_centres
 from stflow._validation import listing, require_key
-from stflow.images import Level, as_rgb
+from stflow.images import Level, as_rgb, find_colours
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,20 +83,27 @@ def get_pyramid(sdata: SpatialData, image_key: str) -> list[Level]:
     else:
         arrays = [image]
     name = f"Image {image_key!r}"
-    pixels = [as_rgb(colour_channels(array).data, name=name) for array in arrays]
+    pixels = [as_rgb(array.data, name=name, channels=_channels(array)) for array in arrays]
     _, height, width = pixels[0].shape
     return [Level(p, (width / p.shape[2], height / p.shape[1])) for p in pixels]
 
 
 def colour_channels(array: DataArray) -> DataArray:
-    """Return red, green and blue of an image, by name or else the first of 3 or 4 channels.
+    """Return red, green and blue of an image, by the rule of `as_rgb`.
 
     An image of other channels is returned as it is.
     """
-    channels = [str(channel).lower() for channel in array.coords["c"].to_numpy()]
-    if {"r", "g", "b"} <= set(channels):
-        return array.isel(c=[channels.index(channel) for channel in "rgb"])
-    return array.isel(c=slice(3)) if len(channels) == 4 else array
+    colours = find_colours(_channels(array))
+    if colours is None:
+        return array
+    rgb = array.isel(c=list(colours.places))
+    if colours.alpha is None or array.dtype != np.uint8:
+        return rgb
+    return rgb.copy(data=as_rgb(array.data, name="The image", channels=_channels(array)))
+
+
+def _channels(array: DataArray) -> list[str]:
+    return [str(channel) for channel in array.coords["c"].to_numpy()]
 
 
 def spots_on_image(

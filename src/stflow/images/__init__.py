@@ -1,7 +1,17 @@
 """Pure arrays: tiles cut from image pyramids. No SpatialData, no torch."""
 
 from stflow.images._ahead import map_ahead, read_ahead
+from stflow.images._colours import find_colours
 from stflow.images._pyramid import Level, as_rgb, choose_level
 from stflow.images._tiles import outside, read_tiles
 
-__all__ = ["Level", "as_rgb", "choose_level", "map_ahead", "outside", "read_ahead", "read_tiles"]
+__all__ = [
+    "Level",
+    "as_rgb",
+    "choose_level",
+    "find_colours",
+    "map_ahead",
+    "outside",
+    "read_ahead",
+    "read_tiles",
+]

@@ -157,12 +157,3 @@ def _halve(level: da.Array) -> da.Array:
 def _mean_of_four(block: np.ndarray) -> np.ndarray:
     sums = block[:, ::2].astype(np.uint16) + block[:, 1::2]
     return ((sums[:, :, ::2] + sums[:, :, 1::2] + 2) >> 2).astype(np.uint8)
-
-
-def on_white(pixels: np.ndarray) -> np.ndarray:
-    """Lay pixels of shape (height, width, 3 or 4) on white where a fourth channel says so."""
-    colours = pixels[..., :3]
-    if pixels.shape[-1] == 3 or pixels[..., 3].min(initial=255) == 255:
-        return colours
-    alpha = pixels[..., 3:].astype(np.uint32)
-    return ((colours * alpha + (255 - alpha) * 255 + 127) // 255).astype(np.uint8)

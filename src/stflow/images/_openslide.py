@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stflow.images._colours import RGBA
 from stflow.images._file import ImageFile
-from stflow.images._lazy import lazy_levels, on_white
+from stflow.images._lazy import lazy_levels
 
 if TYPE_CHECKING:
     from openslide import OpenSlide
@@ -109,7 +110,7 @@ def _read_cell(slide: OpenSlide, level: int, top: int, left: int) -> np.ndarray:
     factor = slide.level_downsamples[level]
     corner = (round(left * factor), round(top * factor))
     size = (min(_CELL, width - left), min(_CELL, height - top))
-    return on_white(np.asarray(slide.read_region(corner, level, size)))
+    return RGBA.on_white(np.asarray(slide.read_region(corner, level, size)))
 
 
 @lru_cache(maxsize=_OPEN_SLIDES)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import dask.array as da
 import numpy as np
+
+from stflow._validation import listing
+from stflow.images._colours import RGB, Colours, find_colours
 
 TOLERANCE = 0.01
 
@@ -30,8 +34,10 @@ class Level(NamedTuple):
         return self.data.shape[2], self.data.shape[1]
 
 
-def as_rgb(data: Any, *, name: str) -> Any:
-    """Return the three colour channels of an RGB or RGBA image, without reading it.
+def as_rgb(data: Any, *, name: str, channels: Sequence[object] | None = None) -> Any:
+    """Return red, green and blue of an image, without reading it.
+
+    What is transparent becomes white, the colour of glass.
 
     Parameters
     ----------
@@ -39,20 +45,41 @@ def as_rgb(data: Any, *, name: str) -> Any:
         Pixels, shape (c, y, x).
     name
         What messages call the image.
+    channels
+        Names of the channels, which say what each of them is, see `find_colours`. None: they have
+        none.
 
     Raises
     ------
     ValueError
-        The array is not a uint8 image with 3 or 4 channels and at least one pixel.
+        The array is not a uint8 image of colours with at least one pixel.
     """
-    if data.ndim != 3 or data.shape[0] not in (3, 4) or 0 in data.shape:
+    expected = "expected (c, y, x) with 3 (RGB) or 4 (RGBA) channels"
+    if data.ndim != 3 or 0 in data.shape:
+        raise ValueError(f"{name} has shape {tuple(data.shape)}; {expected}.")
+    names = [str(channel) for channel in (range(data.shape[0]) if channels is None else channels)]
+    colours = find_colours(names)
+    if colours is None:
         raise ValueError(
-            f"{name} has shape {tuple(data.shape)}; expected (c, y, x) with 3 (RGB) or 4 (RGBA) "
-            "channels."
+            f"{name} has shape {tuple(data.shape)} and the channels {listing(names)}; {expected}: "
+            "stflow reads the colours of a stain, not fluorescence. Channels that are red, green "
+            "and blue must be called 'r', 'g' and 'b' (`sdata.set_channel_names`)."
         )
     if data.dtype != np.uint8:
         raise ValueError(f"{name} holds {data.dtype}; expected uint8 pixels from 0 to 255.")
-    return data[:3]
+    if colours.alpha is not None:
+        return _on_white(data, colours)
+    return data if colours == RGB and len(names) == 3 else data[list(colours.places)]
+
+
+def _on_white(data: Any, colours: Colours) -> da.Array:
+    """Lay an image on white, block by block."""
+
+    def lay(block: np.ndarray) -> np.ndarray:
+        return np.moveaxis(colours.on_white(np.moveaxis(block, 0, -1)), -1, 0)
+
+    blocks = da.asarray(data).rechunk({0: -1})
+    return da.map_blocks(lay, blocks, chunks=(3, *blocks.chunks[1:]), dtype=np.uint8)
 
 
 def choose_level(levels: Sequence[Level], wanted: float) -> Level:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stflow.images._colours import RGB, RGBA
 from stflow.images._file import ImageFile
-from stflow.images._lazy import TO_EIGHT_BITS, TO_RGB, lazy_levels, on_white
+from stflow.images._lazy import TO_EIGHT_BITS, TO_RGB, lazy_levels
 from stflow.images._tiff_scale import find_scale
 
 if TYPE_CHECKING:
@@ -126,7 +127,8 @@ def _read_window(
     window = np.asarray(array[tuple(at.get(axis, 0) for axis in axes)])
     kept = [axis for axis in axes if axis in at]
     pixels = window.transpose([kept.index(axis) for axis in sorted(kept, key="YXSC".index)])
-    return on_white(pixels.reshape(*pixels.shape[:2], -1))
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    return (RGBA if pixels.shape[-1] == 4 else RGB).on_white(pixels)
 
 
 @lru_cache(maxsize=_OPEN_LEVELS)
