@@ -281,10 +281,17 @@ def drawn(slide: SpatialData, pixels: np.ndarray, channels: list[str] | None) ->
 def test_colours_are_those_that_are_embedded(slide, order, channels):
     """Negative control: channels in the same order but without names are taken for others."""
     rgb = np.asarray(slide.images["he"]["scale0"]["image"].data)
-    pixels = np.concatenate([rgb, np.full_like(rgb[:1], 99)])[order]
+    pixels = np.concatenate([rgb, np.full_like(rgb[:1], 255)])[order]
     expected = drawn(slide, rgb, list("rgb"))
     np.testing.assert_array_equal(drawn(slide, pixels, channels), expected)
     assert not np.array_equal(drawn(slide, rgb[::-1].copy(), None), expected)
+
+
+def test_what_is_transparent_is_drawn_as_glass(slide):
+    rgb = np.asarray(slide.images["he"]["scale0"]["image"].data)
+    nothing = np.concatenate([rgb, np.zeros_like(rgb[:1])])
+    expected = drawn(slide, np.full_like(rgb, 255), list("rgb"))
+    np.testing.assert_array_equal(drawn(slide, nothing, list("rgba")), expected)
 
 
 def test_the_slide_is_left_as_it_was(slide):
