@@ -229,7 +229,7 @@ def test_missing_shapes_and_missing_spots():
     with pytest.raises(KeyError, match="1 rows of the table have no spot in shapes 'spots': 's1'"):
         place(sdata)
     sdata.shapes["others"] = sdata.shapes.pop("spots")
-    with pytest.raises(KeyError, match="No shapes element 'spots'; available: 'others'"):
+    with pytest.raises(KeyError, match="No shapes or labels element 'spots'; available: 'others'"):
         place(sdata)
 
 

@@ -12,6 +12,7 @@ from spatialdata.transformations import Sequence, get_transformation
 from xarray import DataArray, DataTree
 
 from stflow import _keys
+from stflow._sdata._annotated import annotated_element
 from stflow._sdata._scale import spots_mpp
 from stflow._sdata._tables import Region, spot_centres
 from stflow._validation import listing, require_key
@@ -174,13 +175,12 @@ def spot_centres_um(
 
 def affine_to_image(sdata: SpatialData, spots_key: str, image_key: str) -> np.ndarray:
     """3 x 3 matrix from the spots' own coordinates to level-0 pixels, through a shared system."""
-    require_key(spots_key, sdata.shapes, what="shapes element")
-    spots = get_transformation(sdata.shapes[spots_key], get_all=True)
+    spots = get_transformation(annotated_element(sdata, spots_key), get_all=True)
     image = get_transformation(sdata.images[image_key], get_all=True)
     shared = [system for system in spots if system in image]
     if not shared:
         raise ValueError(
-            f"Shapes {spots_key!r} (coordinate systems {listing(spots)}) and image {image_key!r} "
+            f"Spots {spots_key!r} (coordinate systems {listing(spots)}) and image {image_key!r} "
             f"({listing(image)}) share no coordinate system; relate them with "
             "spatialdata.transformations.set_transformation."
         )

@@ -13,6 +13,7 @@ from spatialdata import SpatialData
 from spatialdata.transformations import get_transformation
 
 from stflow import _keys
+from stflow._sdata._annotated import annotated_element
 from stflow._sdata._read import read_log_counts
 from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
 from stflow._slide import Slide, row_blocks
@@ -143,7 +144,7 @@ def _coords(data: Data, table: AnnData, region: Region, coordinate_system: str) 
     centres = spot_centres(data, table, region)
     if isinstance(data, AnnData) or not region.name:
         return centres
-    systems = get_transformation(data.shapes[region.name], get_all=True)
+    systems = get_transformation(annotated_element(data, region.name), get_all=True)
     system = _system(systems, coordinate_system, region.name)
     affine = systems[system].to_affine_matrix(("x", "y"), ("x", "y"))
     return centres @ affine[:2, :2].T + affine[:2, 2]
@@ -159,5 +160,5 @@ def _system(systems: Mapping[str, Any], wanted: str, name: str) -> str:
     if wanted == _keys.COORDINATE_SYSTEM and systems:
         return next(iter(systems))
     raise KeyError(
-        f"Shapes {name!r} are not in coordinate system {wanted!r}; available: {listing(systems)}."
+        f"Element {name!r} is not in coordinate system {wanted!r}; available: {listing(systems)}."
     )

@@ -11,6 +11,7 @@ from spatialdata import SpatialData
 from spatialdata.models import TableModel, get_table_keys
 
 from stflow import _keys
+from stflow._sdata._annotated import annotated_shapes
 from stflow._validation import listing, require_key, require_unique
 
 NAME_IT = "Name it with `table_key=`."
@@ -98,15 +99,16 @@ def get_regions(table: AnnData, *, shapes_key: str | None = None) -> list[Region
 def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) -> np.ndarray:
     """Centres of a region's spots in the element's own coordinates, shape (N, 2).
 
-    A table alone is read from ``.obsm["spatial"]``.
+    Those of labels are the centroids of their pixels. A table alone is read from
+    ``.obsm["spatial"]``.
 
     Raises
     ------
     KeyError
         The element, or the position of some spots, is missing.
     ValueError
-        A position is not finite, two spots of the element share a name, or a table alone holds
-        several samples.
+        A position is not finite, two spots of the element share a name, it is neither shapes nor
+        labels, or a table alone holds several samples.
     """
     if isinstance(data, AnnData) or not region.name:
         hint = "Put the spot centres there, or pass a SpatialData with spots."
@@ -114,17 +116,7 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
         _require_one_sample(table)
         centres = np.asarray(table.obsm[_keys.SPATIAL], dtype=np.float64)[region.rows, :2]
     else:
-        require_key(region.name, data.shapes, what="shapes element")
-        spots = data.shapes[region.name]
-        require_unique(list(spots.index), what=f"spot names in shapes {region.name!r}")
-        at = spots.index.get_indexer(region.instances)
-        if (at < 0).any():
-            lost = region.instances[at < 0]
-            raise KeyError(
-                f"{len(lost)} rows of the table have no spot in shapes {region.name!r}: "
-                f"{listing(lost, limit=3)}."
-            )
-        points = spots.geometry.iloc[at].centroid
+        points = annotated_shapes(data, region.name, region.instances).geometry.centroid
         centres = np.column_stack([points.x, points.y])
     if not np.isfinite(centres).all():
         raise ValueError(f"Some spot centres of {region.name or 'the table'!r} are not finite.")

@@ -22,9 +22,10 @@ from spatialdata.transformations import (
 from xarray import DataArray, DataTree
 
 from stflow import _keys
+from stflow._sdata._annotated import annotated_shapes
 from stflow._sdata._images import colour_channels, resolve_image, spots_on_image
 from stflow._sdata._tables import Region, get_regions
-from stflow._validation import listing, require_key, require_unique
+from stflow._validation import listing, require_key
 
 _AXES = ("x", "y")
 _MARGIN = 0.03
@@ -136,16 +137,7 @@ def _region(table: AnnData, shapes_key: str | None) -> Region:
 
 def _spots(sdata: SpatialData, region: Region) -> GeoDataFrame:
     """Return a copy of the region's spots, in the order of the table's rows."""
-    require_key(region.name, sdata.shapes, what="shapes element")
-    spots = sdata.shapes[region.name]
-    require_unique(list(spots.index), what=f"spot names in shapes {region.name!r}")
-    at = spots.index.get_indexer(region.instances)
-    if (at < 0).any():
-        raise KeyError(
-            f"Some rows of the table have no spot in shapes {region.name!r}: "
-            f"{listing(region.instances[at < 0], limit=3)}."
-        )
-    return spots.iloc[at].copy()
+    return annotated_shapes(sdata, region.name, region.instances).copy()
 
 
 def _spot_scale(spots: GeoDataFrame, least: float) -> float:
