@@ -11,8 +11,6 @@ import pytest
 
 import stflow as stf
 
-pytest.importorskip("spatialdata_io")
-
 
 @pytest.fixture
 def slide(tmp_path: Path) -> tuple[Path, pd.DataFrame, np.ndarray]:
@@ -52,17 +50,59 @@ def test_bins_of_another_size(slide) -> None:
 
 
 def test_bins_that_are_not_there(slide) -> None:
-    with pytest.raises(ValueError, match=r"no bins of 2 um; .*'square_008um', 'square_016um'"):
+    with pytest.raises(
+        ValueError, match=r"no bins of 2 um; .*'square_008um', 'square_016um'\. Pass .*`bin_um=16`"
+    ):
         stf.io.read_visium_hd(slide[0], bin_um=2)
     with pytest.raises(ValueError, match="`bin_um` must be a whole number"):
         stf.io.read_visium_hd(slide[0], bin_um=0)
 
 
-def test_names_with_a_prefix(tmp_path: Path) -> None:
-    outputs.visium_hd(tmp_path / "outs", prefix="S1_")
-    outputs.write_image(tmp_path / "outs" / "S1_tissue_image.tif", 200, 190)
-    sdata = stf.io.read_visium_hd(tmp_path / "outs")
+def test_the_folder_of_bins_itself(slide) -> None:
+    inner = slide[0] / "binned_outputs"
+    image = slide[0] / "microscope_image" / "he.tif"
+    sdata = stf.io.read_visium_hd(inner, image=image)
+    assert list(sdata["table"].obs_names) == list(slide[1].index)
+    with pytest.raises(FileNotFoundError, match=r"no 'binned_outputs'.*`stf\.io\.read_visium`"):
+        stf.io.read_visium_hd(inner / "square_008um")
+
+
+def test_a_folder_above_with_a_speaking_name(tmp_path: Path) -> None:
+    root = tmp_path / "binned_outputs" / "square_002um" / "S1"
+    places, _ = outputs.visium_hd(root)
+    outputs.write_image(root / "S1_tissue_image.tif", 200, 190)
+    sdata = stf.io.read_visium_hd(root)
+    assert list(sdata["table"].obs_names) == list(places.index)
     assert sdata.attrs["slide_properties"]["source"] == "S1_tissue_image.tif"
+
+
+def test_what_is_not_read_is_not_needed(slide) -> None:
+    for name in outputs.BESIDE_VISIUM_HD:
+        (slide[0] / name).unlink()
+    assert stf.io.read_visium_hd(slide[0])["table"].n_obs == 49
+
+
+def test_bins_as_text_on_the_preview(tmp_path: Path) -> None:
+    root = tmp_path / "outs"
+    places, counts = outputs.visium_hd(root, bin_um=2, bin_px=4)
+    bins = root / "binned_outputs" / "square_002um"
+    (bins / "filtered_feature_bc_matrix.h5").unlink()
+    outputs.write_mex(bins / "filtered_feature_bc_matrix", list(places.index), counts)
+    outputs.write_image(bins / "spatial" / "tissue_hires_image.png", 10, 10)
+    with pytest.raises(FileNotFoundError, match=r'`image="hires"`'):
+        stf.io.read_visium_hd(root, bin_um=2)
+    with pytest.warns(UserWarning, match=r"preview of 2\.5 um per pixel"):
+        sdata = stf.io.read_visium_hd(root, bin_um=2, image="hires")
+    np.testing.assert_array_equal(sdata["table"].X.toarray(), counts[:, :4])
+    xy = places[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy()
+    np.testing.assert_allclose(sdata["table"].obsm["spatial"], xy / 5)
+
+
+def test_the_argument_wins_over_the_pitch(slide) -> None:
+    with pytest.warns(UserWarning, match=r"`image_mpp=` says 0\.25 .*\(8 um\) gives 0\.5"):
+        sdata = stf.io.read_visium_hd(slide[0], image_mpp=0.25)
+    found = sdata.attrs["slide_properties"]
+    assert (found["mpp"], found["mpp_source"]) == (0.25, "argument")
 
 
 def test_the_pitch_stands_against_another_scale(slide) -> None:
@@ -72,11 +112,11 @@ def test_the_pitch_stands_against_another_scale(slide) -> None:
         stf.pp.neighbors(sdata, image_mpp=1.0)
 
 
-@pytest.mark.parametrize("name", ["feature_slice.h5", "binned_outputs/square_008um/spatial/*"])
+@pytest.mark.parametrize("name", ["spatial/tissue_positions.parquet", "filtered*.h5"])
 def test_an_incomplete_folder(slide, name: str) -> None:
-    for path in slide[0].glob(name):
+    for path in (slide[0] / "binned_outputs" / "square_008um").glob(name):
         path.unlink()
-    with pytest.raises(FileNotFoundError, match="not the whole output"):
+    with pytest.raises(FileNotFoundError, match=r"square_008um.* not the whole output"):
         stf.io.read_visium_hd(slide[0])
 
 

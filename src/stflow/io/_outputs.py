@@ -1,77 +1,139 @@
-"""What the readers of instruments' output folders share; spatialdata-io underneath."""
+"""Which files of an instrument's output folder are read: what is found here is what is read."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+import gzip
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-import numpy as np
-import pandas as pd
-import scipy.sparse as sp
-from anndata import AnnData
-from anndata.utils import make_index_unique
-from spatialdata import SpatialData
+from stflow._validation import listing
+from stflow.images._open import SUFFIXES
 
-from stflow import _keys
-from stflow._sdata._build import build_slide
-from stflow._sdata._pitch import array_pitch, require_agreement
-from stflow._validation import listing, require_counts, require_unique
-from stflow.images._file import ImageFile, mean_scale
-from stflow.images._open import SUFFIXES, open_image
-from stflow.io._read_wsi import provenance
-
-MOST_OUTSIDE = 0.05
+PREFIXED = "*[-_.]"
+ZIPPABLE = (".csv", ".json", ".mtx", ".tsv")
+# Made by Space Ranger, or by the CytAssist, and never what the spots were placed on.
+NOT_SLIDES = (
+    "aligned_fiducials",
+    "aligned_tissue_image",
+    "cytassist_image",
+    "detected_tissue_image",
+    "tissue_hires_image",
+    "tissue_lowres_image",
+)
 
 
-def require_folder(path: str | PathLike[str], needed: Sequence[str], *, what: str) -> Path:
-    """Return a folder in which each pattern of ``needed`` finds a file.
+def require_folder(path: str | PathLike[str], *, what: str) -> Path:
+    """Return a folder that is there.
 
     Parameters
     ----------
     path
         The folder.
-    needed
-        Patterns; alternatives are separated by ``|``.
     what
         What messages call such a folder.
 
     Raises
     ------
-    FileNotFoundError
-        There is no such folder, or a file is missing in it.
-    NotADirectoryError
-        It is a file.
+    FileNotFoundError, NotADirectoryError
+        There is no such folder, or it is a file.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no folder {path}.")
     if not path.is_dir():
         raise NotADirectoryError(f"{path} is a file; pass the folder that is the {what}.")
-    missing = [
-        pattern for pattern in needed if not any(any(path.glob(p)) for p in pattern.split("|"))
-    ]
-    if missing:
-        there = sorted(each.name for each in path.iterdir())
-        raise FileNotFoundError(
-            f"{path} is not the whole {what}: no {listing(missing)}. It holds {listing(there)}."
-        )
     return path
 
 
-def find_image(path: Path, image: str | PathLike[str] | None, patterns: Sequence[str]) -> Path:
+def named(path: str | PathLike[str], folder: Path) -> Path:
+    """Return the file that an argument names: as it stands, else as seen from the folder."""
+    path = Path(path)
+    return folder / path if not path.exists() and (folder / path).exists() else path
+
+
+def find_file(folder: Path, names: Sequence[str], *, argument: str) -> Path | None:
+    """Return the file with one of some names, else the only one with a prefix before it.
+
+    Hidden files, such as those that macOS leaves beside others, are never meant.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+    names
+        The first that is there is taken; text may be gzipped.
+    argument
+        Of the caller, that chooses among several.
+
+    Raises
+    ------
+    ValueError
+        None bears the plain name, and several have a prefix.
+    """
+    for name in names:
+        for spelling in _spellings(name):
+            if (folder / spelling).is_file():
+                return folder / spelling
+    for name in names:
+        found = {path for each in _spellings(name) for path in folder.glob(PREFIXED + each)}
+        there = sorted(shown(path for path in found if path.is_file()))
+        usable = [path for path in there if path.with_suffix("") not in there]
+        if len(usable) > 1:
+            raise ValueError(
+                f"{folder} holds no {name!r} but several that end so: {listing(usable)}. Pass one "
+                f"as `{argument}=`, or give it the plain name."
+            )
+        if usable:
+            return usable[0]
+    return None
+
+
+def require_file(folder: Path, names: Sequence[str], *, what: str, argument: str) -> Path:
+    """Return what :func:`find_file` finds, refused where it finds nothing.
+
+    Parameters
+    ----------
+    folder, names, argument
+        As there.
+    what
+        What messages call such a folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        There are several.
+    """
+    found = find_file(folder, names, argument=argument)
+    if found is None:
+        there = folder if folder.is_dir() else folder.parent
+        held = sorted(each.name for each in shown(there.iterdir()))
+        raise FileNotFoundError(
+            f"{folder} is not the whole {what}: no {' or '.join(map(repr, names))}. {there} holds "
+            f"{listing(held)}."
+        )
+    return found
+
+
+def find_image(
+    folder: Path, image: str | PathLike[str] | None, patterns: Sequence[str], *, hint: str = ""
+) -> Path:
     """Return the full-resolution image that was named, or the only one in the usual places.
 
     Parameters
     ----------
-    path
+    folder
         The folder.
     image
         The file, or None to look for it.
     patterns
         Where to look.
+    hint
+        What else to say where there is none.
 
     Raises
     ------
@@ -81,165 +143,59 @@ def find_image(path: Path, image: str | PathLike[str] | None, patterns: Sequence
         None was named, and there are several.
     """
     if image is not None:
-        return Path(image)
-    found = {each for pattern in patterns for each in path.glob(pattern)}
-    usable = sorted(each for each in found if each.is_file() and each.suffix.lower() in SUFFIXES)
+        return named(image, folder)
+    found = {each for pattern in patterns for each in shown(folder.glob(pattern))}
+    usable = sorted(each for each in found if _may_be_slide(each))
     if not usable:
         raise FileNotFoundError(
-            f"No full-resolution H&E image in {path} (looked for {listing(patterns)}). Pass the "
-            "one that the spots were placed on as `image=`."
+            f"No full-resolution H&E image in {folder} (looked for {listing(patterns)}). Pass the "
+            f"one that the spots were placed on as `image=`.{hint}"
         )
     if len(usable) > 1:
-        raise ValueError(f"Several images in {path}: {listing(usable)}. Pass one as `image=`.")
+        raise ValueError(f"Several images in {folder}: {listing(usable)}. Pass one as `image=`.")
     return usable[0]
 
 
-def read_output(reader: str, path: Path, **kwargs: Any) -> SpatialData:
-    """Read a folder with a reader of spatialdata-io.
+def shown(paths: Iterable[Path]) -> Iterator[Path]:
+    """Leave out hidden files."""
+    return (path for path in paths if not path.name.startswith("."))
+
+
+@contextmanager
+def reading(path: Path, what: str, *, hint: str = "") -> Iterator[None]:
+    """Name the file, and what it should be, in whatever error a library raises on reading it.
 
     Parameters
     ----------
-    reader
-        Its name.
-    path
-        The folder.
-    **kwargs
-        For the reader.
+    path, what
+        The file, and what it should be.
+    hint
+        What to do.
 
     Raises
     ------
-    ImportError
-        spatialdata-io is not installed.
     ValueError
-        A file of the folder is damaged.
+        It cannot be read.
     """
     try:
-        import spatialdata_io
-    except ImportError as error:
-        raise ImportError(
-            f"Reading {path} needs spatialdata-io. Install it with `pip install "
-            '"stflow-spatial[io]"`.'
-        ) from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about images and shapes that are not asked for
-        try:
-            return getattr(spatialdata_io, reader)(path, **kwargs)
-        except Exception as error:
-            raise ValueError(
-                f"{path} cannot be read as {reader} output: {type(error).__name__}: {error}"
-            ) from error
-
-
-def tidy(table: AnnData, centres: np.ndarray, columns: Sequence[str], *, path: Path) -> AnnData:
-    """Keep raw counts, genes, some columns and the spot centres in pixels of the image.
-
-    Parameters
-    ----------
-    table
-        As spatialdata-io gives it.
-    centres
-        In pixels, shape (N, 2).
-    columns
-        Columns of ``obs`` to keep, where they are there.
-    path
-        Where it came from.
-
-    Raises
-    ------
-    ValueError
-        Two spots share a name, some lie nowhere, or the counts are not raw.
-    """
-    require_unique(list(table.obs_names), what=f"spot names in {path}")
-    lost = table.obs_names[~np.isfinite(centres).all(axis=1)]
-    if len(lost):
-        raise ValueError(f"{len(lost)} spots of {path} have no position: {listing(lost, limit=3)}.")
-    counts = sp.csr_matrix(table.X)
-    require_counts(counts, what=f"The matrix of {path}")
-    kept = [column for column in columns if column in table.obs]
-    obs = pd.DataFrame(table.obs[kept], index=table.obs_names.astype(str))
-    var = table.var.set_axis(make_index_unique(table.var_names))
-    return AnnData(counts, obs=obs, var=var, obsm={_keys.SPATIAL: centres})
-
-
-def open_placed(image: Path, centres: np.ndarray, *, mpp: float, measured_by: str) -> ImageFile:
-    """Open the image that spots were placed on, once it is known to be the one.
-
-    Parameters
-    ----------
-    image
-        The file.
-    centres
-        Spot centres in its pixels, shape (N, 2).
-    mpp
-        Its micrometres per pixel as the instrument has it.
-    measured_by
-        What messages call the source of ``mpp``.
-
-    Raises
-    ------
-    ValueError
-        The scale in the file differs from ``mpp`` by more than 20 %, or more than 5 % of the
-        spots lie outside.
-    """
-    file = open_image(image)
-    if file.scale_um is not None:
-        said = mean_scale(file.scale_um, name=f"Image {image}")
-        require_agreement(said, mpp, said_by=f"Image {image}", measured_by=measured_by)
-    height, width = file.levels[0].shape[1:]
-    outside = ((centres < 0) | (centres > (width, height))).any(axis=1).mean()
-    if outside > MOST_OUTSIDE:
+        yield
+    except Exception as error:
         raise ValueError(
-            f"{outside:.0%} of the spots lie outside image {image}, which is {width} x {height} "
-            "pixels. Is this the full-resolution image that the spots were placed on?"
-        )
-    return file
+            f"{path} cannot be read as {what}: {type(error).__name__}: {error}. {hint}".rstrip()
+        ) from error
 
 
-def array_slide(
-    raw: AnnData,
-    image: Path,
-    *,
-    path: Path,
-    lattice: str,
-    pitch_um: float,
-    diameter_um: float,
-    technology: str,
-) -> SpatialData:
-    """Put together a slide whose spots lie on an array, with the scale that their pitch gives.
+def open_text(path: Path) -> IO[bytes]:
+    """Open a text that may be gzipped, whatever its name says."""
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if zipped else path.open("rb")  # type: ignore[return-value]
 
-    Parameters
-    ----------
-    raw
-        Counts, with the places on the array and the centres in pixels, as spatialdata-io gives
-        them.
-    image
-        The full-resolution image.
-    path
-        The folder.
-    lattice
-        ``"hex"`` or ``"square"``.
-    pitch_um, diameter_um
-        Distance of neighbouring spots, and what a spot measures across.
-    technology
-        What made the spots.
-    """
-    places = ["array_row", "array_col"]
-    centres = np.asarray(raw.obsm[_keys.SPATIAL], dtype=np.float64)
-    table = tidy(raw, centres, ["in_tissue", *places], path=path)
-    pitch = array_pitch(table.obs[places].to_numpy(np.float64), centres, lattice=lattice)
-    mpp = pitch_um / pitch
-    measured_by = f"the pitch of the spots ({pitch_um:g} um)"
-    file = open_placed(image, centres, mpp=mpp, measured_by=measured_by)
-    told = {
-        "mpp_source": "pitch of the spots",
-        "pitch_um": float(pitch_um),
-        **provenance(file, image),
-    }
-    return build_slide(
-        file.levels,
-        table,
-        radius=diameter_um / 2 / mpp,
-        mpp=mpp,
-        technology=technology,
-        properties=told,
-    )
+
+def _spellings(name: str) -> tuple[str, ...]:
+    return (name, f"{name}.gz") if name.endswith(ZIPPABLE) else (name,)
+
+
+def _may_be_slide(path: Path) -> bool:
+    is_image = path.is_file() and path.suffix.lower() in SUFFIXES
+    return is_image and not path.stem.endswith(NOT_SLIDES)

@@ -7,33 +7,48 @@ from os import PathLike
 from spatialdata import SpatialData
 
 from stflow._sdata._pitch import PITCH_UM
-from stflow.io._outputs import array_slide, find_image, read_output, require_folder
+from stflow._validation import require_mpp
+from stflow.io._counts import find_counts, read_counts
+from stflow.io._outputs import require_file, require_folder
+from stflow.io._placed import array_slide, find_picture
+from stflow.io._positions import place, read_positions
 
 DIAMETER_UM = 55.0
-COUNTS = "filtered_feature_bc_matrix.h5"
-NEEDED = (
-    f"*{COUNTS}",
-    "spatial/scalefactors_json.json",
-    "spatial/tissue_positions.csv|spatial/tissue_positions_list.csv",
-)
+WHAT = "output of Space Ranger"
+COUNTS = "filtered_feature_bc_matrix"
+POSITIONS = ("tissue_positions.csv", "tissue_positions_list.csv", "tissue_positions.parquet")
 
 
 def read_visium(
-    path: str | PathLike[str], *, image: str | PathLike[str] | None = None
+    path: str | PathLike[str],
+    *,
+    image: str | PathLike[str] | None = None,
+    image_mpp: float | None = None,
+    counts_file: str | PathLike[str] | None = None,
 ) -> SpatialData:
     """Read a Visium slide and the full-resolution H&E image that it was placed on.
 
-    Counts and positions are read by spatialdata-io (extra ``stflow-spatial[io]``), the image as
-    by :func:`read_wsi`, lazily. The down-scaled images of Space Ranger are left out.
+    Read are the counts, the positions and the image, which stays lazy, as :func:`read_wsi` reads
+    it. What else lies in the folder does not matter. Look at the result with
+    ``stf.pl.spots(sdata)`` first.
 
     Parameters
     ----------
     path
-        Output folder of Space Ranger (``outs``), with ``filtered_feature_bc_matrix.h5`` and
-        ``spatial``.
+        Output folder of Space Ranger 1 to 4 (``outs``): ``filtered_feature_bc_matrix.h5``, or the
+        folder ``filtered_feature_bc_matrix``, and in ``spatial`` ``tissue_positions.csv``, or
+        ``tissue_positions_list.csv``. A prefix before a name is allowed where one file has it;
+        the plain name comes first.
     image
         Image that Space Ranger was given. None: the only file of the folder called
-        ``*image.tif``, or ``.jpg``, ``.png``, ...
+        ``*image.tif``, or ``.jpg``, ``.png``, ... ``"hires"`` and ``"lowres"`` are the previews
+        in ``spatial``, for slides whose full-resolution image was not kept: coarse, and placed
+        with their factor in ``scalefactors_json.json``.
+    image_mpp
+        Micrometres per pixel of the image. None: as the pitch of the spots gives it.
+    counts_file
+        Another file or folder of counts, such as ``raw_feature_bc_matrix.h5``. Spots that do not
+        lie under tissue are left out all the same.
 
     Returns
     -------
@@ -45,21 +60,28 @@ def read_visium(
         Circles 55 um wide; the index are the barcodes.
     ``tables["table"]``
         Raw counts, sparse, of the spots under tissue; spot centres in pixels in
-        ``.obsm["spatial"]``; ``in_tissue``, ``array_row``, ``array_col`` in ``.obs``.
+        ``.obsm["spatial"]``; ``in_tissue``, ``array_row``, ``array_col`` in ``.obs``; ``gene_ids``
+        in ``.var``, by which genes of one symbol are told apart.
     ``attrs["slide_properties"]``
-        ``mpp``, ``mpp_source``, ``technology``, ``pitch_um``, and where the image came from, as
-        :func:`read_wsi` tells it.
+        ``mpp``, ``mpp_source`` (``"pitch of the spots"`` or ``"argument"``), ``technology``,
+        ``pitch_um``, and where the image came from, as :func:`read_wsi` tells it.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError
         The folder, a file in it or the image is missing.
     ImportError
-        spatialdata-io, or OpenSlide for a scanner's file, is not installed.
+        OpenSlide for a scanner's file is not installed.
     ValueError
-        A file is damaged, there are several images to choose from, the image is not 8-bit RGB,
-        its own scale differs by more than 20 % from what the pitch gives, or more than 5 % of the
-        spots lie outside it.
+        A file is damaged, there are several counts or images to choose from, most spots have no
+        position, the image is not 8-bit RGB, or more than 5 % of the spots lie outside it.
+
+    Warns
+    -----
+    UserWarning
+        ``image_mpp``, or else the scale in the image's own metadata, differs by more than 20 %
+        from what the pitch gives; some spots have no position and are left out; the image is a
+        preview, and how coarse it is.
 
     Notes
     -----
@@ -73,17 +95,22 @@ def read_visium(
     Examples
     --------
     >>> sdata = stf.io.read_visium("outs", image="he.tif")  # doctest: +SKIP
+    >>> sdata = stf.io.read_visium("outs", image="hires")  # doctest: +SKIP
     """
-    folder = require_folder(path, NEEDED, what="output of Space Ranger")
-    he = find_image(folder, image, ["*image.*"])
-    plain = (folder / COUNTS).is_file()
-    read = read_output("visium", folder, **({"dataset_id": "visium"} if plain else {}))
+    if image_mpp is not None:
+        require_mpp(image_mpp)
+    folder = require_folder(path, what=WHAT)
+    spatial = folder / "spatial"
+    counts = find_counts(folder, counts_file, COUNTS, what=WHAT)
+    positions = require_file(spatial, POSITIONS, what=WHAT, argument="path")
+    picture = find_picture(folder, image, ["*image.*"], spatial=[spatial])
     return array_slide(
-        read.tables["table"],
-        he,
+        place(read_counts(counts), read_positions(positions), path=positions),
+        picture,
         path=folder,
         lattice="hex",
         pitch_um=PITCH_UM["visium"],
         diameter_um=DIAMETER_UM,
         technology="visium",
+        image_mpp=image_mpp,
     )

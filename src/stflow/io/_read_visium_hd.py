@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from os import PathLike
 from pathlib import Path
 
 from spatialdata import SpatialData
 
-from stflow._validation import listing, require_count
-from stflow.io._outputs import array_slide, find_image, read_output, require_folder
+from stflow._validation import listing, require_count, require_mpp
+from stflow.io._counts import find_counts, read_counts
+from stflow.io._outputs import require_file, require_folder
+from stflow.io._placed import array_slide, find_picture
+from stflow.io._positions import place, read_positions
 
-NEEDED = ("*feature_slice.h5", "binned_outputs")
+WHAT = "output of Space Ranger for Visium HD"
+COUNTS = "filtered_feature_bc_matrix"
+POSITIONS = ("tissue_positions.parquet", "tissue_positions.csv")
 IMAGES = ("microscope_image/*", "*tissue_image.*", "*image.*")
 
 
@@ -19,22 +25,31 @@ def read_visium_hd(
     *,
     bin_um: int = 8,
     image: str | PathLike[str] | None = None,
+    image_mpp: float | None = None,
+    counts_file: str | PathLike[str] | None = None,
 ) -> SpatialData:
     """Read the bins of a Visium HD slide and the full-resolution H&E image under them.
 
-    Counts and positions are read by spatialdata-io (extra ``stflow-spatial[io]``), the image as
-    by :func:`read_wsi`, lazily. The down-scaled images of Space Ranger are left out.
+    Read are the counts and positions of bins of one size, and the image, which stays lazy, as
+    :func:`read_wsi` reads it. What else lies in the folder does not matter. Look at the result
+    with ``stf.pl.spots(sdata)`` first.
 
     Parameters
     ----------
     path
-        Output folder of Space Ranger (``outs``), with ``feature_slice.h5`` and
-        ``binned_outputs``.
+        Output folder of Space Ranger 3 or 4 (``outs``), with ``binned_outputs``; or that folder
+        itself.
     bin_um
         Side of the bins in micrometres: 2, 8 or 16, as far as the folder holds them.
     image
         Microscope image that Space Ranger was given. None: the only file in
-        ``microscope_image``, or called ``*image.tif``, ``.btf``, ...
+        ``microscope_image``, or called ``*image.tif``, ``.btf``, ... ``"hires"`` and ``"lowres"``
+        are the previews in ``spatial``, as for :func:`read_visium`.
+    image_mpp
+        Micrometres per pixel of the image. None: as the pitch of the bins gives it.
+    counts_file
+        Another file or folder of counts, such as ``raw_feature_bc_matrix.h5`` of these bins. Bins
+        that do not lie under tissue are left out all the same.
 
     Returns
     -------
@@ -46,11 +61,16 @@ def read_visium_hd(
     FileNotFoundError, NotADirectoryError
         The folder, a file in it or the image is missing.
     ImportError
-        spatialdata-io, or OpenSlide for a scanner's file, is not installed.
+        OpenSlide for a scanner's file is not installed.
     ValueError
-        The folder has no such bins, a file is damaged, there are several images to choose from,
-        the image is not 8-bit RGB, its own scale differs by more than 20 % from what the pitch
-        gives, or more than 5 % of the bins lie outside it.
+        The folder has no such bins, a file is damaged, there are several counts or images to
+        choose from, most bins have no position, the image is not 8-bit RGB, or more than 5 % of
+        the bins lie outside it.
+
+    Warns
+    -----
+    UserWarning
+        As :func:`read_visium` does.
 
     Notes
     -----
@@ -66,41 +86,45 @@ def read_visium_hd(
     >>> sdata = stf.io.read_visium_hd("outs", bin_um=16)  # doctest: +SKIP
     """
     require_count(bin_um, name="bin_um")
-    folder = require_folder(path, NEEDED, what="output of Space Ranger for Visium HD")
-    name = _bins(folder, bin_um)
-    he = find_image(folder, image, IMAGES)
-    # The image is opened here, lazily; a file that is not there keeps the reader from doing so.
-    read = read_output(
-        "visium_hd",
-        folder,
-        dataset_id=None if _is_prefixed(folder) else "visium_hd",
-        bin_size=int(bin_um),
-        bins_as_squares=False,
-        load_segmentations_only=False,
-        fullres_image_file=folder / "no image",
-        gex_only=True,
-    )
+    if image_mpp is not None:
+        require_mpp(image_mpp)
+    folder = require_folder(path, what=WHAT)
+    bins = _bins(folder, bin_um)
+    counts = find_counts(bins, counts_file, COUNTS, what=WHAT)
+    positions = require_file(bins / "spatial", POSITIONS, what=WHAT, argument="path")
+    spatial = [bins / "spatial", folder / "spatial"]
+    picture = find_picture(folder, image, IMAGES, spatial=spatial)
     return array_slide(
-        read.tables[name],
-        he,
-        path=folder,
+        place(read_counts(counts), read_positions(positions), path=positions),
+        picture,
+        path=bins,
         lattice="square",
         pitch_um=bin_um,
         diameter_um=bin_um,
         technology="visium_hd",
+        image_mpp=image_mpp,
     )
 
 
-def _is_prefixed(folder: Path) -> bool:
-    return not (folder / "feature_slice.h5").is_file()
-
-
-def _bins(folder: Path, bin_um: int) -> str:
-    """Name of the bins of a size, refused when the folder does not hold them."""
-    name = f"square_{bin_um:03}um"
-    held = sorted(each.name for each in (folder / "binned_outputs").glob("square_*um"))
-    if name not in held:
-        raise ValueError(f"{folder} has no bins of {bin_um} um; available: {listing(held)}.")
-    needed = ("filtered_feature_bc_matrix.h5", "spatial/tissue_positions.parquet")
-    require_folder(folder / "binned_outputs" / name, needed, what=f"output for {name}")
-    return name
+def _bins(folder: Path, bin_um: int) -> Path:
+    """Folder of the bins of a size, refused when there are none."""
+    inner = folder / "binned_outputs"
+    root = inner if inner.is_dir() else folder
+    held = {
+        int(size[1]): each
+        for each in sorted(root.iterdir())
+        if each.is_dir() and (size := re.fullmatch(r"square_(\d{3})um", each.name))
+    }
+    if not held:
+        there = listing(sorted(each.name for each in root.iterdir()))
+        raise FileNotFoundError(
+            f"{folder} is not the whole {WHAT}: no 'binned_outputs' with 'square_008um' or other "
+            f"bins. {root} holds {there}. A slide of Visium is read by `stf.io.read_visium`."
+        )
+    if bin_um not in held:
+        raise ValueError(
+            f"{folder} has no bins of {bin_um} um; available: "
+            f"{listing(each.name for each in held.values())}. Pass one as `bin_um=`, such as "
+            f"`bin_um={max(held)}`."
+        )
+    return held[bin_um]

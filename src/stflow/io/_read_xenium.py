@@ -8,53 +8,66 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
+from numpy.typing import ArrayLike
 from spatialdata import SpatialData
 from spatialdata.transformations import Affine, set_transformation
 
 from stflow import _keys
 from stflow._sdata._build import build_slide
-from stflow.io._outputs import find_image, open_placed, read_output, require_folder, tidy
+from stflow._validation import listing, require_mpp, require_positive, require_unique
+from stflow.images._open import open_image
+from stflow.io._alignment import read_alignment
+from stflow.io._counts import find_counts, read_counts
+from stflow.io._outputs import find_image, open_text, reading, require_file, require_folder
+from stflow.io._placed import require_inside, settle_mpp
+from stflow.io._positions import leave_out
 from stflow.io._read_wsi import provenance
 
 SYSTEM = "xenium"
-NEEDED = ("experiment.xenium", "cells.parquet", "cells.zarr.zip", "cell_feature_matrix.h5")
-COLUMNS = ["cell_id", "transcript_counts", "total_counts", "cell_area", "nucleus_area"]
+WHAT = "output of a Xenium instrument"
+COUNTS = "cell_feature_matrix"
+CELLS = ("cells.parquet", "cells.csv")
+CENTROID = ["x_centroid", "y_centroid"]
+AREA = "cell_area"
+COLUMNS = ["cell_id", "transcript_counts", "total_counts", AREA, "nucleus_area"]
 IMAGES = ("*he_image.*", "*he_unaligned_image.*")
-NO_ELEMENTS = (
-    "cells_boundaries",
-    "nucleus_boundaries",
-    "cells_as_circles",
-    "cells_labels",
-    "nucleus_labels",
-    "transcripts",
-    "morphology_mip",
-    "morphology_focus",
-    "aligned_images",
-)
 
 
 def read_xenium(
     path: str | PathLike[str],
     *,
     image: str | PathLike[str] | None = None,
-    alignment: str | PathLike[str] | None = None,
+    alignment: str | PathLike[str] | ArrayLike | None = None,
+    image_mpp: float | None = None,
+    counts_file: str | PathLike[str] | None = None,
 ) -> SpatialData:
     """Read the cells of a Xenium slide, as spots, and the H&E image aligned with them.
 
-    Counts and cells are read by spatialdata-io (extra ``stflow-spatial[io]``), the image as by
-    :func:`read_wsi`, lazily. Transcripts, boundaries and fluorescence images are left out.
+    Read are the counts, the cells' centroids and areas, and the image, which stays lazy, as
+    :func:`read_wsi` reads it. Transcripts, boundaries and fluorescence images are left out, and
+    what else lies in the folder does not matter. Look at the result with ``stf.pl.spots(sdata)``
+    first.
 
     Parameters
     ----------
     path
-        Output folder of the instrument, with ``experiment.xenium``, ``cells.parquet``,
-        ``cells.zarr.zip`` and ``cell_feature_matrix.h5``.
+        Output folder of Xenium Onboard Analysis 1 to 4 or Xenium Ranger: ``experiment.xenium``,
+        ``cells.parquet`` or ``cells.csv.gz``, and ``cell_feature_matrix.h5`` or the folder
+        ``cell_feature_matrix``. A prefix before a name is allowed where one file has it; the
+        plain name comes first.
     image
         H&E image. None: the only file of the folder called ``*he_image.ome.tif`` or so.
     alignment
-        Matrix, 3 x 3, comma-separated, from pixels of the H&E image to pixels of the instrument's
-        own images, as Xenium Explorer exports it. None: ``*he_imagealignment.csv`` where the
-        folder holds it, else the image is taken to be aligned pixel by pixel.
+        Matrix, 3 x 3, from pixels of the H&E image to pixels of the instrument's own images: an
+        array, or the comma-separated file that Xenium Explorer exports. None: the only
+        ``*he_imagealignment.csv``, ``*he_alignment.csv``, ``*he_image_matrix.csv`` or
+        ``matrix.csv`` of the folder, or the same after the image's own name beside it; each may
+        be gzipped. An image that is registered already, pixel on pixel, has ``np.eye(3)``.
+    image_mpp
+        Micrometres per pixel of the H&E image. None: as the alignment gives it.
+    counts_file
+        Another file or folder of counts.
 
     Returns
     -------
@@ -66,10 +79,10 @@ def read_xenium(
         A circle at the centroid of each cell, of the cell's area; the index are the cell ids.
     ``tables["table"]``
         Raw counts of the genes, sparse; the centroids in pixels in ``.obsm["spatial"]``; the
-        cells' areas in ``.obs``.
+        cells' areas in ``.obs``; ``gene_ids`` in ``.var``.
     ``attrs["slide_properties"]``
-        ``mpp``, ``mpp_source``, ``technology``, and where the image came from, as
-        :func:`read_wsi` tells it.
+        ``mpp``, ``mpp_source`` (``"alignment"`` or ``"argument"``), ``technology``, and where the
+        image came from, as :func:`read_wsi` tells it.
 
     Image and spots lie in a second coordinate system too, ``"xenium"``: the instrument's own
     micrometres, in which transcripts and boundaries are given.
@@ -79,11 +92,18 @@ def read_xenium(
     FileNotFoundError, NotADirectoryError
         The folder, a file in it, the image or the alignment is missing.
     ImportError
-        spatialdata-io, or OpenSlide for a scanner's file, is not installed.
+        OpenSlide for a scanner's file is not installed.
     ValueError
-        A file is damaged, there are several images to choose from, the image is not 8-bit RGB,
-        its own scale differs by more than 20 % from what the alignment gives, or more than 5 % of
-        the cells lie outside it.
+        Nothing tells how the image is aligned, or several files do; a file is damaged, there are
+        several counts or images to choose from, most cells have no centroid or area, the image is
+        not 8-bit RGB, or more than 5 % of the cells lie outside it.
+
+    Warns
+    -----
+    UserWarning
+        ``image_mpp``, or else the scale in the image's own metadata, differs by more than 20 %
+        from what the alignment gives; some cells have no centroid, no area or the place of
+        another one, and are left out.
 
     See Also
     --------
@@ -93,23 +113,34 @@ def read_xenium(
     --------
     >>> sdata = stf.io.read_xenium("output-XETG00000", image="he.ome.tif")  # doctest: +SKIP
     """
-    folder = require_folder(path, NEEDED, what="output of a Xenium instrument")
-    he = find_image(folder, image, IMAGES)
+    if image_mpp is not None:
+        require_mpp(image_mpp)
+    folder = require_folder(path, what=WHAT)
     pixel_size = _pixel_size(folder)
-    to_um = _read_alignment(folder, alignment) * [[pixel_size], [pixel_size], [1]]
-    read = read_output("xenium", folder, **dict.fromkeys(NO_ELEMENTS, False), gex_only=True)
-    raw = read.tables["table"]
-    centres = (np.asarray(raw.obsm[_keys.SPATIAL]) - to_um[:2, 2]) @ np.linalg.inv(to_um[:2, :2]).T
-    table = tidy(raw, centres, COLUMNS, path=folder)
-    mpp = float(np.sqrt(abs(np.linalg.det(to_um))))
-    file = open_placed(he, centres, mpp=mpp, measured_by="its alignment (`alignment=`)")
+    counts = find_counts(folder, counts_file, COUNTS, what=WHAT)
+    cells = require_file(folder, CELLS, what=WHAT, argument="path")
+    he = find_image(folder, image, IMAGES)
+    to_um = read_alignment(alignment, he, folder) * [[pixel_size], [pixel_size], [1]]
+    file = open_image(he)
+    mpp = settle_mpp(
+        file,
+        he,
+        image_mpp=image_mpp,
+        measured=float(np.sqrt(abs(np.linalg.det(to_um)))),
+        measured_by="the alignment (`alignment=`)",
+    )
+    table = _place(read_counts(counts), _read_cells(cells), to_um, path=cells)
+    require_inside(file, he, table.obsm[_keys.SPATIAL])
     sdata = build_slide(
         file.levels,
         table,
-        radius=np.sqrt(table.obs["cell_area"].to_numpy() / np.pi) / mpp,
+        radius=np.sqrt(table.obs[AREA].to_numpy() / np.pi) / mpp,
         mpp=mpp,
         technology="xenium",
-        properties={"mpp_source": "alignment", **provenance(file, he)},
+        properties={
+            "mpp_source": "alignment" if image_mpp is None else "argument",
+            **provenance(file, he),
+        },
     )
     affine = Affine(to_um, input_axes=("x", "y"), output_axes=("x", "y"))
     for element in (sdata.images[_keys.IMAGE], sdata.shapes[_keys.SPOTS]):
@@ -119,31 +150,51 @@ def read_xenium(
 
 def _pixel_size(folder: Path) -> float:
     """Micrometres per pixel of the instrument's own images."""
-    path = folder / "experiment.xenium"
+    path = require_file(folder, ["experiment.xenium"], what=WHAT, argument="path")
     try:
-        return float(json.loads(path.read_text())["pixel_size"])
+        with open_text(path) as file:
+            size = float(json.load(file)["pixel_size"])
+        require_positive(size, name="pixel_size")
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} holds no `pixel_size`: {error}.") from error
-
-
-def _read_alignment(folder: Path, alignment: str | PathLike[str] | None) -> np.ndarray:
-    """Matrix from pixels of the H&E image to pixels of the instrument's images."""
-    if alignment is None:
-        found = sorted(folder.glob("*he_imagealignment.csv"))
-        if not found:
-            return np.eye(3)
-        alignment = found[0]
-    path = Path(alignment)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no alignment file {path}.")
-    try:
-        matrix = pd.read_csv(path, header=None).to_numpy(dtype=np.float64)
-    except ValueError as error:
-        raise ValueError(f"Alignment {path} cannot be read: {error}.") from error
-    if matrix.shape != (3, 3) or not np.allclose(matrix[2], [0, 0, 1]):
         raise ValueError(
-            f"Alignment {path} is no affine matrix: 3 rows and 3 columns, the last row 0, 0, 1."
-        )
-    if not np.isfinite(matrix).all() or np.linalg.det(matrix) == 0:
-        raise ValueError(f"Alignment {path} holds a matrix that cannot be inverted.")
-    return matrix
+            f"{path} holds no `pixel_size`: {error}. Expected are micrometres per pixel of the "
+            'instrument\'s images, {"pixel_size": 0.2125} for those known.'
+        ) from error
+    return size
+
+
+def _read_cells(path: Path) -> pd.DataFrame:
+    """Cells by their names, as the instrument describes them."""
+    with reading(path, "cells of Xenium"):
+        if path.suffix == ".parquet":
+            cells = pd.read_parquet(path)
+        else:
+            with open_text(path) as file:
+                cells = pd.read_csv(file, dtype={"cell_id": str})
+    missing = [each for each in ("cell_id", *CENTROID, AREA) if each not in cells]
+    if missing:
+        raise ValueError(f"{path} has no column {listing(missing)}, only {listing(cells.columns)}.")
+    names = [each.decode() if isinstance(each, bytes) else str(each) for each in cells["cell_id"]]
+    require_unique(names, what=f"cells in {path}")
+    return cells.assign(cell_id=names).set_axis(names)
+
+
+def _place(table: AnnData, cells: pd.DataFrame, to_um: np.ndarray, *, path: Path) -> AnnData:
+    """Give cells their columns, and their centroids in pixels of the H&E image."""
+    found, example = cells.reindex(table.obs_names), listing(cells.index, limit=1)
+    lost = ~np.isfinite(found[CENTROID].to_numpy(np.float64)).all(axis=1)
+    area = found[AREA].to_numpy(np.float64)
+    flat = ~lost & ~(np.isfinite(area) & (area > 0))
+    twice = ~lost & ~flat & found[CENTROID].duplicated().to_numpy()
+    table = leave_out(
+        table,
+        {"no centroid": lost, "no area": flat, "the centroid of another one": twice},
+        what="cells",
+        path=path,
+        hint=f"Are these the cells of these counts? It names cells like {example}.",
+    )
+    found = cells.loc[table.obs_names]
+    table.obs = found[[each for each in COLUMNS if each in found]].set_axis(table.obs_names)
+    um = found[CENTROID].to_numpy(np.float64)
+    table.obsm[_keys.SPATIAL] = (um - to_um[:2, 2]) @ np.linalg.inv(to_um[:2, :2]).T
+    return table
