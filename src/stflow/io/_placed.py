@@ -161,8 +161,8 @@ def require_inside(file: ImageFile, image: Path, centres: np.ndarray) -> None:
         x, y = centres.max(axis=0)
         raise ValueError(
             f"{outside:.0%} of the spots lie outside image {image}, which is {width} x {height} "
-            f"pixels; they reach {x:.0f} x {y:.0f}. Is this the image that the spots were placed on, "
-            "uncut and at full resolution? Pass that one as `image=`."
+            f"pixels; they reach {x:.0f} x {y:.0f}. Is this the image that the spots were placed "
+            "on, uncut and at full resolution? Pass that one as `image=`."
         )
 
 
