@@ -104,6 +104,27 @@ def test_a_real_slide(real: Path) -> None:
     np.testing.assert_array_equal(np.moveaxis(window, 0, -1), expected[1000:1700, 900:])
 
 
+def by_aperio(path: Path, mpp: float, **more) -> None:
+    """A slide of one level whose description says so many micrometres a pixel."""
+    pixels = np.full((64, 80, 3), 200, dtype=np.uint8)
+    told = f"Aperio Image Library v11\n80x64 |AppMag = 40|MPP = {mpp}"
+    kwargs = {"tile": (32, 32), "photometric": "rgb", "description": told, "metadata": None}
+    tifffile.imwrite(path, pixels, **kwargs, **more)
+
+
+def test_scales_that_no_scanner_has_let_the_tags_speak(tmp_path: Path) -> None:
+    tags = {"resolution": (40_000, 20_000), "resolutionunit": "CENTIMETER"}
+    by_aperio(tmp_path / "a.svs", 0.0274, **tags)
+    assert read_openslide(tmp_path / "a.svs").scale_um == (0.25, 0.5)
+    by_aperio(tmp_path / "b.svs", 0.252, **tags)  # negative control
+    file = read_openslide(tmp_path / "b.svs")
+    assert (file.scale_um, file.scale_source) == ((0.252, 0.252), "scanner")
+    by_aperio(tmp_path / "c.svs", 0.0274, resolution=(72, 72), resolutionunit="INCH")
+    file = read_openslide(tmp_path / "c.svs")
+    assert file.scale_um is None
+    assert file.doubtful_scale == "scanner says 0.0274 um, resolution tags says 352.8 um"
+
+
 def test_a_text_file(tmp_path: Path) -> None:
     (tmp_path / "a.svs").write_text("no slide")
     with pytest.raises(ValueError, match=r"a\.svs cannot be read: .*[Uu]nsupported"):

@@ -119,6 +119,32 @@ def test_damage_after_opening(tmp_path: Path) -> None:
         array.compute()
 
 
+@pytest.mark.parametrize("extra", [b"\0" * 9000, b"signed by someone " * 999])
+def test_bytes_after_the_end_change_nothing(tmp_path: Path, extra: bytes) -> None:
+    expected = save(tmp_path / "a.jpg")
+    Image.fromarray(PNG).convert("RGB").save(tmp_path / "a.png")
+    for name in ("a.jpg", "a.png"):
+        with (tmp_path / name).open("ab") as file:
+            file.write(extra)
+    np.testing.assert_array_equal(read_raster(tmp_path / "a.jpg")[0].compute(), expected)
+    np.testing.assert_array_equal(read_png(tmp_path / "a.png"), PNG[..., :3])
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.99])
+@pytest.mark.parametrize("padding", [0, 9000])
+def test_a_jpeg_cut_short_is_refused_whatever_ends_its_thumbnail(
+    tmp_path: Path, share: float, padding: int
+) -> None:
+    """A thumbnail in the header has an end of its own; a broken download is filled with zeros."""
+    thumbnail = b"Exif\0\0" + b"\xff\xd8 a small picture \xff\xd9"
+    pixels = np.random.default_rng(0).integers(0, 256, (213, 311, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=thumbnail)
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[: int(share * len(content))] + bytes(padding))
+    with pytest.raises(ValueError, match=r"a\.jpg is cut short: it has no end-of-image mark"):
+        read_raster(tmp_path / "a.jpg")
+
+
 PNG = np.random.default_rng(3).integers(0, 256, (40, 61, 4), dtype=np.uint8)
 
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from stflow.images._tiff import read_tiff
+from stflow.images._tiff import is_by_scanner, read_tiff
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
 RGB = {"photometric": "rgb"}
@@ -20,7 +20,6 @@ UM = "µm"
 
 def read(path: Path, level: int = 0) -> np.ndarray:
     file = read_tiff(path)
-    assert file is not None
     return np.moveaxis(file.levels[level].compute(), 0, -1)
 
 
@@ -71,15 +70,6 @@ def test_jpeg_tiles_come_as_rgb(tmp_path: Path) -> None:
     assert np.abs(read(tmp_path / "a.tif").astype(int) - flat).max() <= 3
 
 
-def test_alpha_lies_on_white(tmp_path: Path) -> None:
-    alpha = np.where(np.arange(420) < 200, 255, 0).astype(np.uint8)
-    rgba = np.dstack([PIXELS, np.broadcast_to(alpha, (300, 420))])
-    tifffile.imwrite(tmp_path / "a.tif", rgba, extrasamples=["unassalpha"], **SMALL_TILES)
-    pixels = read(tmp_path / "a.tif")
-    np.testing.assert_array_equal(pixels[:, :200], PIXELS[:, :200])
-    assert (pixels[:, 200:] == 255).all()
-
-
 def halves(n: int) -> list[np.ndarray]:
     return [np.ascontiguousarray(PIXELS[:: 2**i, :: 2**i]) for i in range(n)]
 
@@ -92,7 +82,6 @@ def test_levels_of_a_pyramid(tmp_path: Path, below: bool) -> None:
         for each in rest:
             file.write(each, subfiletype=1, metadata=None, **SMALL_TILES)
     opened = read_tiff(tmp_path / "a.tif")
-    assert opened is not None
     assert len(opened.levels) == 3
     for number, pixels in enumerate((first, *rest)):
         np.testing.assert_array_equal(read(tmp_path / "a.tif", number), pixels)
@@ -103,14 +92,12 @@ def test_a_label_of_another_shape_is_no_level(tmp_path: Path) -> None:
         file.write(PIXELS, metadata=None, **SMALL_TILES)
         file.write(PIXELS[:100, :100], metadata=None, **RGB)
     opened = read_tiff(tmp_path / "a.tif")
-    assert opened is not None
     assert len(opened.levels) == 1
 
 
 def test_windows_from_several_threads(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, **SMALL_TILES)
     opened = read_tiff(tmp_path / "a.tif")
-    assert opened is not None
     corners = np.random.default_rng(1).integers(0, 250, (64, 2))
 
     def cut(corner: np.ndarray) -> bool:
@@ -132,7 +119,6 @@ def test_a_huge_sparse_pyramid_opens_and_is_read_in_windows(tmp_path: Path) -> N
         tiles = (tile if i in held else None for i in range(25**2))
         file.write(tiles, shape=(25_000, 25_000, 3), subfiletype=1, **kwargs)
     opened = read_tiff(tmp_path / "a.tif")
-    assert opened is not None
     assert [level.shape for level in opened.levels] == [(3, 100_000, 100_000), (3, 25_000, 25_000)]
     window = opened.levels[0][:, 40 * 1024 : 41 * 1024, 50 * 1024 + 10 : 51 * 1024].compute()
     np.testing.assert_array_equal(window, np.moveaxis(tile[:, 10:], -1, 0))
@@ -150,7 +136,7 @@ INCH, CM = "INCH", "CENTIMETER"
         (ome(0.25, 0.25), (0.25, 0.25), "OME-XML"),
         (ome(250, 250, "nm"), (0.25, 0.25), "OME-XML"),
         (ome(0.0005, 0.00025, "mm"), (0.5, 0.25), "OME-XML"),
-        (ome(25, 25), (25.0, 25.0), "OME-XML"),
+        (ome(20, 20), (20, 20), "OME-XML"),
         ({"resolution": (20_000, 20_000), "resolutionunit": CM}, (0.5, 0.5), "resolution tags"),
         ({"resolution": (50_800, 25_400), "resolutionunit": INCH}, (0.5, 1), "resolution tags"),
         (
@@ -170,7 +156,6 @@ def test_scale_that_the_file_says(
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, **RGB, **kwargs)
     opened = read_tiff(tmp_path / "a.tif")
-    assert opened is not None
     assert opened.scale_um == pytest.approx(scale)
     assert opened.scale_source == source
 
@@ -191,7 +176,6 @@ def test_scale_that_the_file_says(
 def test_what_tells_no_scale(tmp_path: Path, kwargs: dict) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, **RGB, **kwargs)
     opened = read_tiff(tmp_path / "a.tif")
-    assert opened is not None
     assert opened.scale_um is None
 
 
@@ -213,7 +197,6 @@ def damaged_ome() -> list[str]:
 def test_damaged_ome_metadata_tells_no_scale_and_keeps_the_pixels(tmp_path: Path, xml: str) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, description=xml, metadata=None, **RGB)
     opened = read_tiff(tmp_path / "a.tif")
-    assert opened is not None
     assert opened.scale_um is None
     np.testing.assert_array_equal(read(tmp_path / "a.tif"), PIXELS)
 
@@ -276,21 +259,22 @@ def test_damage_inside_is_found_when_it_is_read(tmp_path: Path) -> None:
     content[start : start + 40] = bytes(40)
     (tmp_path / "a.tif").write_bytes(content)
     opened = read_tiff(tmp_path / "a.tif")
-    assert opened is not None
     with pytest.raises(OSError, match=r"Image .*a\.tif cannot be read: "):
         opened.levels[0].compute()
 
 
-def test_a_scanners_tiff_is_left_to_openslide(tmp_path: Path) -> None:
-    tifffile.imwrite(
-        tmp_path / "a.tif", PIXELS, description="Aperio Image Library v11", metadata=None, **RGB
-    )
-    assert read_tiff(tmp_path / "a.tif") is None
+def test_a_scanners_tiff_is_told_apart(tmp_path: Path) -> None:
+    by_aperio = {"description": "Aperio Image Library v11", "metadata": None}
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, **by_aperio, **SMALL_TILES)
+    assert is_by_scanner(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "b.tif", PIXELS, **SMALL_TILES)
+    assert not is_by_scanner(tmp_path / "b.tif")
+    (tmp_path / "c.tif").write_text("no TIFF")
+    assert not is_by_scanner(tmp_path / "c.tif")
 
 
 def test_tiffs_by_pillow(tmp_path: Path) -> None:
     Image.fromarray(PIXELS).save(tmp_path / "a.tif", compression="tiff_lzw", dpi=(72, 72))
     np.testing.assert_array_equal(read(tmp_path / "a.tif"), PIXELS)
     opened = read_tiff(tmp_path / "a.tif")
-    assert opened is not None
     assert opened.scale_um is None

@@ -75,6 +75,44 @@ def test_a_scale_that_no_scanner_has(tiff: Path, wrong: float) -> None:
         assert properties(stf.io.read_wsi(tiff, image_mpp=credible))["mpp"] == credible
 
 
+TOO_COARSE = {"axes": "YXS", "PhysicalSizeX": 352.78, "PhysicalSizeY": 352.78}
+ODD_CLAIMS = {
+    "72 dots per inch": (
+        {"photometric": "rgb", "ome": True, "metadata": TOO_COARSE},
+        "OME-XML says 352.8 um",
+    ),
+    "a tenth of the truth": (
+        {**SCALED, "resolution": (365_000, 365_000)},
+        "resolution tags says 0.0274 um",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ODD_CLAIMS)
+def test_what_no_scanner_has_is_not_believed_and_told(tmp_path: Path, case: str) -> None:
+    kwargs, said = ODD_CLAIMS[case]
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, **kwargs)
+    message = rf"a\.tif does not say .* \({said}; 0\.05 to 20 is believed\)\. Pass `image_mpp=`"
+    with pytest.raises(ValueError, match=message):
+        stf.io.read_wsi(tmp_path / "a.tif")
+    assert properties(stf.io.read_wsi(tmp_path / "a.tif", image_mpp=0.274))["mpp"] == 0.274
+
+
+def test_another_source_speaks_where_one_is_not_believed(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", PIXELS, ome=True, metadata=TOO_COARSE, **SCALED)
+    found = properties(stf.io.read_wsi(tmp_path / "a.tif"))
+    assert (found["mpp"], found["mpp_source"]) == (0.5, "resolution tags")
+
+
+def test_a_sample_that_is_left_out_is_told_at_the_users_line(tmp_path: Path) -> None:
+    rgbx = np.dstack([PIXELS, np.zeros_like(PIXELS[..., 0])])
+    tifffile.imwrite(tmp_path / "a.tif", rgbx, extrasamples=["unspecified"], **SCALED)
+    with pytest.warns(UserWarning, match="fourth sample") as told:
+        sdata = stf.io.read_wsi(tmp_path / "a.tif")
+    assert [warning.filename for warning in told] == [__file__]
+    np.testing.assert_array_equal(get_pyramid(sdata, "he")[0].data, np.moveaxis(PIXELS, -1, 0))
+
+
 def test_pixels_that_are_not_square(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", PIXELS, **{**SCALED, "resolution": (20_000, 19_000)})
     with pytest.raises(ValueError, match=r"a\.tif says .* 0\.5 um along x and 0\.5263 um along y"):

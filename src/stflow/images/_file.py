@@ -24,6 +24,8 @@ class ImageFile:
         say.
     scale_source
         Where in the file the scale stands.
+    doubtful_scale
+        What the file says of its scale and no scanner has, in words.
     magnification
         Of the objective, None if the file does not say.
     """
@@ -32,6 +34,7 @@ class ImageFile:
     format: str
     scale_um: tuple[float, float] | None = None
     scale_source: str = ""
+    doubtful_scale: str = ""
     magnification: float | None = None
 
 

@@ -8,9 +8,13 @@ from stflow._validation import listing
 from stflow.images._file import ImageFile
 from stflow.images._openslide import OPENSLIDE_SUFFIXES, read_openslide
 from stflow.images._raster import RASTER_SUFFIXES, read_raster
-from stflow.images._tiff import TIFF_SUFFIXES, read_tiff
+from stflow.images._tiff import TIFF_SUFFIXES, is_by_scanner, read_tiff
 
-_MARKS = {b"\x89PNG": ".png", b"\xff\xd8": ".jpg", b"II": ".tif", b"MM": ".tif"}
+_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MARKS = {b"\x89PNG": ".png", b"\xff\xd8": ".jpg", **dict.fromkeys(_TIFF_MARKS, ".tif")}
+_OF_MACOS = b"\0\x05\x16\x07"
+_DICOM_MARK = b"DICM"
+_DICOM_MARK_AT = 128
 
 SUFFIXES = (*OPENSLIDE_SUFFIXES, *TIFF_SUFFIXES, *RASTER_SUFFIXES)
 
@@ -33,23 +37,24 @@ def open_image(path: Path) -> ImageFile:
         The format is not supported, or the file is damaged or not 8-bit RGB.
     """
     if path.is_dir():
-        raise IsADirectoryError(
-            f"{path} is a folder. Name the image file in it, or read the output of an instrument "
-            "with `stf.io.read_visium`, `read_visium_hd` or `read_xenium`."
-        )
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {path}.")
+        raise IsADirectoryError(f"{path} is a folder. {_in_folder(path)}")
+    start = _read_start(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"{path} ends in {suffix!r}; supported: {listing(SUFFIXES, limit=99)}.")
-    if path.stat().st_size == 0:
+        is_dicom = start[_DICOM_MARK_AT:] == _DICOM_MARK
+        way_out = " This is DICOM: call it '.dcm'." if is_dicom else ""
+        raise ValueError(
+            f"{path} ends in {suffix!r}; supported: {listing(SUFFIXES, limit=99)}.{way_out}"
+        )
+    if not start:
         raise ValueError(f"Image {path} is empty (0 bytes).")
-    if suffix in OPENSLIDE_SUFFIXES:
-        return read_openslide(path)
-    if suffix in TIFF_SUFFIXES:
-        return read_tiff(path) or read_openslide(path)
-    kind = "png" if suffix == ".png" else "jpeg"
-    return ImageFile(read_raster(path), kind)
+    if suffix in RASTER_SUFFIXES:
+        kind = "png" if suffix == ".png" else "jpeg"
+        return ImageFile(read_raster(path), kind)
+    is_tiff = start[:4] in _TIFF_MARKS
+    if suffix in TIFF_SUFFIXES and not (is_tiff and is_by_scanner(path)):
+        return read_tiff(path)
+    return _read_scanners(path, is_tiff=is_tiff)
 
 
 def open_by_content(path: Path) -> ImageFile:
@@ -69,13 +74,53 @@ def open_by_content(path: Path) -> ImageFile:
     ValueError
         The file is of another format, or damaged or not 8-bit RGB.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
-    with path.open("rb") as file:
-        start = file.read(4)
+    start = _read_start(path)
     kind = next((kind for mark, kind in _MARKS.items() if start.startswith(mark)), None)
     if kind is None:
         raise ValueError(f"Image {path} is no PNG, JPEG or TIFF.")
     if kind == ".tif":
-        return read_tiff(path) or read_openslide(path)
+        return _read_scanners(path, is_tiff=True) if is_by_scanner(path) else read_tiff(path)
     return ImageFile(read_raster(path, kind=kind), "png" if kind == ".png" else "jpeg")
+
+
+def _read_start(path: Path) -> bytes:
+    """Read the first bytes of a file, unless it is none or a companion that macOS wrote."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    with path.open("rb") as file:
+        start = file.read(_DICOM_MARK_AT + len(_DICOM_MARK))
+    if start.startswith(_OF_MACOS):
+        of = f" of {path.name[2:]!r}" if path.name.startswith("._") else ""
+        raise ValueError(
+            f"{path} is no image but a hidden companion{of} that macOS wrote (AppleDouble). Name "
+            "the image itself."
+        )
+    return start
+
+
+def _in_folder(path: Path) -> str:
+    """Say what to do with a folder."""
+    slices = sorted(file.name for file in path.iterdir() if file.suffix.lower() == ".dcm")
+    slices = [name for name in slices if not name.startswith("._")]
+    if slices:
+        return (
+            f"Name one of the DICOM files in it ({listing(slices, limit=3)}); the others of its "
+            "slide are found beside it."
+        )
+    return (
+        "Name the image file in it, or read the output of an instrument with "
+        "`stf.io.read_visium`, `read_visium_hd` or `read_xenium`."
+    )
+
+
+def _read_scanners(path: Path, *, is_tiff: bool) -> ImageFile:
+    """Open a scanner's file by OpenSlide, or by tifffile where OpenSlide is missing or refuses."""
+    try:
+        return read_openslide(path)
+    except (ImportError, ValueError) as refusal:
+        if not is_tiff:
+            raise
+        try:
+            return read_tiff(path)
+        except ValueError as error:
+            raise type(refusal)(f"{refusal} tifffile cannot read it either: {error}") from error

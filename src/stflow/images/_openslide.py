@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import numpy as np
 from stflow.images._colours import RGBA
 from stflow.images._file import ImageFile
 from stflow.images._lazy import lazy_levels
+from stflow.images._scale import Claim, believe, to_number
 
 if TYPE_CHECKING:
     from openslide import OpenSlide
@@ -27,7 +29,7 @@ OPENSLIDE_SUFFIXES = (
     ".czi",
     ".dcm",
 )
-_NUMBERS = ("mpp-x", "mpp-y", "objective-power")
+_UM = {"centimeter": 1e4, "inch": 25400.0}
 _CELL = 256
 _OPEN_SLIDES = 16
 
@@ -54,7 +56,7 @@ def read_openslide(path: Path) -> ImageFile:
         why = str(error) or "it is in no format that OpenSlide knows"
         raise ValueError(f"Slide {path} cannot be read: {why}.") from error
     told = dict(slide.properties)
-    x, y, power = (_number(told.get(f"openslide.{name}")) for name in _NUMBERS)
+    scale = believe(_claim_scales(told))
     height, width = (
         int(told.get(f"openslide.level[0].tile-{side}", _CELL)) for side in ("height", "width")
     )
@@ -66,8 +68,8 @@ def read_openslide(path: Path) -> ImageFile:
         tile=(height, width),
     )
     slide.close()
-    scale = (x, y) if x and y else None
-    return ImageFile(levels, told["openslide.vendor"], scale, "scanner", power)
+    power = to_number(told.get("openslide.objective-power"))
+    return ImageFile(levels, told["openslide.vendor"], *scale, power)
 
 
 def _import_openslide(path: Path) -> Any:
@@ -80,12 +82,15 @@ def _import_openslide(path: Path) -> Any:
     return openslide
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if np.isfinite(value) and value > 0 else None
+def _claim_scales(told: Mapping[str, str]) -> Iterator[Claim]:
+    """Yield what the scanner says of its scale, and then what the tags of a TIFF do."""
+    x, y = (to_number(told.get(f"openslide.mpp-{axis}")) for axis in "xy")
+    if x and y:
+        yield Claim((x, y), "scanner")
+    unit = _UM.get(told.get("tiff.ResolutionUnit", ""))
+    x, y = (to_number(told.get(f"tiff.{axis}Resolution")) for axis in "XY")
+    if unit and x and y:
+        yield Claim((unit / x, unit / y), "resolution tags")
 
 
 def _read_window(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from functools import lru_cache
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import dask.array as da
 import numpy as np
 from PIL import Image
+from PIL.Image import Transpose
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from stflow.images._lazy import TO_EIGHT_BITS, TO_RGB, count_halvings, lazy_levels
+from stflow.images._orientation import TAG, UPRIGHT, known_orientation, swaps_axes
 
 _STRIP = 1024
 _TAIL_BYTES = 4096
@@ -21,7 +25,16 @@ _JPEG_MARK = b"\xff\xd8"
 _KINDS = {
     ".jpg": (JpegImageFile, b"\xff\xd9", ("RGB",)),
     ".jpeg": (JpegImageFile, b"\xff\xd9", ("RGB",)),
-    ".png": (PngImageFile, b"IEND", ("RGB", "RGBA", "P")),
+    ".png": (PngImageFile, b"\0\0\0\0IEND", ("RGB", "RGBA", "P")),
+}
+_TURNS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
 }
 RASTER_SUFFIXES = tuple(_KINDS)
 _decoding = threading.Lock()
@@ -32,7 +45,7 @@ def read_raster(path: Path, *, kind: str | None = None) -> list[da.Array]:
 
     The last image that was decoded stays in memory, so that reading it block by block, at
     whatever level, decodes it once; the next image takes its place. What is transparent lies on
-    white.
+    white; what lies otherwise than it is to be seen, as EXIF says, is upright.
 
     Parameters
     ----------
@@ -56,10 +69,14 @@ def read_raster(path: Path, *, kind: str | None = None) -> list[da.Array]:
     try:
         with opener(path) as image:  # Pillow's general opener refuses 180 million pixels or more
             (width, height), mode = image.size, image.mode
-        with path.open("rb") as file:
-            depth = file.read(_PNG_DEPTH_AT + 1)[-1]
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            complete = end_mark in file.read()
+            if swaps_axes(_orientation(image)):
+                width, height = height, width
+            # Where what is coded starts, after thumbnails that have ends of their own.
+            start = image.fp.tell() if image.fp else 0
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+            depth = content[_PNG_DEPTH_AT]
+            tail = max(start, len(content) - _TAIL_BYTES)
+            complete = any(content.find(end_mark, place) >= 0 for place in (tail, start))
     except (SyntaxError, OSError) as error:
         raise ValueError(f"Image {path} cannot be read: {error}.") from error
     if not complete:
@@ -86,7 +103,9 @@ def _decode(path: str, modified_ns: int) -> list[np.ndarray]:
     """All levels of an image, each of shape (height, width, 3)."""
     _decode.cache_clear()  # else the last image stays until this one is complete
     with _open(Path(path)) as file:
+        turn = _TURNS.get(_orientation(file))
         image = file if file.mode == "RGB" else _on_white(file)
+        image = image if turn is None else image.transpose(turn)
         levels = [_to_array(image)]
         for _ in range(count_halvings(image.height, image.width)):
             even = (0, 0, image.width // 2 * 2, image.height // 2 * 2)
@@ -99,6 +118,16 @@ def _open(path: Path) -> Image.Image:
     with path.open("rb") as file:
         jpeg = file.read(2) == _JPEG_MARK
     return (JpegImageFile if jpeg else PngImageFile)(path)
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the picture lies, by what stands before its pixels; they are not decoded for it."""
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        return known_orientation(exif.get(TAG))
+    except (SyntaxError, LookupError, TypeError, ValueError, OSError, struct.error):
+        return UPRIGHT
 
 
 def _on_white(image: Image.Image) -> Image.Image:

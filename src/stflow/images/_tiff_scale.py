@@ -1,14 +1,15 @@
-"""Pure values: the size of a TIFF's pixel, from OME-XML, ImageJ's metadata or resolution tags."""
+"""Pure values: the size of a TIFF's pixel, as its metadata and tags have it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from xml.etree import ElementTree
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from stflow.images._ome import ome_pixels
+from stflow.images._scale import Claim, described, to_number
 
 if TYPE_CHECKING:
-    from tifffile import TiffFile, TiffPage
+    from tifffile import TiffFile, TiffPageSeries
 
 # Micrometres in a unit, as OME-XML, ImageJ and the TIFF tag (inch 2, centimetre 3) name it.
 _UM = {
@@ -27,59 +28,59 @@ _UM = {
     "inch": 25400.0,
 }
 _TAG_UNITS = {2: "inch", 3: "cm"}
-# Resolution tags are often made up, as 72 or 300 dots per inch; no micrograph has such pixels.
-_CREDIBLE_UM = (0.02, 20.0)
+# As Aperio's and PerkinElmer's scanners write it into the description of a page.
+_SIZES = (r"\bMPP\s*=", r"<PixelSizeMicrons>")
+_POWERS = (r"\bAppMag\s*=", r"<Magnification>")
 
-Scale = tuple[tuple[float, float], str]
 
-
-def find_scale(file: TiffFile) -> Scale | None:
-    """Micrometres per pixel along x and y, and where that stands; None where nothing is credible.
+def claim_scales(file: TiffFile, slide: TiffPageSeries) -> Iterator[Claim]:
+    """Yield what OME-XML, ImageJ's metadata or tags, and a scanner's description say.
 
     Parameters
     ----------
     file
         Opened by tifffile.
+    slide
+        The image in it.
     """
-    found = _from_ome(file.ome_metadata) if file.is_ome else None
-    return found or _from_tags(file)
+    claims = (_from_ome(file, slide), _from_tags(file, slide.keyframe), _from_text(slide.keyframe))
+    yield from (claim for claim in claims if claim)
 
 
-def _from_ome(xml: str | None) -> Scale | None:
-    try:
-        root = ElementTree.fromstring(xml or "")
-    except ElementTree.ParseError:
-        return None
-    pixels = next((node for node in root.iter() if node.tag.endswith("}Pixels")), None)
+def find_magnification(slide: TiffPageSeries) -> float | None:
+    """Magnification of the objective, as a scanner's description has it."""
+    text = slide.keyframe.description
+    return next(filter(None, (described(text, pattern) for pattern in _POWERS)), None)
+
+
+def _from_ome(file: TiffFile, slide: TiffPageSeries) -> Claim | None:
+    pixels = ome_pixels(file, slide)
     if pixels is None:
         return None
-    x, y = (_ome_size(pixels, axis) for axis in "XY")
-    return ((x, y), "OME-XML") if x and y else None
+    units = [_UM.get(pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "XY"]
+    sizes = [to_number(pixels.get(f"PhysicalSize{axis}")) for axis in "XY"]
+    return _claim(sizes, units, "OME-XML")
 
 
-def _ome_size(pixels: ElementTree.Element, axis: str) -> float | None:
-    unit = _UM.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-    try:
-        size = float(pixels.get(f"PhysicalSize{axis}", ""))
-    except ValueError:
-        return None
-    return size * unit if unit and np.isfinite(size) and size > 0 else None
-
-
-def _from_tags(file: TiffFile) -> Scale | None:
-    page = file.pages.first
-    unit, source = _TAG_UNITS.get(int(page.resolutionunit)), "resolution tags"
+def _from_tags(file: TiffFile, page: Any) -> Claim | None:
+    unit, source = _TAG_UNITS.get(int(page.resolutionunit), ""), "resolution tags"
     if file.is_imagej:
         unit, source = str((file.imagej_metadata or {}).get("unit")), "ImageJ metadata"
-    x, y = (_per_unit(page, tag) for tag in ("XResolution", "YResolution"))
-    if unit not in _UM or not x or not y:
-        return None
-    scale = (_UM[unit] / x, _UM[unit] / y)
-    low, high = _CREDIBLE_UM
-    return (scale, source) if low <= min(scale) and max(scale) <= high else None
+    sizes = [_size(page, tag) for tag in ("XResolution", "YResolution")]
+    return _claim(sizes, [_UM.get(unit)] * 2, source)
 
 
-def _per_unit(page: TiffPage, tag: str) -> float:
-    """Pixels per unit of length; 0 where there is no such tag or it makes no sense."""
+def _from_text(page: Any) -> Claim | None:
+    size = next(filter(None, (described(page.description, text) for text in _SIZES)), None)
+    return _claim([size] * 2, [1.0] * 2, "scanner")
+
+
+def _claim(sizes: list[float | None], units: list[float | None], source: str) -> Claim | None:
+    x, y = (size * unit if size and unit else None for size, unit in zip(sizes, units, strict=True))
+    return Claim((x, y), source) if x and y else None
+
+
+def _size(page: Any, tag: str) -> float | None:
+    """Units of length per pixel; None where there is no such tag or it makes no sense."""
     numerator, denominator = page.tags.valueof(tag, default=(0, 1))
-    return numerator / denominator if denominator else 0.0
+    return denominator / numerator if numerator and denominator else None

@@ -10,7 +10,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._build import image_element
-from stflow._validation import require_mpp
+from stflow._validation import CREDIBLE_MPP, require_mpp
 from stflow.images._file import ImageFile, mean_scale
 from stflow.images._open import open_image
 
@@ -20,17 +20,21 @@ def read_wsi(path: str | PathLike[str], *, image_mpp: float | None = None) -> Sp
 
     Scanner files (.svs, .ndpi, .mrxs, .scn, .bif, .svslide, .vms, .vmu, .czi, .dcm, and TIFFs
     that a scanner wrote) are read by OpenSlide, which the extra ``stflow-spatial[wsi]`` installs;
-    OME-TIFF, pyramidal and plain TIFF (.tif, .tiff, .btf, .tf8) by tifffile; .jpg and .png by
-    Pillow. Pixels are decoded when they are first used, window by window; a JPEG or PNG as a
-    whole. The file must stay where it is.
+    OME-TIFF, pyramidal and plain TIFF (.tif, .tiff, .btf, .tf8, .qptiff), and scanners' TIFFs that
+    OpenSlide refuses, by tifffile; .jpg and .png by Pillow. Of several images in a TIFF the
+    largest is the slide. Of DICOM, one file of a slide is enough; the others lie beside it. What
+    an orientation tag turns is read upright. Pixels are decoded when they are first used, window
+    by window; a JPEG or PNG as a whole. The file must stay where it is.
 
     Parameters
     ----------
     path
-        The file: 8-bit RGB, or RGBA, whose transparent parts become white.
+        The file: 8-bit RGB, or RGBA, whose transparent parts become white. A fourth sample that
+        a TIFF does not call alpha is left out. Three channels in pages of their own are red, green
+        and blue unless they bear names of dyes or markers.
     image_mpp
-        Micrometres per pixel. None: what the file says. Resolution tags that no microscope would
-        give, such as 72 dots per inch, say nothing.
+        Micrometres per pixel, whatever the file says. None: what the file says. What no scanner
+        has, below 0.05 or above 20 as in 72 dots per inch, says nothing.
 
     Returns
     -------
@@ -50,9 +54,14 @@ def read_wsi(path: str | PathLike[str], *, image_mpp: float | None = None) -> Sp
     ImportError
         The file needs OpenSlide, which is not installed.
     ValueError
-        The format is not supported; the file is damaged or not 8-bit RGB (greyscale, 16 bits);
-        nothing tells its scale, its pixels are not square, or ``image_mpp`` is no
-        scanner's (0.05 to 20).
+        The format is not supported; the file is damaged or not 8-bit RGB (greyscale, 16 bits,
+        fluorescence); it holds two images of the largest size; nothing credible tells its scale,
+        its pixels are not square, or ``image_mpp`` is no scanner's.
+
+    Warns
+    -----
+    UserWarning
+        A fourth sample is left out.
 
     See Also
     --------
@@ -73,7 +82,7 @@ def read_wsi(path: str | PathLike[str], *, image_mpp: float | None = None) -> Sp
         scale, source = mean_scale(file.scale_um, name=f"Image {path}"), file.scale_source
     else:
         raise ValueError(
-            f"Image {path} does not say how many micrometres a pixel measures. Pass "
+            f"Image {path} does not say how many micrometres a pixel measures{_doubts(file)}. Pass "
             "`image_mpp=`; about 0.25 for a scan at 40x, 0.5 at 20x."
         )
     properties = {"mpp": scale, "mpp_source": source, **provenance(file, path)}
@@ -81,6 +90,14 @@ def read_wsi(path: str | PathLike[str], *, image_mpp: float | None = None) -> Sp
         images={_keys.IMAGE: image_element(file.levels)},
         attrs={_keys.SLIDE_PROPERTIES: properties},
     )
+
+
+def _doubts(file: ImageFile) -> str:
+    """Tell what the file says of its scale and no scanner has."""
+    if not file.doubtful_scale:
+        return ""
+    low, high = CREDIBLE_MPP
+    return f" ({file.doubtful_scale}; {low:g} to {high:g} is believed)"
 
 
 def provenance(file: ImageFile, path: Path) -> dict[str, Any]:
