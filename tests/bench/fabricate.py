@@ -13,7 +13,7 @@ from anndata import AnnData
 from PIL import Image
 from spatialdata import SpatialData
 
-from stflow._sdata._images import PlacedSpots, spots_on_image
+from stflow._sdata._placed import PlacedSpots, spots_on_image
 from stflow._sdata._tables import get_regions
 from stflow.bench._cut import cut
 

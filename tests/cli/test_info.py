@@ -19,8 +19,7 @@ def test_a_store(disk: Path, run: Run, tissue, model: stf.STFlow):
     sdata.write("predicted.zarr")
     lines = run("info", "predicted.zarr").stdout.splitlines()
     height, width = (sdata["he"]["scale0"]["image"].sizes[side] for side in "yx")
-    assert f"image he: {width} x {height} px, 4 levels" in lines
-    assert "recorded scale: 4 um per pixel" in lines
+    assert f"image he: {width} x {height} px, 4 levels, 4 um per pixel" in lines
     assert "shapes spots: 64" in lines
     assert "table table: 64 spots, 12 genes" in lines
     assert "  region spots: 64 spots, on he, 4 um per pixel" in lines
@@ -40,9 +39,13 @@ def test_a_store_that_lacks_things(disk: Path, run: Run, tissue):
     del sdata["table"].obsp["spatial_connectivities"]
     sdata.write("bare.zarr")
     lines = run("info", "bare.zarr").stdout.splitlines()
-    assert "recorded scale: none" in lines
     assert "  graph: none" in lines
-    assert any("Nothing tells the scale of the image" in line for line in lines)
+    assert any(
+        line.startswith("image he: ") and "levels. Nothing tells the scale of image 'he'" in line
+        for line in lines
+    )
+    lines = run("info", "bare.zarr", "--image-mpp", 2).stdout.splitlines()
+    assert "  region spots: 64 spots, on he, 2 um per pixel" in lines
 
 
 def test_a_model(disk: Path, run: Run, model: stf.STFlow):
@@ -54,8 +57,7 @@ def test_a_model(disk: Path, run: Run, model: stf.STFlow):
 def test_an_image_file(disk: Path, run: Run):
     Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save("scan.png")
     shown = run("info", "scan.png", "--image-mpp", 0.5).stdout
-    assert "image he: 60 x 40 px, 4 levels" in shown
-    assert "recorded scale: 0.5 um per pixel" in shown
+    assert "image he: 60 x 40 px, 4 levels, 0.5 um per pixel" in shown
     result = run("info", "scan.png", code=1)
     assert "scan.png does not say how many micrometres" in result.stderr
     assert "Pass `--image-mpp`" in result.stderr

@@ -66,7 +66,9 @@ def test_convention(slides) -> None:
         assert table.X.dtype == np.int32
         assert table.X.format == "csr"
         assert list(table.var_names[[0, -1]]) == ["GENE001", "GENE050"]
-        assert sdata.attrs["slide_properties"] == {"mpp": 2.0, "technology": "synthetic"}
+        shape = list(sdata.images["he"]["scale0"]["image"].shape[1:])
+        record = {"mpp": 2.0, "shape": shape, "technology": "synthetic"}
+        assert sdata.attrs["slide_properties"] == record
         assert list(sdata.images["he"].children) == ["scale0", "scale1", "scale2", "scale3"]
         np.testing.assert_array_equal(table.obs["spot_id"], spots.index)
         np.testing.assert_array_equal(table.obsm["spatial"][:, 1], spots.geometry.y)

@@ -14,7 +14,8 @@ import tifffile
 from spatialdata.transformations import Identity, get_transformation
 
 import stflow as stf
-from stflow._sdata._images import get_pyramid, spot_centres_um
+from stflow._sdata._images import get_pyramid
+from stflow._sdata._placed import spot_centres_um
 from stflow._sdata._tables import get_regions
 
 PITCH_PX = 40.0

@@ -105,10 +105,10 @@ def test_the_argument_wins_over_the_pitch(slide) -> None:
     assert (found["mpp"], found["mpp_source"]) == (0.25, "argument")
 
 
-def test_the_pitch_stands_against_another_scale(slide) -> None:
+def test_another_scale_than_that_of_the_pitch_is_taken_with_a_warning(slide) -> None:
     sdata = stf.io.read_visium_hd(slide[0])
     stf.pp.neighbors(sdata, image_mpp=0.55)
-    with pytest.raises(ValueError, match=r"`image_mpp=` says 1 um per pixel, .* \(8 um\) gives"):
+    with pytest.warns(UserWarning, match=r"`image_mpp=` says 1 um per pixel, .* \(8 um\) gives"):
         stf.pp.neighbors(sdata, image_mpp=1.0)
 
 

@@ -9,7 +9,7 @@ from support import make_tissue
 from torch import nn
 
 import stflow as stf
-from stflow._sdata._images import spots_on_image
+from stflow._sdata._placed import spots_on_image
 from stflow._sdata._slides import read_slides
 from stflow._sdata._tables import get_regions
 from stflow._slide import Slide

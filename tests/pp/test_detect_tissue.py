@@ -20,7 +20,8 @@ SIDE, MPP = 600, 4.0
 
 def slide(pixels, mpp: float | None = MPP, **kwargs) -> SpatialData:
     image = Image2DModel.parse(pixels, dims="cyx", c_coords=list("rgb"), **kwargs)
-    attrs = {} if mpp is None else {"slide_properties": {"mpp": mpp}}
+    shape = [int(side) for side in pixels.shape[1:]]
+    attrs = {} if mpp is None else {"slide_properties": {"mpp": mpp, "shape": shape}}
     return SpatialData(images={"he": image}, attrs=attrs)
 
 

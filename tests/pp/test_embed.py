@@ -24,7 +24,7 @@ from spatialdata.transformations import Identity, Scale, Sequence, Translation
 from torch import nn
 
 import stflow as stf
-from stflow._sdata._images import spots_on_image
+from stflow._sdata._placed import spots_on_image
 from stflow._sdata._tables import get_regions
 from stflow.pp import embed
 
@@ -57,7 +57,7 @@ def slide(regions: dict, images: dict, mpp: float | None = 0.5) -> SpatialData:
     table = TableModel.parse(
         table, region=list(regions), region_key="region", instance_key="spot_id"
     )
-    attrs = {} if mpp is None else {"slide_properties": {"mpp": mpp}}
+    attrs = {} if mpp is None else {"slide_properties": {"mpp": mpp, "shape": [HEIGHT, WIDTH]}}
     return SpatialData(images=images, shapes=regions, tables={"table": table}, attrs=attrs)
 
 
@@ -729,7 +729,7 @@ def test_memory_does_not_grow_with_the_image(run, monkeypatch):
     data = da.map_blocks(block, chunks=chunks, dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8))
     points = np.stack(np.meshgrid(*[np.arange(500, side, 4000)] * 2), -1).reshape(-1, 2)
     sdata = slide({"spots": shapes(points)}, {"he": he(data)})
-    vectors = run(sdata, encoder=Colours(), inplace=False)
+    vectors = run(sdata, encoder=Colours(), image_mpp=0.5, inplace=False)
     cell = points // 1000
     np.testing.assert_allclose(vectors[:, 0], cell.sum(1) % 251 / 255, atol=1e-6)
     assert max(most) <= 16

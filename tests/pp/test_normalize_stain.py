@@ -39,7 +39,7 @@ def slide(pixels, chunks=(3, 100, 100), **kwargs) -> SpatialData:
         da.from_array(pixels, chunks=chunks), dims="cyx", c_coords=list("rgb"), **kwargs
     )
     outline = ShapesModel.parse(gpd.GeoDataFrame(geometry=[DISC]))
-    attrs = {"slide_properties": {"mpp": 8.0}}
+    attrs = {"slide_properties": {"mpp": 8.0, "shape": list(pixels.shape[1:])}}
     return SpatialData(images={"he": image}, shapes={"tissue": outline}, attrs=attrs)
 
 

@@ -136,6 +136,8 @@ def _warnings(options: Collection[str], warned: list[str], *, everything: bool) 
     """Show warnings of stflow as one line each; those of libraries only with ``everything``."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) in warned:
+            return
         warned.append(str(message))
         _tell("warning", in_words_of_the_shell(str(message), options))
 

@@ -20,7 +20,7 @@ def info(path: Path, image_mpp: float | None, quiet: bool) -> None:
     if (path / MODEL).is_file():
         lines = _model(path)
     elif path.is_dir():
-        lines = _store(path)
+        lines = _store(path, image_mpp)
     else:
         lines = _file(path, image_mpp)
     write_result("\n".join(lines))
@@ -34,11 +34,11 @@ def _model(path: Path) -> list[str]:
     return [repr(model), f"  embedding: {describe_recipe(model.encoder)}"]
 
 
-def _store(path: Path) -> list[str]:
+def _store(path: Path, image_mpp: float | None) -> list[str]:
     from stflow._sdata._described import describe
     from stflow._sdata._store import Store
 
-    return describe(Store.read(path).sdata)
+    return describe(Store.read(path).sdata, image_mpp)
 
 
 def _file(path: Path, image_mpp: float | None) -> list[str]:

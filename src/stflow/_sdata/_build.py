@@ -61,6 +61,7 @@ def build_slide(
         attrs={
             _keys.SLIDE_PROPERTIES: {
                 "mpp": float(mpp),
+                "shape": [int(side) for side in levels[0].shape[1:]],
                 "technology": technology,
                 **(properties or {}),
             }

@@ -9,23 +9,24 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._images import get_pyramid, spots_on_image
+from stflow._sdata._images import get_pyramid
+from stflow._sdata._placed import image_scale, spots_on_image
 from stflow._sdata._read import has_counts
-from stflow._sdata._scale import recorded_mpp
 from stflow._sdata._slides import read_recipe
 from stflow._sdata._tables import Region, get_regions
 
 RECIPE = ("encoder", "mpp", "tile_px", "pooling", "dihedral")
 
 
-def describe(sdata: SpatialData) -> list[str]:
-    """Tell images and their scale, spots, embeddings, graphs and predictions, a line each."""
-    lines = [f"image {name}: {_image(sdata, name)}" for name in sdata.images]
-    if sdata.images:
-        lines.append(f"recorded scale: {_scale(sdata)}")
+def describe(sdata: SpatialData, image_mpp: float | None = None) -> list[str]:
+    """Tell images and their scale, spots, embeddings, graphs and predictions, a line each.
+
+    ``image_mpp`` is the scale of the images, where it is given.
+    """
+    lines = [f"image {name}: {_image(sdata, name, image_mpp)}" for name in sdata.images]
     lines += [f"shapes {name}: {len(shapes)}" for name, shapes in sdata.shapes.items()]
     for key, table in sdata.tables.items():
-        first, *others = _table(sdata, key, table)
+        first, *others = _table(sdata, key, table, image_mpp)
         lines += [f"table {key}: {first}", *(f"  {line}" for line in others)]
     return lines
 
@@ -37,36 +38,36 @@ def describe_recipe(recipe: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={recipe[name]}" for name in RECIPE if name in recipe)
 
 
-def _image(sdata: SpatialData, name: str) -> str:
+def _image(sdata: SpatialData, name: str, image_mpp: float | None) -> str:
     try:
         levels = get_pyramid(sdata, name)
     except ValueError as error:
         return f"not H&E: {error}"
     width, height = levels[0].size
-    return f"{width} x {height} px, {len(levels)} level{'s' * (len(levels) > 1)}"
+    size = f"{width} x {height} px, {len(levels)} level{'s' * (len(levels) > 1)}"
+    try:
+        return f"{size}, {image_scale(sdata, name, image_mpp):.4g} um per pixel"
+    except ValueError as error:
+        return f"{size}. {error}"
 
 
-def _scale(sdata: SpatialData) -> str:
-    recorded = recorded_mpp(sdata)
-    return "none" if recorded is None else f"{recorded:.4g} um per pixel"
-
-
-def _place(sdata: SpatialData, table: AnnData, region: Region) -> str:
+def _place(sdata: SpatialData, table: AnnData, region: Region, image_mpp: float | None) -> str:
     """Tell which image the spots of a region lie on, and with which scale it is read."""
     try:
-        placed = spots_on_image(sdata, table, region)
+        placed = spots_on_image(sdata, table, region, image_mpp=image_mpp)
     except (KeyError, ValueError) as error:
         return str(error.args[0])
     return f"on {placed.image_key}, {placed.mpp:.4g} um per pixel"
 
 
-def _table(sdata: SpatialData, key: str, table: AnnData) -> Iterator[str]:
+def _table(sdata: SpatialData, key: str, table: AnnData, image_mpp: float | None) -> Iterator[str]:
     measured = f"{table.n_vars} genes" if table.n_vars else "no genes"
     counts = "" if has_counts(table, None) else ", no counts"
     yield f"{table.n_obs} spots, {measured}{counts}"
     for region in get_regions(table):
         if region.name:
-            yield f"region {region.name}: {len(region.rows)} spots, {_place(sdata, table, region)}"
+            place = _place(sdata, table, region, image_mpp)
+            yield f"region {region.name}: {len(region.rows)} spots, {place}"
     for name in table.obsm:
         made = isinstance(table.uns.get(name), Mapping)
         recipe = read_recipe(sdata, key, name) if made else {}

@@ -1,47 +1,18 @@
-"""Boundary: which image, and where its spots lie on it."""
+"""Boundary: which image, its pyramid, and the way from spots to its pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from anndata import AnnData
 from spatialdata import SpatialData
 from spatialdata.transformations import Sequence, get_transformation
 from xarray import DataArray, DataTree
 
 from stflow import _keys
 from stflow._sdata._annotated import annotated_element
-from stflow._sdata._scale import spots_mpp
-from stflow._sdata._tables import Region, spot_centres
 from stflow._validation import listing, require_key
 from stflow.images import Level, as_rgb, find_colours
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PlacedSpots:
-    """The spots of one region on their image.
-
-    Parameters
-    ----------
-    region
-        The spots.
-    image_key
-        Name of the image.
-    levels
-        Its pyramid, level 0 first.
-    centres_px
-        Spot centres in level-0 pixels, x then y, shape (N, 2).
-    mpp
-        Micrometres per level-0 pixel.
-    """
-
-    region: Region
-    image_key: str
-    levels: list[Level]
-    centres_px: np.ndarray
-    mpp: float
 
 
 def resolve_image(
@@ -75,14 +46,18 @@ def resolve_image(
     return image_key
 
 
+def image_levels(sdata: SpatialData, image_key: str) -> list[DataArray]:
+    """Return the levels of an image, the finest first, whatever its channels."""
+    image = sdata.images[image_key]
+    if not isinstance(image, DataTree):
+        return [image]
+    scales = [next(iter(scale.ds.data_vars.values())) for scale in image.children.values()]
+    return sorted(scales, key=lambda array: array.sizes["x"], reverse=True)
+
+
 def get_pyramid(sdata: SpatialData, image_key: str) -> list[Level]:
     """Return the levels of an image, level 0 first, three colour channels each, unread."""
-    image = sdata.images[image_key]
-    if isinstance(image, DataTree):
-        scales = [next(iter(scale.ds.data_vars.values())) for scale in image.children.values()]
-        arrays = sorted(scales, key=lambda array: array.sizes["x"], reverse=True)
-    else:
-        arrays = [image]
+    arrays = image_levels(sdata, image_key)
     name = f"Image {image_key!r}"
     pixels = [as_rgb(array.data, name=name, channels=_channels(array)) for array in arrays]
     _, height, width = pixels[0].shape
@@ -105,72 +80,6 @@ def colour_channels(array: DataArray) -> DataArray:
 
 def _channels(array: DataArray) -> list[str]:
     return [str(channel) for channel in array.coords["c"].to_numpy()]
-
-
-def spots_on_image(
-    sdata: SpatialData,
-    table: AnnData,
-    region: Region,
-    *,
-    image_key: str | Mapping[str, str] | None = None,
-    image_mpp: float | Mapping[str, float] | None = None,
-) -> PlacedSpots:
-    """Place the spots of a region on their image, in pixels and micrometres.
-
-    Parameters
-    ----------
-    sdata
-        Holds the image and the spots.
-    table
-        The table whose rows the region names.
-    region
-        The spots.
-    image_key
-        Name of the image, or a name for each region. None: the only one.
-    image_mpp
-        Micrometres per level-0 pixel, or a number for each region. None: what
-        ``sdata.attrs["slide_properties"]["mpp"]`` says, else what the pitch of the spots of a
-        known technology gives (not of a grid laid over the image).
-
-    Raises
-    ------
-    KeyError
-        The image, the spots' element or a spot is missing.
-    ValueError
-        The table annotates no element, the spots and the image share no coordinate system, the
-        image is not 8-bit RGB, nothing tells its scale, or what does differs by more than 20 %
-        from what the pitch of a known technology gives.
-    """
-    if not region.name:
-        raise ValueError(
-            "The table annotates no element, so its spots lie on no image; relate it to shapes "
-            "with spatialdata.models.TableModel.parse."
-        )
-    name = resolve_image(sdata, image_key, region=region.name)
-    levels = get_pyramid(sdata, name)
-    affine = affine_to_image(sdata, region.name, name)
-    centres = spot_centres(sdata, table, region) @ affine[:2, :2].T + affine[:2, 2]
-    if isinstance(image_mpp, Mapping):
-        require_key(region.name, image_mpp, what="`image_mpp` for region")
-        image_mpp = image_mpp[region.name]
-    mpp = spots_mpp(sdata, table, region, centres, image_mpp)
-    return PlacedSpots(region, name, levels, centres, mpp)
-
-
-def spot_centres_um(
-    sdata: SpatialData,
-    table: AnnData,
-    region: Region,
-    *,
-    image_key: str | Mapping[str, str] | None = None,
-    image_mpp: float | Mapping[str, float] | None = None,
-) -> np.ndarray:
-    """Spot centres of a region in micrometres from the image's corner, x then y, shape (N, 2).
-
-    Arguments and errors are those of `spots_on_image`.
-    """
-    placed = spots_on_image(sdata, table, region, image_key=image_key, image_mpp=image_mpp)
-    return placed.centres_px * placed.mpp
 
 
 def affine_to_image(sdata: SpatialData, spots_key: str, image_key: str) -> np.ndarray:

@@ -77,6 +77,11 @@ def array_pitch(places: np.ndarray, centres: np.ndarray, *, lattice: str) -> flo
     return float(np.sqrt(abs(np.linalg.det(fitted)) * in_steps / in_pitches))
 
 
+def agree(mpp: float, measured: float) -> bool:
+    """Whether a scale differs by no more than 20 % from what the places of the spots give."""
+    return bool(abs(mpp - measured) <= CONTRADICTION * measured)
+
+
 def require_agreement(mpp: float, measured: float, *, said_by: str, measured_by: str) -> None:
     """Raise ``ValueError`` when a scale contradicts where the spots lie by more than 20 %.
 
@@ -89,7 +94,7 @@ def require_agreement(mpp: float, measured: float, *, said_by: str, measured_by:
     said_by, measured_by
         What messages call the two sources.
     """
-    if abs(mpp - measured) > CONTRADICTION * measured:
+    if not agree(mpp, measured):
         raise ValueError(
             f"{said_by} says {mpp:.4g} um per pixel, but {measured_by} gives {measured:.4g}. Is "
             "this the full-resolution image that the spots were placed on?"

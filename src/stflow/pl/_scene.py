@@ -23,7 +23,8 @@ from xarray import DataArray, DataTree
 
 from stflow import _keys
 from stflow._sdata._annotated import annotated_shapes
-from stflow._sdata._images import colour_channels, resolve_image, spots_on_image
+from stflow._sdata._images import colour_channels, resolve_image
+from stflow._sdata._placed import spots_on_image
 from stflow._sdata._tables import Region, get_regions
 from stflow._validation import listing, require_key
 

@@ -17,7 +17,7 @@ from spatialdata.models import Image2DModel
 from stflow import _keys
 from stflow._sdata._elements import put, require_new
 from stflow._sdata._images import get_pyramid, resolve_image
-from stflow._sdata._scale import image_scale
+from stflow._sdata._placed import image_scale
 from stflow._sdata._tissue import tissue_element
 from stflow._validation import require_positive
 from stflow.images import Level

@@ -15,7 +15,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._device import resolve_device
-from stflow._sdata._images import PlacedSpots, spots_on_image
+from stflow._sdata._placed import PlacedSpots, spots_on_image
 from stflow._sdata._tables import Region, get_regions, get_table
 from stflow._validation import (
     listing,

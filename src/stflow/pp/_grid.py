@@ -14,7 +14,7 @@ from stflow._sdata._build import annotate, circles
 from stflow._sdata._elements import put, require_new, same_name
 from stflow._sdata._images import get_pyramid, resolve_image
 from stflow._sdata._lattice import LATTICES, cell_area, places_inside
-from stflow._sdata._scale import image_scale
+from stflow._sdata._placed import image_scale
 from stflow._sdata._tissue import tissue_in_pixels
 from stflow._validation import require_choice, require_positive
 

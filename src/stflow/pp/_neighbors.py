@@ -10,7 +10,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._images import spot_centres_um
+from stflow._sdata._placed import spot_centres_um
 from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
 from stflow._validation import require_count, require_places
 

@@ -18,7 +18,7 @@ from stflow import _keys
 from stflow._sdata._build import image_element
 from stflow._sdata._elements import put, require_new
 from stflow._sdata._images import get_pyramid, resolve_image
-from stflow._sdata._scale import recorded_mpp
+from stflow._sdata._placed import image_scale
 from stflow._sdata._tissue import tissue_in_pixels
 from stflow._validation import require_choice
 from stflow.images import Level
@@ -162,7 +162,7 @@ def _samples(slides: list[tuple[SpatialData, str]], tissue_key: str | None) -> l
     ]
     pyramids = [get_pyramid(*slide) for slide in slides]
     wanted = [np.sqrt(np.prod(p[0].size, dtype=np.float64) / MOST_PX) for p in pyramids]
-    mpps = [recorded_mpp(sdata) for sdata, _ in slides]
+    mpps = [_scale_or_none(*slide) for slide in slides]
     if None not in mpps:
         um = max(SAMPLE_UM, *(pixel * mpp for pixel, mpp in zip(wanted, mpps, strict=True)))
         wanted = [um / mpp for mpp in mpps]
@@ -178,6 +178,13 @@ def _samples(slides: list[tuple[SpatialData, str]], tissue_key: str | None) -> l
         )
         for level, mask in zip(coarse, masks, strict=True)
     ]
+
+
+def _scale_or_none(sdata: SpatialData, image: str) -> float | None:
+    try:
+        return image_scale(sdata, image)
+    except ValueError:
+        return None
 
 
 def _inside(area: shapely.Geometry | None, level: Level, image: str) -> np.ndarray:
