@@ -37,7 +37,7 @@ class Told(NamedTuple):
 
 
 def properties(sdata: SpatialData) -> Mapping[str, Any]:
-    """What the slide says of itself."""
+    """Return what the slide says of itself."""
     return sdata.attrs.get(_keys.SLIDE_PROPERTIES) or {}
 
 
