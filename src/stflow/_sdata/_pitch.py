@@ -80,22 +80,3 @@ def array_pitch(places: np.ndarray, centres: np.ndarray, *, lattice: str) -> flo
 def agree(mpp: float, measured: float) -> bool:
     """Whether a scale differs by no more than 20 % from what the places of the spots give."""
     return bool(abs(mpp - measured) <= CONTRADICTION * measured)
-
-
-def require_agreement(mpp: float, measured: float, *, said_by: str, measured_by: str) -> None:
-    """Raise ``ValueError`` when a scale contradicts where the spots lie by more than 20 %.
-
-    Parameters
-    ----------
-    mpp
-        Micrometres per pixel as something says.
-    measured
-        Micrometres per pixel as the places of the spots give it.
-    said_by, measured_by
-        What messages call the two sources.
-    """
-    if not agree(mpp, measured):
-        raise ValueError(
-            f"{said_by} says {mpp:.4g} um per pixel, but {measured_by} gives {measured:.4g}. Is "
-            "this the full-resolution image that the spots were placed on?"
-        )

@@ -14,7 +14,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._build import build_slide
-from stflow._sdata._pitch import CONTRADICTION, array_pitch
+from stflow._sdata._pitch import agree, array_pitch
 from stflow._validation import CREDIBLE_MPP, is_credible_mpp
 from stflow._warn import warn
 from stflow.images._file import ImageFile
@@ -260,4 +260,4 @@ def _tell_coarse(image: Path, mpp: float, diameter_um: float) -> None:
 
 
 def _far(mpp: float, measured: float) -> bool:
-    return abs(mpp - measured) > CONTRADICTION * measured
+    return bool(np.isfinite(measured)) and not agree(mpp, measured)
