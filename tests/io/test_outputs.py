@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import outputs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import stflow as stf
+from stflow.io._outputs import find_file
 
 
 def test_the_plain_matrix_wins_over_those_with_a_prefix(slide) -> None:
@@ -53,3 +57,36 @@ def test_pictures_of_space_ranger_are_never_taken_for_the_slide(slide) -> None:
 def test_factors_of_the_previews_are_not_needed(slide) -> None:
     (slide[0] / "spatial" / "scalefactors_json.json").unlink()
     assert stf.io.read_visium(slide[0])["table"].n_obs == 36
+
+
+def test_the_folder_above(slide) -> None:
+    with pytest.raises(FileNotFoundError, match=r"holds 'outs'\. Did you mean .*outs\?"):
+        stf.io.read_visium(slide[0].parent)
+
+
+NAME = "cells.csv"
+
+
+@given(
+    others=st.sets(
+        st.text("ab_-.", min_size=1, max_size=4).map(lambda start: start + NAME)
+        | st.text("ab_-.", min_size=1, max_size=4).map(lambda end: NAME + end)
+    )
+)
+def test_whatever_lies_beside_it_the_plain_name_is_found(others: set[str]) -> None:
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        outputs.lay(folder, others)
+        alone = [
+            name
+            for name in others
+            if name.endswith(NAME) and name[0] != "." and name[-len(NAME) - 1] in "-_."
+        ]
+        if len(alone) > 1:
+            with pytest.raises(ValueError, match=r"several that end so.*`path=`"):
+                find_file(folder, [NAME], argument="path")
+        else:
+            found = find_file(folder, [NAME], argument="path")
+            assert ([] if found is None else [found.name]) == alone
+        outputs.lay(folder, [NAME])
+        assert find_file(folder, [NAME], argument="path") == folder / NAME

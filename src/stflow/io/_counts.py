@@ -88,7 +88,8 @@ def read_counts(path: Path) -> AnnData:
         raise ValueError(f"{path} counts probes, not genes. Pass another `counts_file=`.")
     if not table.n_obs or not table.n_vars:
         raise ValueError(f"{path} is empty: {table.n_obs} spots, {table.n_vars} genes.")
-    require_unique(list(table.obs_names), what=f"spot names in {path}")
+    if not table.obs_names.is_unique:
+        require_unique(list(table.obs_names), what=f"spot names in {path}")
     counts = sp.csr_matrix(table.X)
     require_counts(counts, what=f"The matrix of {path}")
     var = table.var.set_axis(make_index_unique(table.var_names))

@@ -112,9 +112,10 @@ def require_file(folder: Path, names: Sequence[str], *, what: str, argument: str
     if found is None:
         there = folder if folder.is_dir() else folder.parent
         held = sorted(each.name for each in shown(there.iterdir()))
+        hint = f" Did you mean {folder / 'outs'}?" if "outs" in held else ""
         raise FileNotFoundError(
             f"{folder} is not the whole {what}: no {' or '.join(map(repr, names))}. {there} holds "
-            f"{listing(held)}."
+            f"{listing(held)}.{hint}"
         )
     return found
 

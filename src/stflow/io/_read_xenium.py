@@ -181,7 +181,7 @@ def _read_cells(path: Path) -> pd.DataFrame:
 
 def _place(table: AnnData, cells: pd.DataFrame, to_um: np.ndarray, *, path: Path) -> AnnData:
     """Give cells their columns, and their centroids in pixels of the H&E image."""
-    found, example = cells.reindex(table.obs_names), listing(cells.index, limit=1)
+    found, example = cells.reindex(table.obs_names), listing(cells.index[:1])
     lost = ~np.isfinite(found[CENTROID].to_numpy(np.float64)).all(axis=1)
     area = found[AREA].to_numpy(np.float64)
     flat = ~lost & ~(np.isfinite(area) & (area > 0))
