@@ -760,8 +760,23 @@ def test_an_image_somewhat_coarser_than_its_tiles_is_no_news(points, run, mpp):
         run(slide({"spots": shapes(points)}, {"he": he()}, mpp=mpp), mpp=0.5)
 
 
-def test_the_fourth_channel_is_left_out(sdata, points, run):
-    data = np.concatenate([tissue(), np.full((1, HEIGHT, WIDTH), 7, np.uint8)])
-    image = Image2DModel.parse(data, dims="cyx", c_coords=list("rgba"))
+@pytest.mark.parametrize(("channels", "fourth"), [("rgba", 255), ("rgbm", 7)])
+def test_a_fourth_channel_that_hides_nothing_is_left_out(sdata, points, run, channels, fourth):
+    data = np.concatenate([tissue(), np.full((1, HEIGHT, WIDTH), fourth, np.uint8)])
+    image = Image2DModel.parse(data, dims="cyx", c_coords=list(channels))
     other = slide({"spots": shapes(points)}, {"he": image})
     np.testing.assert_array_equal(run(other, inplace=False), run(sdata, inplace=False))
+
+
+def test_what_is_transparent_looks_like_glass(points, run):
+    glass = np.full_like(tissue(), 255)
+    hidden = np.concatenate([tissue(), np.zeros((1, HEIGHT, WIDTH), np.uint8)])
+    images = [(glass, "rgb"), (hidden, "rgba")]
+    slides = [
+        slide(
+            {"spots": shapes(points)}, {"he": Image2DModel.parse(p, dims="cyx", c_coords=list(c))}
+        )
+        for p, c in images
+    ]
+    white, seen = (run(each, inplace=False) for each in slides)
+    np.testing.assert_array_equal(seen, white)
