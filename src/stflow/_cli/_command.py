@@ -14,6 +14,7 @@ import click
 
 KNOWN = (ValueError, KeyError, TypeError, OSError, ImportError, RuntimeError, MemoryError)
 INTERRUPTED = 130
+TYPED = {"np.eye(3)": "identity"}
 COMMANDS = {"embed": "embed", "neighbors": "embed", "fit": "fit", "predict": "predict"}
 
 
@@ -108,7 +109,7 @@ def in_words_of_the_shell(message: str, options: Collection[str]) -> str:
         typed = f"--{name.replace('_', '-')}"
         if name not in options:
             return found[0]
-        return f"`{typed}`" if value in ("", "True") else f"`{typed} {value}`"
+        return f"`{typed}`" if value in ("", "True") else f"`{typed} {TYPED.get(value, value)}`"
 
     def call(found: re.Match[str]) -> str:
         return f"`stflow {COMMANDS[found[1]]}`" if found[1] in COMMANDS else found[0]

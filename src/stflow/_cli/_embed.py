@@ -10,6 +10,7 @@ import click
 from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, given, note
+from stflow._cli._outputs import instrument, read_outputs
 
 
 @click.command(cls=Command)
@@ -17,6 +18,9 @@ from stflow._cli._command import Command, given, note
 @opt.new_store
 @opt.option("--pitch-um", default=100.0, help="Whole-slide files: distance of spots.")
 @opt.option("--lattice", default="hex", help="Whole-slide files: hex or square.")
+@opt.option("--image", help="Output folders: the H&E image; left out, the only one; or hires.")
+@opt.option("--alignment", help="Xenium: file that aligns the image, or identity.")
+@opt.option("--bin-um", type=int, help="Visium HD: side of the bins; left out, 8.")
 @opt.option("--encoder", default="efficientnet_lite0", help="Name of the encoder.")
 @opt.option(
     "--mpp",
@@ -56,6 +60,9 @@ def embed(
     output: Path | None,
     pitch_um: float,
     lattice: str,
+    image: str | None,
+    alignment: str | None,
+    bin_um: int | None,
     n_neighs: int,
     device: tuple[str, ...],
     cache: Path | None,
@@ -65,21 +72,29 @@ def embed(
 ) -> None:
     """Embed the image around each spot.
 
-    SLIDE is a store with an image and spots, or a whole-slide file, whose tissue is found and
-    covered with spots first. The neighbours of spots are found as well; a graph that is there
-    stays, unless --n-neighs is given.
+    SLIDE is a store with an image and spots; the output folder of Visium, Visium HD or Xenium; or
+    a whole-slide file, whose tissue is found and covered with spots first. The neighbours of spots
+    are found as well; a graph that is there stays, unless --n-neighs is given.
     """
+    kind = instrument(slide) if slide.is_dir() else None
+    if kind is None and (image or alignment or bin_um):
+        raise click.UsageError("--image, --alignment and --bin-um are for output folders.")
+    if output is None and (kind or not slide.is_dir()):
+        what = "A whole-slide file" if kind is None else f"The output of {kind}"
+        raise click.UsageError(f"{what} needs --output, the store to write.")
+    if slide.is_dir() and (given("pitch_um") or given("lattice")):
+        raise click.UsageError("--pitch-um and --lattice are for whole-slide files.")
     how["device"] = device[0] if len(device) == 1 else device
     how["cache"] = _cache(output, cache, no_cache=no_cache)
-    if slide.is_dir():
-        if given("pitch_um") or given("lattice"):
-            raise click.UsageError("--pitch-um and --lattice are for whole-slide files.")
-        _embed_store(slide, output, n_neighs, show_progress_bar=not quiet, **how)
-    elif output is None:
-        raise click.UsageError("A whole-slide file needs --output, the store to write.")
+    how["show_progress_bar"] = not quiet
+    if output is not None and kind:
+        reading = {"image": image, "alignment": alignment, "bin_um": bin_um}
+        _embed_outputs(slide, kind, output, reading, n_neighs, **how)
+    elif output is None or slide.is_dir():
+        _embed_store(slide, output, n_neighs, **how)
     else:
         grid = {"pitch_um": pitch_um, "lattice": lattice}
-        _embed_file(slide, output, grid, n_neighs, show_progress_bar=not quiet, **how)
+        _embed_file(slide, output, grid, n_neighs, **how)
     note(f"{output or slide}: embedded as {how['key_added']!r}", quiet=quiet)
 
 
@@ -94,6 +109,19 @@ def _embed_store(path: Path, output: Path | None, n_neighs: int, **how: Any) -> 
     if given("n_neighs") or _keys.CONNECTIVITIES not in store.sdata.tables[table_key].obsp:
         pp.neighbors(store.sdata, n_neighs=n_neighs, **_placing(how))
     store.save(table_key, output)
+
+
+def _embed_outputs(
+    path: Path, kind: str, output: Path, reading: dict[str, Any], n_neighs: int, **how: Any
+) -> None:
+    from stflow import pp
+    from stflow._sdata._store import require_new, write_store
+
+    require_new(output)
+    sdata = read_outputs(path, kind, image_mpp=how.pop("image_mpp"), **reading)
+    pp.embed(sdata, **how)
+    pp.neighbors(sdata, n_neighs=n_neighs, table_key=how["table_key"])
+    write_store(sdata, output)
 
 
 def _embed_file(path: Path, output: Path, grid: dict[str, Any], n_neighs: int, **how: Any) -> None:
