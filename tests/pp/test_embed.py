@@ -154,6 +154,7 @@ def test_recipe(sdata, colour_encoder, run):
         "mpp": [1.0, 2.0],
         "width": 12,
         "image_mpp": {"spots": 0.5},
+        "blank": {"spots": 0.0},
     }
 
 
@@ -714,6 +715,7 @@ def test_an_encoder_whose_vectors_change_length(sdata, run):
     assert_same(before, state(sdata))
 
 
+@pytest.mark.filterwarnings("ignore:100% of the spots of 'spots' lie on bare glass")
 def test_memory_does_not_grow_with_the_image(run, monkeypatch):
     side, alive, most = 40_000, set(), []
 

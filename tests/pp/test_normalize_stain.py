@@ -120,6 +120,7 @@ def test_chunks_do_not_matter_and_the_original_stays():
     assert list(target.images) == ["he"]
 
 
+@pytest.mark.filterwarnings("ignore:26% of the spots of 'spots' lie on bare glass")
 def test_geometry_stays_and_it_embeds():
     grow = {"global": Scale([3.0, 3.0], ("x", "y"))}
     sdata = slide(stained(OTHER), transformations=grow)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from copy import deepcopy
 
 import anndata as ad
@@ -375,3 +376,30 @@ def test_recovers_a_known_law() -> None:
     assert scores["real"]["r2"] > 0.2
     assert abs(scores["shuffled"]["pearson"]) < 0.15
     assert scores["shuffled"]["r2"] < 0.05
+
+
+def test_slides_on_glass_are_named(tissue) -> None:
+    tissue["S2"]["table"].uns["X_embedding"]["blank"] = {"spots": 0.62}
+    with pytest.warns(UserWarning, match=r"^62% of the spots of 'spots' of S2 .* glass") as told:
+        model = fit(tissue)
+    assert [each.filename for each in told if "glass" in str(each.message)] == [__file__]
+    with pytest.warns(UserWarning, match=r"^62% of the spots of 'spots' of the slide .* glass"):
+        prediction(model, tissue["S2"])
+
+
+@pytest.mark.filterwarnings("ignore:.*look unlike all training spots")
+def test_slides_whose_spots_look_the_same_are_named(tissue) -> None:
+    table = tissue["S2"]["table"]
+    table.obsm["X_embedding"][:] = table.obsm["X_embedding"][0]
+    words = "100% of the spots of {} have the same embedding"
+    with pytest.warns(UserWarning, match=words.format("S2")) as told:
+        model = fit(tissue)
+    assert [str(each.message).startswith("100%") for each in told] == [True]
+    with pytest.warns(UserWarning, match=words.format("the slide")):
+        prediction(model, tissue["S2"])
+
+
+def test_slides_with_something_to_see_are_not_spoken_of(tissue) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*of the spots of")
+        fit(tissue)

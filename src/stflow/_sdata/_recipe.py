@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NOT_COMPARED = ("versions", "image_mpp", "features", "precision")
+NOT_COMPARED = ("versions", "image_mpp", "blank", "features", "precision")
 
 
 def require_same_recipe(
@@ -13,8 +13,8 @@ def require_same_recipe(
 ) -> None:
     """Raise ``ValueError``, naming both, when two recipes would give different embeddings.
 
-    Versions, precision, the scale of the image and the name of a table of features are not
-    compared.
+    Versions, precision, the scale of the image, how much of it is blank and the name of a table of
+    features are not compared.
     """
     names = [name for name in {**wanted, **recipe} if name not in NOT_COMPARED]
     odd = [name for name in names if recipe.get(name) != wanted.get(name)]

@@ -1,6 +1,7 @@
 """Pure arrays: tiles cut from image pyramids. No SpatialData, no torch."""
 
 from stflow.images._ahead import map_ahead, read_ahead
+from stflow.images._blank import is_blank
 from stflow.images._colours import find_colours
 from stflow.images._pyramid import Level, as_rgb, choose_level
 from stflow.images._tiles import outside, read_tiles
@@ -10,6 +11,7 @@ __all__ = [
     "as_rgb",
     "choose_level",
     "find_colours",
+    "is_blank",
     "map_ahead",
     "outside",
     "read_ahead",

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._device import resolve_device
+from stflow._sdata._blank import warn_of_blank_tiles
 from stflow._sdata._placed import PlacedSpots, spots_on_image
 from stflow._sdata._tables import Region, get_regions, get_table
 from stflow._validation import (
@@ -25,14 +24,14 @@ from stflow._validation import (
     require_positive,
 )
 from stflow.images import outside, read_tiles
+from stflow.pp._blank import BlankCount
 from stflow.pp._encode import TileJob, encode_tiles
-from stflow.pp._vector_cache import VectorCache, require_cache_folder
+from stflow.pp._open_cache import cache_folder, open_cache
 
 if TYPE_CHECKING:
     import torch
     from anndata import AnnData
 
-    from stflow.encoders import Encoder
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 MOST_ENLARGED = 5.0
@@ -143,7 +142,8 @@ def embed(
     ``.uns[key_added]``
         Recipe: encoder, digest of its weights, pooling, normalisation, ``transform`` (as it shows
         itself, or its name), ``tile_px``, ``mpp``, ``dihedral``, ``width`` F, ``precision``,
-        versions; beside it ``image_mpp`` of each region.
+        versions; beside it, of each region, ``image_mpp`` and ``blank``, the share of its spots
+        whose closest tiles show nothing, such as bare glass.
 
     Raises
     ------
@@ -162,7 +162,8 @@ def embed(
     Warns
     -----
     UserWarning
-        An image is more than 5 times coarser than ``mpp``, or the folder that ``cache=None``
+        An image is more than 5 times coarser than ``mpp``; more than 15 % of the spots of a
+        region lie on bare glass, as when the image is mirrored; or the folder that ``cache=None``
         stands for cannot be used, so that no more vectors are kept.
 
     Examples
@@ -174,10 +175,7 @@ def embed(
     if not isinstance(sdata, SpatialData):
         raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
     devices = _devices(device)
-    on_cpu = devices[0].type == "cpu"
-    batch_size = (8 if on_cpu else 64) if batch_size is None else batch_size
-    if num_workers is None:
-        num_workers = 1 if on_cpu else min(8, os.cpu_count() or 1)
+    batch_size, num_workers = _at_a_time(devices[0], batch_size, num_workers)
     require_choice(precision, PRECISIONS, name="precision")
     scales = _checked_scales(mpp, tile_px=tile_px, batch_size=batch_size, num_workers=num_workers)
     table = get_table(sdata, table_key)
@@ -189,8 +187,9 @@ def embed(
     ]
     _warn_of_coarse_images(places, min(scales))
     cutting = {"tile_px": int(tile_px), "batch_size": batch_size, "num_workers": num_workers}
-    jobs = [_job(p, i, m, **cutting) for i, m in enumerate(scales) for p in places]
-    folder = _cache_folder(sdata, cache, named=isinstance(encoder, str))
+    blank = {place.region.name: BlankCount() for place in places}
+    jobs = _jobs(places, scales, blank, **cutting)
+    folder = cache_folder(sdata, cache, named=isinstance(encoder, str))
 
     from stflow.encoders import get_encoder
     from stflow.encoders._prepare import prepare, replicate
@@ -208,7 +207,7 @@ def embed(
     chosen = prepare(chosen, precision=precision, tile_px=tile_px)
     replicas = replicate(chosen, devices)
     shape = (table.n_obs, len(scales), chosen.width(tile_px))
-    with _open_cache(folder, chosen, tile_px, shape, asked_for=cache is not None) as store:
+    with open_cache(folder, chosen, tile_px, shape, asked_for=cache is not None) as store:
         embedding = encode_tiles(
             jobs,
             replicas,
@@ -217,6 +216,8 @@ def embed(
             cache=store,
             show_progress_bar=show_progress_bar,
         ).reshape(table.n_obs, -1)
+    shares = {name: count.share for name, count in blank.items()}
+    warn_of_blank_tiles(shares)
     if not inplace:
         return embedding
     table.obsm[key_added] = embedding
@@ -226,6 +227,7 @@ def embed(
         "mpp": scales,
         "width": embedding.shape[1],
         "image_mpp": {place.region.name: place.mpp for place in places},
+        "blank": shares,
     }
     return None
 
@@ -239,54 +241,16 @@ def _devices(
     return [resolve_device(str(name)) for name in names]
 
 
-def _cache_folder(
-    sdata: SpatialData, cache: str | PathLike[str] | bool | None, *, named: bool
-) -> Path | None:
-    """Where to keep vectors, checked; a folder that nobody asked for may be unusable."""
-    store = sdata.path
-    beside = store.with_name(f"{store.name}.embeddings") if isinstance(store, Path) else None
-    if cache is False or (cache is None and (beside is None or not named)):
-        return None
-    if cache is True and beside is None:
-        raise ValueError(
-            "`cache=True` keeps vectors beside the store, but this SpatialData is not on disk; "
-            "write it first, or name a folder."
-        )
-    folder = Path(cache) if isinstance(cache, str | PathLike) else beside
-    try:
-        require_cache_folder(folder)  # type: ignore[arg-type]
-    except (OSError, ValueError) as error:
-        if cache is not None:
-            raise
-        warnings.warn(f"No vectors are kept. {error}", stacklevel=3)
-        return None
-    return folder
-
-
-def _open_cache(
-    folder: Path | None,
-    encoder: Encoder,
-    tile_px: int,
-    shape: tuple[int, int, int],
-    *,
-    asked_for: bool,
-) -> VectorCache | nullcontext[None]:
-    if folder is None:
-        return nullcontext()
-    if not encoder.shows_weights:
-        raise ValueError(
-            f"Encoder {encoder.name!r} is a callable whose weights cannot be told from another's, "
-            "so its vectors cannot be kept; pass an nn.Module or leave out `cache=`."
-        )
-    recipe = {key: value for key, value in encoder.recipe().items() if key != "versions"}
-    recipe |= {"tile_px": int(tile_px), "transform_sha256": encoder.transform_sha256(tile_px)}
-    return VectorCache(
-        folder,
-        recipe,
-        width=shape[2],
-        n_tiles=shape[0] * shape[1],
-        asked_for=asked_for,
-    )
+def _at_a_time(
+    device: torch.device, batch_size: int | None, num_workers: int | None
+) -> tuple[int, int]:
+    """Batch size and threads, as given or as the device likes them."""
+    on_cpu = device.type == "cpu"
+    if batch_size is None:
+        batch_size = 8 if on_cpu else 64
+    if num_workers is None:
+        num_workers = 1 if on_cpu else min(8, os.cpu_count() or 1)
+    return batch_size, num_workers
 
 
 def _checked_scales(mpp: float | Sequence[float], **counts: int) -> list[float]:
@@ -322,6 +286,19 @@ def _warn_of_coarse_images(places: list[PlacedSpots], mpp: float) -> None:
                 UserWarning,
                 stacklevel=3,
             )
+
+
+def _jobs(
+    places: list[PlacedSpots], scales: list[float], blank: dict[str, BlankCount], **cutting: int
+) -> list[TileJob]:
+    """Tiles to cut, scale by scale; those of the closest look are counted in ``blank``."""
+    jobs = []
+    for scale, mpp in enumerate(scales):
+        for place in places:
+            job = _job(place, scale, mpp, **cutting)
+            is_closest = scale == int(np.argmin(scales))
+            jobs.append(blank[place.region.name].watch(job) if is_closest else job)
+    return jobs
 
 
 def _job(place: PlacedSpots, scale: int, mpp: float, *, tile_px: int, **cutting: int) -> TileJob:

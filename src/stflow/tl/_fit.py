@@ -13,6 +13,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._device import resolve_device
+from stflow._sdata._blank import warn_of_blank_slides
 from stflow._sdata._read import require_gene_list
 from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import as_mapping, read_recipe, read_slides
@@ -165,7 +166,8 @@ def fit(
     Warns
     -----
     UserWarning
-        Ctrl-C while training: the model is the best so far.
+        More than 15 % of a slide's spots lie on bare glass, or more than half have the same
+        embedding. Or Ctrl-C while training: the model is the best so far.
 
     References
     ----------
@@ -300,9 +302,9 @@ def _read(
         name: read_recipe(each, table_key, embedding_key, name=name) for name, each in data.items()
     }
     for name, each in data.items():
-        slides += read_slides(
-            each, name=name, table_key=table_key, embedding_key=embedding_key, **how
-        )
+        read = read_slides(each, name=name, table_key=table_key, embedding_key=embedding_key, **how)
+        warn_of_blank_slides(read, recipes[name])
+        slides += read
     first = next(iter(recipes))
     for name, recipe in recipes.items():
         require_same_recipe(

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._blank import warn_of_blank_slides
 from stflow._sdata._observed import read_observed
 from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import read_recipe, read_slides
@@ -154,7 +155,8 @@ def predict(
     Warns
     -----
     UserWarning
-        More than a quarter of the spots look unlike all training spots.
+        More than a quarter of the spots look unlike all training spots, more than 15 % lie on
+        bare glass, or more than half have the same embedding.
 
     Examples
     --------
@@ -177,6 +179,7 @@ def predict(
     )
     recipe = read_recipe(data, table_key, embedding_key)
     require_same_recipe(recipe, model.encoder, what="this slide", other="the model")
+    warn_of_blank_slides(slides, recipe)
     known = None
     if observed is not None:
         where = f"table {table_key!r}"

@@ -1,0 +1,89 @@
+"""Boundary: slides on which there is nothing to see, as their tiles or their embeddings show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stflow._slide import Slide
+from stflow._warn import warn
+
+MOST_BLANK = 0.15
+MOST_ALIKE = 0.5
+NOISE = 1e-5
+LOOKED_AT = 2048
+RUNS = 32
+CAUSES = (
+    "The image may be mirrored, turned, of another slide or of another scale than the spots, or "
+    "the spots lie beside the tissue and are better left out. Look at `stf.pl.spots(sdata)`."
+)
+
+
+def warn_of_blank_tiles(shares: Mapping[str, float], *, slide: str = "") -> None:
+    """Warn of each region of which many tiles show nothing.
+
+    Parameters
+    ----------
+    shares
+        Share of blank tiles by region.
+    slide
+        What messages call the slide, where there may be several.
+    """
+    for region, share in shares.items():
+        if share > MOST_BLANK:
+            of = f" of {slide}" if slide else ""
+            warn(
+                f"{share:.0%} of the spots of {region!r}{of} lie on bare glass, or on another "
+                f"blank part of the image: their tiles show nothing. {CAUSES}"
+            )
+
+
+def warn_of_blank_slides(slides: Sequence[Slide], recipe: Mapping[str, Any]) -> None:
+    """Warn of slides with little to learn from, by the recipe of their embedding or by itself.
+
+    Parameters
+    ----------
+    slides
+        Those of one table.
+    recipe
+        Of their embedding; ``blank`` is the share of blank tiles by region.
+    """
+    warn_of_blank_tiles(recipe.get("blank", {}), slide=slides[0].name.partition("/")[0])
+    for slide in slides:
+        share = share_alike(slide.embedding)
+        if share > MOST_ALIKE:
+            warn(
+                f"{share:.0%} of the spots of {slide.name} have the same embedding, so that they "
+                f"cannot be told apart. {CAUSES}"
+            )
+
+
+def share_alike(embedding: Any) -> float:
+    """Share of rows that are equal to the median row but for rounding, 0 of a single row.
+
+    Where more than half of all rows are alike, the median of each column is theirs.
+
+    Parameters
+    ----------
+    embedding
+        Shape (N, F), in memory or not. Of very many rows, some runs are looked at.
+    """
+    if embedding.shape[0] < 2:
+        return 0.0
+    rows = _some_rows(embedding)
+    middle = np.median(rows, axis=0)
+    apart = np.linalg.norm(rows - middle, axis=1)
+    return float(np.mean(apart <= NOISE * np.linalg.norm(middle)))
+
+
+def _some_rows(matrix: Any) -> np.ndarray:
+    """Rows of a matrix, or of a large one runs of rows that are spread evenly."""
+    n_rows, length = matrix.shape[0], LOOKED_AT // RUNS
+    if n_rows <= LOOKED_AT:
+        return np.asarray(matrix[:], dtype=np.float32)
+    starts = np.linspace(0, n_rows - length, RUNS).astype(int)
+    return np.concatenate(
+        [np.asarray(matrix[first : first + length], dtype=np.float32) for first in starts]
+    )
