@@ -770,6 +770,7 @@ def test_a_fourth_channel_that_hides_nothing_is_left_out(sdata, points, run, cha
     np.testing.assert_array_equal(run(other, inplace=False), run(sdata, inplace=False))
 
 
+@pytest.mark.filterwarnings("ignore:100% of the spots of 'spots' lie on bare glass")
 def test_what_is_transparent_looks_like_glass(points, run):
     glass = np.full_like(tissue(), 255)
     hidden = np.concatenate([tissue(), np.zeros((1, HEIGHT, WIDTH), np.uint8)])
