@@ -79,9 +79,11 @@ def test_her2st(data_dir: Path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"groups": {"S1": "a", "S2": "b"}}, KeyError, "No group of slide 'S3'.*`groups=`"),
-        ({"groups": dict.fromkeys(["S1", "S2", "S3", "S4"], "a")}, KeyError, "'S4'; available"),
-        ({"groups": dict.fromkeys(["S1", "S2", "S3"], "a")}, ValueError, r"of 1 groups \('a'\)"),
+        ({"groups": {"S1": "a", "S2": "b"}}, KeyError, "`groups` needs .* 'S3' without a group"),
+        ({"groups": dict.fromkeys(["S1", "S2", "S3", "S4"], "a")}, KeyError, "'S4' not among"),
+        ({"groups": dict.fromkeys(["S1", "S2", "S3"], "a")}, ValueError, "'S3' are of 'a'"),
+        ({"groups": {"S1": "a", "S2": "b", "S3": np.nan}}, ValueError, "no group .* for 'S3'"),
+        ({"genes": [1, 2]}, TypeError, "`genes` holds '1', '2', a int"),
         ({"genes": ["GENE001", "ERBB2"]}, KeyError, "'S1' lacks genes of the panel: 'ERBB2'"),
         ({"genes": ["GENE001", "GENE001"]}, ValueError, "Duplicated genes"),
         ({"table_key": "bins"}, KeyError, "No table 'bins'; available: 'table'"),
@@ -97,8 +99,16 @@ def test_options_that_are_refused(
         from_slides(tissue, name="made", **{**SIZES, **options})
 
 
+def test_slides_and_groups_by_numbers(tissue: dict[str, SpatialData]):
+    numbered = dict(enumerate(tissue.values()))
+    task = from_slides(numbered, name="made", groups={0: 1, 1: 1.0, 2: 2}, **SIZES)
+    assert [(split.name, split.test) for split in task.splits] == [("1", ("0", "1")), ("2", ("2",))]
+    with pytest.raises(TypeError, match=r"0\.5 is a float"):
+        from_slides({**numbered, 0.5: tissue["S1"]}, name="made")
+
+
 def test_slides_that_are_refused(tissue: dict[str, SpatialData], two_regions: SpatialData):
-    with pytest.raises(ValueError, match="of 0 groups"):
+    with pytest.raises(ValueError, match="two or more are needed"):
         from_slides({}, name="made")
     with pytest.raises(TypeError, match="'T' is AnnData, not SpatialData"):
         from_slides({**tissue, "T": tissue["S1"]["table"]}, name="made")

@@ -83,5 +83,10 @@ def test_gene_lists():
     assert require_gene_list(("A", "B")) == ["A", "B"]
     with pytest.raises(ValueError, match="`genes` is empty"):
         require_gene_list([])
+    assert [type(gene) for gene in require_gene_list(np.array(["A"]))] == [str]
+    with pytest.raises(TypeError, match="`genes` holds 'nan', a float and no text"):
+        require_gene_list(["A", np.nan])
+    with pytest.raises(ValueError, match="an empty name"):
+        require_gene_list(["A", " "])
     with pytest.raises(ValueError, match="Duplicated genes: 'A'"):
         require_gene_list(["A", "A"])

@@ -454,7 +454,7 @@ def test_the_model_is_not_shown_the_counts_that_it_predicts(
         ({"methods": {"mine": Ridge}}, TypeError, "Method 'mine' is a ABCMeta"),
         ({"groups": {"S1": "a", "S2": "b"}}, KeyError, "'S3' without a group"),
         ({"groups": dict.fromkeys(["S1", "S2", "S3", "S4"], "a")}, KeyError, "'S4' not among"),
-        ({"groups": dict.fromkeys(["S1", "S2", "S3"], "a")}, ValueError, "are of one: 'a'"),
+        ({"groups": dict.fromkeys(["S1", "S2", "S3"], "a")}, ValueError, "'S3' are of 'a'"),
         ({"genes": ["nope"]}, KeyError, "'nope'"),
         ({"n_top_genes": 99}, ValueError, "only"),
         ({"n_top_genes": 0}, ValueError, "n_top_genes"),
@@ -468,6 +468,10 @@ def test_the_model_is_not_shown_the_counts_that_it_predicts(
         ({"fit_kwargs": {"checkpoint": "x"}}, TypeError, "holds 'checkpoint'; it may hold"),
         ({"fit_kwargs": {"seed": 1}}, TypeError, "holds 'seed'"),
         ({"fit_kwargs": {"hiden": 1}}, TypeError, "holds 'hiden'"),
+        ({"methods": {(1,): Spy()}}, TypeError, r"methods have text .* \(1,\) is a tuple"),
+        ({"genes": [0, 1]}, TypeError, "`genes` holds '0', '1', a int"),
+        ({"groups": {"S1": ("a",), "S2": "b", "S3": "c"}}, TypeError, "'S1' is a tuple"),
+        ({"groups": "patient"}, TypeError, "`groups` is a str; pass a dict"),
     ],
 )
 def test_errors_come_before_any_work(
@@ -488,7 +492,7 @@ def test_a_slide_without_counts_is_named(tissue: dict[str, SpatialData]) -> None
 def test_errors_of_the_slides(tissue: dict[str, SpatialData]) -> None:
     with pytest.raises(TypeError, match="`data` is a SpatialData; pass a dict"):
         cross_validate(tissue["S1"], **FAST)
-    with pytest.raises(ValueError, match="needs two or more"):
+    with pytest.raises(ValueError, match="so two or more are needed"):
         cross_validate({"S1": tissue["S1"]}, **FAST)
     one = {**tissue, "S3": tissue["S3"]["table"][:1].copy()}
     with pytest.raises(ValueError, match="Group 'S3' has one spot"):
@@ -500,6 +504,35 @@ def test_errors_of_the_slides(tissue: dict[str, SpatialData]) -> None:
     assert len(cross_validate(twins, groups, **FAST)) == 30
     tissue["S2"]["table"].uns["X_embedding"]["mpp"] = 1.0
     with pytest.raises(ValueError, match="slide 'S2'"):
+        cross_validate(tissue, **FAST)
+
+
+@pytest.mark.parametrize("missing", [np.nan, None, pd.NA, "", "nan"])
+def test_a_slide_without_a_group(tissue: dict[str, SpatialData], missing: Any) -> None:
+    groups = pd.Series({"S1": "anna", "S2": missing, "S3": missing}, dtype=object)
+    for given in (groups, dict(groups)):
+        with pytest.raises(ValueError, match=r"names no group .*for 'S2', 'S3'\."):
+            cross_validate(tissue, given, **{**FAST, "methods": {"spy": Spy()}})
+    assert Spy.seen == []
+
+
+def test_slides_and_groups_may_have_numbers(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
+    """Negative control: the same slides under other groups give another table."""
+    numbered = {int(name[1]): sdata for name, sdata in tissue.items()}
+    groups = pd.Series([1.0, 2.0, 2.0], index=[1, 2, 3])
+    found = cross_validate(numbered, groups, **FAST, path=tmp_path)
+    named = dict(zip("123", tissue.values(), strict=True))
+    same = cross_validate(named, {"1": "1", "2": "2", "3": "2"}, **FAST, path=tmp_path)
+    pd.testing.assert_frame_equal(found, same)
+    assert found["fold"].unique().tolist() == ["1", "2"]
+    assert cross_validate(numbered, **FAST)["fold"].unique().tolist() == ["1", "2", "3"]
+
+
+def test_a_patient_that_is_not_known_is_nobody(tissue: dict[str, SpatialData]) -> None:
+    for name, patient in {"S1": np.nan, "S2": np.nan, "S3": "otto"}.items():
+        tissue[name].attrs["slide_properties"]["patient"] = patient
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
         cross_validate(tissue, **FAST)
 
 

@@ -166,7 +166,7 @@ def test_slides_in_coordinate_systems_of_their_own(tissue) -> None:
     for name, sdata in tissue.items():
         sdata.rename_coordinate_systems({"global": name})
     assert np.array_equal(prediction(fit(tissue, max_epochs=1), tissue["S1"]), wanted)
-    with pytest.raises(KeyError, match=r"'spots' are not in coordinate system 'S1'; .*: 'S2'"):
+    with pytest.raises(KeyError, match=r"'spots' is not in coordinate system 'S1'; .*: 'S2'"):
         fit(tissue, coordinate_system="S1")
 
 
@@ -336,6 +336,73 @@ def test_bad_slide(tissue, case: str) -> None:
 def test_bad_argument(tissue, arguments: dict, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         fit(tissue, **arguments)
+
+
+class Trained(Callback):
+    """Fails the test when training begins."""
+
+    def on_fit_start(self, trainer, module) -> None:
+        raise RuntimeError("training began")
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "message"),
+    [
+        ((1.0, 2.0), TypeError, r"names, and 1\.0 is a float"),
+        ((None, "b"), TypeError, "names, and None is a NoneType"),
+        (("", "b"), ValueError, "empty name, ''"),
+        ((1, "1"), ValueError, "Duplicated names of slides: '1'"),
+        (("b/spots", "b"), ValueError, "Duplicated names of slides and their regions: 'b/spots'"),
+    ],
+)
+def test_names_are_judged_before_training(two_regions, tissue, names, error, message) -> None:
+    sdata = two_regions
+    sdata["table"].obs["region"] = (
+        sdata["table"].obs["region"].cat.rename_categories({"a": "spots"})
+    )
+    sdata["table"].uns["spatialdata_attrs"]["region"] = ["spots", "b"]
+    sdata.shapes["spots"] = sdata.shapes.pop("a")
+    data = dict(zip(names, (tissue["S3"], sdata), strict=True))
+    trainer = {"callbacks": [Trained()]}
+    with pytest.raises(error, match=message):
+        fit(data, trainer_kwargs=trainer)
+    with pytest.raises(RuntimeError, match="training began"):
+        fit(dict(zip("cd", data.values(), strict=True)), trainer_kwargs=trainer)
+
+
+def test_several_slides_without_names(tissue) -> None:
+    with pytest.raises(TypeError, match="`data` is a list; pass several slides as a dict"):
+        fit(list(tissue.values()))
+
+
+def test_slides_may_be_called_by_numbers(tissue, tmp_path) -> None:
+    model = fit({1: tissue["S1"], np.int64(2): tissue["S2"]}, validation=1)
+    assert (model.info["training"], model.info["validation"]) == (["2"], ["1"])
+    model.save(tmp_path / "model")
+    assert stf.STFlow.load(tmp_path / "model").info == model.info
+
+
+def test_numbers_of_numpy_are_kept_in_a_saved_model(tissue, tmp_path) -> None:
+    given = {"seed": np.int64(3), "hidden": np.int64(32), "dropout": np.float32(0.25)}
+    given |= {"flow": np.bool_(True), "prior_parameters": {"mu": np.float32(1.5)}}
+    model = fit(tissue["S1"], **given)
+    model.save(tmp_path / "model")
+    read = stf.STFlow.load(tmp_path / "model")
+    assert read.config == model.config
+    assert read.info["seed"] == 3
+
+
+def test_a_recipe_that_no_model_can_keep(tissue, tmp_path) -> None:
+    tissue["S1"]["table"].uns["X_embedding"]["weights"] = tmp_path
+    with pytest.raises(TypeError, match=r"recipe of an embedding, holds a \w*Path"):
+        fit(tissue["S1"], trainer_kwargs={"callbacks": [Trained()]})
+
+
+def test_rows_of_no_region(two_regions) -> None:
+    table = two_regions["table"]
+    table.obs["region"] = table.obs["region"].where(np.arange(table.n_obs) > 2)
+    with pytest.raises(ValueError, match=r"3 rows .*\['region'\] is NaN"):
+        fit(two_regions)
 
 
 def test_no_slides() -> None:

@@ -13,6 +13,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._names import by_text, require_apart
 from stflow._sdata._observed import given_spots
 from stflow._sdata._read import (
     read_log_counts,
@@ -75,7 +76,7 @@ def read_compared(
         is not finite or of another shape, the slides were predicted for different genes, or all
         spots were observed.
     """
-    by_name = dict(data) if isinstance(data, Mapping) else {"": data}
+    by_name = by_text(data) if isinstance(data, Mapping) else {"": data}
     if not by_name:
         raise ValueError("`data` is an empty dict; pass at least one slide.")
     tables = {
@@ -104,6 +105,7 @@ def read_compared(
             graph=_read_graph(table),
         )
         slides += _by_region(whole, table, given_spots(table, key, where=where[name]))
+    require_apart([slide.name for slide in slides])
     if not slides:
         raise ValueError(
             f"No spot to compare: all of {key!r} were observed, as .obs[{_keys.observed(key)!r}] "

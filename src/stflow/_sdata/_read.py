@@ -135,14 +135,24 @@ def require_gene_list(genes: str | Sequence[str]) -> list[str]:
 
     Raises
     ------
+    TypeError
+        A name is no text, such as a row number or NaN.
     ValueError
-        There are no names, or one is repeated.
+        There are no names, or one is empty or repeated.
     """
     names = [genes] if isinstance(genes, str) else list(genes)
     if not names:
         raise ValueError("`genes` is empty; name at least one gene.")
+    odd = [name for name in names if not isinstance(name, str)]
+    if odd:
+        raise TypeError(
+            f"`genes` holds {listing(odd)}, a {type(odd[0]).__name__} and no text. Pass names as "
+            "they stand in `table.var_names`."
+        )
+    if not all(name.strip() for name in names):
+        raise ValueError("`genes` holds an empty name. Leave it out.")
     require_unique(names, what="genes")
-    return names
+    return [str(name) for name in names]
 
 
 def _dense(matrix: Any) -> np.ndarray:

@@ -14,6 +14,7 @@ from spatialdata.transformations import get_transformation
 
 from stflow import _keys
 from stflow._sdata._annotated import annotated_element
+from stflow._sdata._names import by_text
 from stflow._sdata._read import read_log_counts
 from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
 from stflow._slide import Slide, row_blocks
@@ -25,8 +26,20 @@ NEEDS_GRAPH = "Run `stf.pp.neighbors(sdata)` first."
 
 
 def as_mapping(data: Data | Mapping[str, Data]) -> dict[str, Data]:
-    """Return slides by name; a single one is called ``"slide"``."""
-    slides = dict(data) if isinstance(data, Mapping) else {"slide": data}
+    """Return slides by name; a single one is called ``"slide"``.
+
+    Raises
+    ------
+    TypeError
+        Several slides come without names, or a name is neither text nor a whole number.
+    ValueError
+        There are no slides, or a name is empty or occurs twice.
+    """
+    if isinstance(data, list | tuple):
+        raise TypeError(
+            f"`data` is a {type(data).__name__}; pass several slides as a dict, by name."
+        )
+    slides = by_text(data) if isinstance(data, Mapping) else {"slide": data}
     if not slides:
         raise ValueError("`data` is an empty dict; pass at least one slide.")
     return slides
@@ -106,7 +119,7 @@ def read_recipe(
     Raises
     ------
     TypeError
-        What is there under the name of the embedding is no dict.
+        What is there under the name of the embedding is no dict of plain values.
     """
     recipe = get_table(data, table_key, name=name).uns.get(embedding_key)
     if recipe is None:
@@ -118,15 +131,26 @@ def read_recipe(
             "the recipe of an embedding, a dict. Delete it, or make the embedding anew with "
             "`stf.pp.embed(sdata, overwrite=True)`."
         )
-    return {key: _plain(value) for key, value in recipe.items()}
+    try:
+        return {str(key): _plain(value) for key, value in recipe.items()}
+    except TypeError as error:
+        raise TypeError(
+            f".uns[{embedding_key!r}] of table {table_key!r}, the recipe of an embedding, holds "
+            f"{error}, which cannot be kept in a model. Write it as text or numbers."
+        ) from error
 
 
 def _plain(value: Any) -> Any:
+    """Return what JSON can keep, or raise ``TypeError`` with the class that it cannot."""
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return list(value) if isinstance(value, tuple) else value
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, str | int | float | None):
+        return value
+    raise TypeError(f"a {type(value).__name__}")
 
 
 def _embedding(values: Any, what: str) -> Any:

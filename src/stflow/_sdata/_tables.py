@@ -79,6 +79,8 @@ def get_regions(table: AnnData, *, shapes_key: str | None = None) -> list[Region
     ------
     KeyError
         The table annotates no element called ``shapes_key``.
+    ValueError
+        Some rows annotate no element.
     """
     if TableModel.ATTRS_KEY not in table.uns:
         if shapes_key is not None:
@@ -87,6 +89,12 @@ def get_regions(table: AnnData, *, shapes_key: str | None = None) -> list[Region
         return [Region("", rows, rows)]
     _, region_key, instance_key = get_table_keys(table)
     labels = table.obs[region_key].to_numpy()
+    nowhere = int(table.obs[region_key].isna().sum())
+    if nowhere:
+        raise ValueError(
+            f"{nowhere} rows of the table annotate no element: their .obs[{region_key!r}] is NaN. "
+            f"Leave them out, with `table[table.obs[{region_key!r}].notna()]`."
+        )
     names = list(dict.fromkeys(labels))
     if shapes_key is not None:
         require_key(shapes_key, names, what="annotated element")

@@ -72,7 +72,7 @@ class Plan:
             require_seed(seed)
         if not (methods and protocols and seeds):
             raise ValueError("Nothing to run: name methods, protocols and seeds.")
-        return cls(tuple(methods), tuple(protocols), tuple(seeds), options, checkpoints)
+        return cls(tuple(methods), tuple(protocols), tuple(map(int, seeds)), options, checkpoints)
 
     def jobs(
         self, task: Task, embedders: Sequence[Embedder], folds: Collection[str]

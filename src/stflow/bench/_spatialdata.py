@@ -11,15 +11,15 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._names import by_text, groups_of
 from stflow._sdata._placed import PlacedSpots, spots_on_image
+from stflow._sdata._read import require_gene_list
 from stflow._sdata._tables import get_regions, get_table
 from stflow._validation import (
     listing,
     require_count,
     require_counts,
-    require_key,
     require_positive,
-    require_unique,
 )
 from stflow.bench._cut import cut
 from stflow.bench._task import Split, Task
@@ -108,13 +108,15 @@ def from_slides(
     Raises
     ------
     TypeError
-        A slide is no SpatialData.
+        A slide is no SpatialData, the name of a slide or gene is no text, or a group is neither
+        text nor a number.
     KeyError
         A table or an image is missing, a slide has no group or a group no slide, or a table lacks
         genes of the panel.
     ValueError
-        There are fewer than two groups, a table does not hold raw counts or is of several slides,
-        nothing tells the scale of an image, or a tile lies outside it.
+        There are fewer than two groups, the group of a slide is missing, as NaN, a table does not
+        hold raw counts or is of several slides, nothing tells the scale of an image, or a tile
+        lies outside it.
 
     Examples
     --------
@@ -126,9 +128,9 @@ def from_slides(
     """
     require_positive(mpp, name="mpp")
     require_count(tile_px, name="tile_px")
-    splits = _leave_groups_out(list(slides), groups)
-    panel = None if genes is None else tuple(genes)
-    require_unique(panel or (), what="genes")
+    slides = by_text(slides)
+    splits = _leave_groups_out(groups_of(slides, groups))
+    panel = None if genes is None else tuple(require_gene_list(genes))
     sources = {}
     for slide, sdata in slides.items():
         if not isinstance(sdata, SpatialData):
@@ -143,26 +145,14 @@ def from_slides(
     return Task(name, sources, splits, genes=panel, constructed=True, tiles=tiles)
 
 
-def _leave_groups_out(slides: list[str], groups: Mapping[str, str] | None) -> tuple[Split, ...]:
-    if groups is None:
-        groups = {slide: slide for slide in slides}
-    for slide in slides:
-        require_key(slide, groups, what="group of slide", hint="Give `groups=` for every slide.")
-    for slide in groups:
-        require_key(slide, slides, what="slide in `groups`")
-    names = list(dict.fromkeys(groups[slide] for slide in slides))
-    if len(names) < 2:
-        raise ValueError(
-            f"The slides are of {len(names)} groups ({listing(names)}); one is left out to test "
-            "on, so at least two are needed."
-        )
+def _leave_groups_out(groups: Mapping[str, str]) -> tuple[Split, ...]:
     return tuple(
         Split(
-            str(name),
-            tuple(slide for slide in slides if groups[slide] != name),
-            tuple(slide for slide in slides if groups[slide] == name),
+            name,
+            tuple(slide for slide, group in groups.items() if group != name),
+            tuple(slide for slide, group in groups.items() if group == name),
         )
-        for name in names
+        for name in dict.fromkeys(groups.values())
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def write(
         Something is there already, and ``overwrite`` is False or it is no stflow model.
     """
     require_free_folder(path, overwrite=overwrite)
-    text = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **metadata}, indent=2)
+    about = {"format": FORMAT, "format_version": FORMAT_VERSION, **metadata}
+    text = json.dumps(about, indent=2, default=methodcaller("tolist"))
     with beside(path) as scratch:
         folder = scratch / "model"
         folder.mkdir()

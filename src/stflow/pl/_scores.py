@@ -74,7 +74,7 @@ def scores(
     if isinstance(scores, pd.DataFrame) and scores.index.nlevels > 1:
         scores = {str(name): part.droplevel(0) for name, part in scores.groupby(level=0)}
     columns = {
-        name: _column(frame, metric)
+        str(name): _column(frame, metric)
         for name, frame in (scores if isinstance(scores, Mapping) else {"": scores}).items()
     }
     if not columns:

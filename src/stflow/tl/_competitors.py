@@ -17,6 +17,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._names import by_text
 from stflow._sdata._slides import read_slides
 from stflow._slide import Slide
 from stflow._validation import listing, require_unique
@@ -66,7 +67,8 @@ def resolve_methods(
     if not names:
         raise ValueError("`methods` is empty; name at least one.")
     require_unique(names, what="methods")
-    given = dict(methods) if isinstance(methods, Mapping) else {name: name for name in names}
+    pairs = methods if isinstance(methods, Mapping) else {name: name for name in names}
+    given = by_text(pairs, what="methods")
     resolved: dict[str, str | Baseline] = {}
     for name, method in given.items():
         if isinstance(method, str) and method not in {OURS, *METHODS}:

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from stflow import _keys
 from stflow._device import resolve_device
+from stflow._sdata._names import by_text, groups_of
 from stflow._slide import Slide
 from stflow._validation import listing, require_count, require_seed
 from stflow.metrics import score_genes
@@ -22,7 +23,7 @@ from stflow.tl._competitors import Contest, Outcome, resolve_methods
 from stflow.tl._described import describe_contest, describe_method, require_alike
 from stflow.tl._fit import checked_config, fit
 from stflow.tl._fold_store import FoldStore
-from stflow.tl._folds import Fold, make_folds, resolve_groups, warn_of_split_patients
+from stflow.tl._folds import Fold, make_folds, warn_of_split_patients
 from stflow.tl._paired import Held, compare, spatial_blocks
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def cross_validate(
     Parameters
     ----------
     data
-        Two slides or more by name, each with embedding, graph and raw counts.
+        Two slides or more by name, text or whole numbers, each with embedding, graph and raw
+        counts.
     groups
         Group of each slide, such as its patient; slides of a group are held out together. None:
         each slide is its own.
@@ -123,13 +125,14 @@ def cross_validate(
         A table, embedding, graph, layer or gene is missing, or ``groups`` does not name a group
         for exactly the slides.
     TypeError
-        ``data`` is no dict, a method is no baseline, ``fit_kwargs`` holds what
-        :func:`stflow.tl.fit` does not take, or, with ``path``, a baseline holds what cannot be
-        told in words, such as a function.
+        ``data`` is no dict, the name of a slide or gene is no text, a group is neither text nor a
+        number, a method is no baseline, ``fit_kwargs`` holds what :func:`stflow.tl.fit` does not
+        take, or, with ``path``, a baseline holds what cannot be told in words, such as a function.
     ValueError
-        There is one group only, or one with a single spot; two groups hold the same spots; a
-        method is unknown; the embeddings are not alike; an argument is out of its range; or
-        ``path`` is of another run.
+        The group of a slide is missing, as NaN; there is one group only, or one with a single
+        spot; a name is empty or occurs twice; two groups hold the same spots; a method is
+        unknown; the embeddings are not alike; an argument is out of its range; or ``path`` is of
+        another run.
 
     Warns
     -----
@@ -145,6 +148,8 @@ def cross_validate(
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"`data` is a {type(data).__name__}; pass a dict of slides by name.")
+    data = by_text(data)
+    grouped = groups_of(data, groups)
     _require_range(n_samples, n_steps, n_top_genes, seed)
     resolve_device(device)
     contest = Contest(
@@ -163,7 +168,6 @@ def cross_validate(
         device=device,
     )
     competitors = resolve_methods(methods)
-    grouped = resolve_groups(data, groups)
     choosing: dict[str, Any] = {"genes": genes, "n_top_genes": n_top_genes, "layer": layer}
     folds = make_folds(data, grouped, table_key=table_key, **choosing)
     run = {**choosing, "groups": grouped, **describe_contest(contest, grouped)}

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from spatialdata import SpatialData
 
+from stflow._sdata._names import require_apart
 from stflow._sdata._read import read_counts
 from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import read_recipe, read_slides
@@ -49,6 +50,7 @@ def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, A
     """
     from stflow.model._run import digest
 
+    names: list[str] = []
     places: dict[str, str] = {}
     widths: dict[str, int] = {}
     digests = {}
@@ -58,6 +60,7 @@ def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, A
         counts: Any = read_counts(table, table.var_names, layer=contest.layer, where=where)
         parts = [counts.data, counts.indices, counts.indptr] if sp.issparse(counts) else [counts]
         slides = read_slides(each, name=name, **contest.keys)
+        names += [slide.name for slide in slides]
         widths[name] = slides[0].embedding.shape[1]
         for slide in slides:
             place = digest(iter((slide.coords, slide.embedding)))
@@ -69,6 +72,7 @@ def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, A
                 )
         inputs = [part for s in slides for part in (s.coords, s.embedding, s.graph.indices)]
         digests[name] = digest(iter([*inputs, *parts]))
+    require_apart(names)
     if len(set(widths.values())) > 1:
         raise ValueError(f"The embeddings of the slides differ in width: {widths}.")
     return {

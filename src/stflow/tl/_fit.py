@@ -14,6 +14,7 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._device import resolve_device
 from stflow._sdata._blank import warn_of_blank_slides
+from stflow._sdata._names import require_apart, text_name
 from stflow._sdata._read import require_gene_list
 from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import as_mapping, read_recipe, read_slides
@@ -72,9 +73,9 @@ def fit(
     Parameters
     ----------
     data
-        One slide, or several by name; a table with several regions is several slides, called
-        ``name/region``. Each with embedding, graph and raw counts. An AnnData is one sample:
-        several must come as a dict, as their places overlap.
+        One slide, or several by name, text or whole numbers, which become text; a table with
+        several regions is several slides, called ``name/region``. Each with embedding, graph and
+        raw counts. An AnnData is one sample: several must come as a dict, as their places overlap.
     genes
         The panel, G gene names that every slide has.
     layer
@@ -150,10 +151,12 @@ def fit(
         A table, embedding, graph, layer or gene is missing, or no slide is called
         ``validation``.
     TypeError
-        A slide is none, or the recipe of its embedding is no dict.
+        A slide is none, the name of a slide or gene is no text, or the recipe of an embedding is
+        no dict of plain values.
     ValueError
         Too few spots, nothing measured, counts that are not raw counts, an embedding that is not
-        finite, slides with different embeddings, or an argument out of its range. Or the
+        finite, slides with different embeddings, names that are empty or occur twice, or an
+        argument out of its range. Or the
         ``checkpoint`` is damaged, holds more than ``max_epochs``, or is of a fit to other data or
         with other arguments.
     FileExistsError, NotADirectoryError, PermissionError
@@ -179,7 +182,7 @@ def fit(
     >>> model = stf.tl.fit(train, genes=stf.pp.select_genes(train))  # doctest: +SKIP
     """
     require_seed(seed)
-    panel = require_gene_list(genes)
+    named, panel = as_mapping(data), require_gene_list(genes)
     config = checked_config(
         lr=lr,
         max_epochs=max_epochs,
@@ -207,14 +210,14 @@ def fit(
     where = resolve_device(device)
     saved = [None if checkpoint is None else Checkpoint.open(checkpoint, k) for k in range(n_flows)]
     slides, recipe = _read(
-        as_mapping(data),
+        named,
         genes=panel,
         layer=layer,
         table_key=table_key,
         embedding_key=embedding_key,
         coordinate_system=coordinate_system,
     )
-    held_out = folds(slides, validation, n_flows)
+    held_out = folds(slides, None if validation is None else text_name(validation), n_flows)
     learning: dict[str, Any] = {
         "early_stopping": early_stopping,
         "lr": lr,
@@ -305,6 +308,7 @@ def _read(
         read = read_slides(each, name=name, table_key=table_key, embedding_key=embedding_key, **how)
         warn_of_blank_slides(read, recipes[name])
         slides += read
+    require_apart([slide.name for slide in slides])
     first = next(iter(recipes))
     for name, recipe in recipes.items():
         require_same_recipe(

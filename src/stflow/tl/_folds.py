@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,10 +9,12 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._names import is_missing
 from stflow._sdata._panel import most_variable, shared_genes
 from stflow._sdata._read import require_gene_list, require_genes, require_measured
 from stflow._sdata._tables import get_table
 from stflow._validation import listing
+from stflow._warn import warn
 
 Slides = Mapping[str, SpatialData | AnnData]
 
@@ -70,33 +71,6 @@ def make_folds(
     return folds
 
 
-def resolve_groups(data: Slides, groups: Mapping[str, str] | None) -> dict[str, str]:
-    """Group of each slide: its own name when there are no ``groups``.
-
-    Raises
-    ------
-    KeyError
-        A slide has no group, or a group is given for a slide that is not there.
-    ValueError
-        There is only one group.
-    """
-    given = {name: name for name in data} if groups is None else groups
-    lost = [name for name in data if name not in given]
-    extra = [name for name in given if name not in data]
-    if lost or extra:
-        raise KeyError(
-            f"`groups` needs one entry for each slide: {listing(lost)} without a group; "
-            f"{listing(extra)} not among the slides. Slides: {listing(data)}."
-        )
-    resolved = {name: str(given[name]) for name in data}
-    if len(set(resolved.values())) < 2:
-        raise ValueError(
-            f"Cross-validation holds out one group at a time and needs two or more; the slides "
-            f"{listing(data)} are of one: {listing(set(resolved.values()))}."
-        )
-    return resolved
-
-
 def warn_of_split_patients(data: Slides, groups: Mapping[str, str], table_key: str) -> None:
     """Warn when slides of one patient are on both sides of a fold.
 
@@ -108,21 +82,21 @@ def warn_of_split_patients(data: Slides, groups: Mapping[str, str], table_key: s
             places.setdefault(patient, set()).add(groups[name])
     split = sorted(patient for patient, found in places.items() if len(found) > 1)
     if split:
-        warnings.warn(
+        warn(
             f"Slides of one patient are in different groups ({listing(split)}): the scores say "
             "how well other slides of known patients are predicted, not new patients. Pass "
-            "`groups=` with the patient of each slide to hold out patients.",
-            UserWarning,
-            stacklevel=3,
+            "`groups=` with the patient of each slide to hold out patients."
         )
 
 
 def _patients(data: SpatialData | AnnData, table_key: str) -> set[str]:
     properties = data.attrs.get(_keys.SLIDE_PROPERTIES, {}) if hasattr(data, "attrs") else {}
     if "patient" in properties:
-        return {str(properties["patient"])}
-    obs = get_table(data, table_key).obs
-    return set(obs["patient"].dropna().astype(str)) if "patient" in obs else set()
+        found = [properties["patient"]]
+    else:
+        obs = get_table(data, table_key).obs
+        found = list(obs["patient"].unique()) if "patient" in obs else []
+    return {str(patient) for patient in found if not is_missing(patient)}
 
 
 def _require_spots(tables: Mapping[str, AnnData], groups: Mapping[str, str]) -> None:
