@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,8 @@ from spatialdata.models import TableModel, get_table_keys
 
 from stflow import _keys
 from stflow._sdata._annotated import annotated_shapes
-from stflow._validation import listing, require_key, require_unique
+from stflow._sdata._samples import require_one_sample
+from stflow._validation import require_key, require_unique
 
 NAME_IT = "Name it with `table_key=`."
 LAY_IT = "Lay spots over the tissue with `stf.pp.grid(sdata)` first."
@@ -116,36 +116,16 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
         The element, or the position of some spots, is missing.
     ValueError
         A position is not finite, two spots of the element share a name, it is neither shapes nor
-        labels, or a table alone holds several samples.
+        labels, or the spots are of several samples that lie on each other.
     """
     if isinstance(data, AnnData) or not region.name:
         hint = "Put the spot centres there, or pass a SpatialData with spots."
         require_key(_keys.SPATIAL, table.obsm, what="obsm key", hint=hint)
-        _require_one_sample(table)
         centres = np.asarray(table.obsm[_keys.SPATIAL], dtype=np.float64)[region.rows, :2]
     else:
         points = annotated_shapes(data, region.name, region.instances).geometry.centroid
         centres = np.column_stack([points.x, points.y])
     if not np.isfinite(centres).all():
         raise ValueError(f"Some spot centres of {region.name or 'the table'!r} are not finite.")
+    require_one_sample(table, region.rows, centres, region=region.name)
     return centres
-
-
-def _require_one_sample(table: AnnData) -> None:
-    """Raise ``ValueError`` when ``.uns["spatial"]`` tells of samples, whose places overlap.
-
-    Rows that were taken from a table of several keep the entries of all, but name their own.
-    """
-    spatial = table.uns.get(_keys.SPATIAL)
-    entries = spatial.items() if isinstance(spatial, Mapping) else ()
-    libraries = [str(name) for name, entry in entries if isinstance(entry, Mapping)]
-    if len(libraries) < 2:
-        return
-    values = (table.obs[column].unique() for column in table.obs)
-    if any(len(found) == 1 and str(found[0]) in libraries for found in values):
-        return
-    raise ValueError(
-        f"The table holds several samples, by its .uns['spatial']: {listing(libraries)}. Their "
-        "places overlap, so pass one table a sample, to fit as a dict of them. If it holds one, "
-        "delete the entries of the others."
-    )

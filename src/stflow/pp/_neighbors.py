@@ -73,8 +73,8 @@ def neighbors(
         The table, the shapes, or the shape of some spots is missing.
     ValueError
         ``n_neighs`` is no whole number above zero, nothing tells the scale of the image, it is
-        given where there is none, a coordinate is not finite, two spots share a place, or a table
-        alone holds several samples.
+        given where there is none, a coordinate is not finite, two spots share a place, or the
+        spots are of several samples that lie on each other.
 
     Examples
     --------
