@@ -118,7 +118,8 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
         A position is not finite, two spots of the element share a name, it is neither shapes nor
         labels, or the spots are of several samples that lie on each other.
     """
-    if isinstance(data, AnnData) or not region.name:
+    alone = isinstance(data, AnnData) or not region.name
+    if alone:
         hint = "Put the spot centres there, or pass a SpatialData with spots."
         require_key(_keys.SPATIAL, table.obsm, what="obsm key", hint=hint)
         centres = np.asarray(table.obsm[_keys.SPATIAL], dtype=np.float64)[region.rows, :2]
@@ -127,5 +128,5 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
         centres = np.column_stack([points.x, points.y])
     if not np.isfinite(centres).all():
         raise ValueError(f"Some spot centres of {region.name or 'the table'!r} are not finite.")
-    require_one_sample(table, region.rows, centres, region=region.name)
+    require_one_sample(table, region.rows, centres, region="" if alone else region.name)
     return centres
