@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -13,6 +12,7 @@ from tqdm.auto import tqdm
 
 from stflow._sdata._read import require_gene_list
 from stflow._validation import listing, require_choice, require_count, require_unique
+from stflow._warn import warn
 from stflow.bench._embeddings import Made, network_name, resolve_encoders
 from stflow.bench._folds import Panel, Reader
 from stflow.bench._jobs import Job, Plan
@@ -192,8 +192,7 @@ def _warn_of_failures(frame: pd.DataFrame) -> None:
         told = [
             f"{row.method} on {row.task} {row.fold}: {row.error}" for row in failed.itertuples()
         ]
-        warnings.warn(
+        warn(
             f"{len(failed)} of {len(frame)} results are missing: {listing(told, limit=3)}. The "
-            "same call tries them again.",
-            stacklevel=3,
+            "same call tries them again."
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Collection, Sequence
 from os import PathLike
 from pathlib import Path
@@ -14,6 +13,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from stflow._validation import listing, require_choice, require_seed, require_unique
+from stflow._warn import warn
 from stflow.bench._stimage_source import StimageSource
 from stflow.bench._task import Split, Task
 
@@ -134,10 +134,7 @@ def read_stimage(
             f"{listing(kinds)}."
         )
     for fault in faults:
-        warnings.warn(
-            f"An organ is left out: {fault} Delete the files of a slide to do without it.",
-            stacklevel=2,
-        )
+        warn(f"An organ is left out: {fault} Delete the files of a slide to do without it.")
     return tasks
 
 

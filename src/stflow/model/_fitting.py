@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stflow._slide import Slide
+from stflow._warn import warn
 from stflow.flow import fit_prior
 from stflow.model._blend import blend_weight
 from stflow.model._checkpoint import Checkpoint
@@ -237,8 +237,7 @@ def _warn_of_interrupt(
     resume = "Pass `checkpoint=` to be able to resume such a run."
     if checkpoint is not None:
         resume = f"The same call with `checkpoint={str(checkpoint.path)!r}` resumes it."
-    warnings.warn(
+    warn(
         f"{INTERRUPTED} after {sum(map(len, histories))} whole epochs, in flow "
-        f"{len(histories)} of {n_flows}; the model is the best so far. {resume}",
-        stacklevel=4,
+        f"{len(histories)} of {n_flows}; the model is the best so far. {resume}"
     )

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import uuid
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from stflow._warn import warn
 
 DIGEST_BYTES = 16
 CHUNK_ROWS = 256
@@ -211,11 +212,10 @@ class VectorCache:
                     "another folder with `cache=`, or pass `cache=False`. What is there is kept",
                 ) from error
             self._given_up, self._waiting = True, []
-            warnings.warn(
+            warn(
                 f"No more vectors are kept in {str(self.folder)!r}, which cannot be written "
                 f"({error}). What is there is kept; name another folder with `cache=`, or pass "
-                "`cache=False`.",
-                stacklevel=5,
+                "`cache=False`."
             )
             return
         left = len(digests) > most

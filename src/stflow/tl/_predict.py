@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from stflow._sdata._write import (
     write_predictions,
 )
 from stflow._slide import Slide
+from stflow._warn import warn
 
 if TYPE_CHECKING:
     from stflow.model._prediction import Prediction
@@ -228,13 +228,11 @@ def _warn_of_novelty(slides: list[Slide], predictions: list[Prediction]) -> None
     for slide, prediction in zip(slides, predictions, strict=True):
         share = float((prediction.novelty > 1).mean())
         if share > MOST_NOVEL:
-            warnings.warn(
+            warn(
                 f"{share:.0%} of the spots of {slide.name} look unlike all training spots (5 % are "
                 "to be expected). Nothing was learned from such images, and neither the prediction "
                 "nor its standard deviation can be relied on. The column of `.obs` that ends in "
-                "_novelty tells which spots: those above 1.",
-                UserWarning,
-                stacklevel=3,
+                "_novelty tells which spots: those above 1."
             )
 
 
