@@ -32,7 +32,7 @@ CONTRACT = {
         "use_embedding",
     },
     "tl": {"attention", "cross_validate", "evaluate", "fit", "predict"},
-    "pl": {"calibration", "gene_maps", "scores", "training"},
+    "pl": {"calibration", "gene_maps", "scores", "spots", "training"},
     "get": {"predicted"},
     "bench": {"from_slides", "read_hest", "read_stimage", "run", "write_tables"},
     "io": {"read_visium", "read_visium_hd", "read_wsi", "read_xenium"},

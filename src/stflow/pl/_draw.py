@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pandas as pd
 
 from stflow import _keys
 from stflow.metrics import pearson
+from stflow.pl._panel import frame
 from stflow.pl._scene import Scene
 
 if TYPE_CHECKING:
@@ -83,28 +83,4 @@ def _draw_map(
             datashader_reduction="mean",
         )
     maps.pl.show(coordinate_systems=_keys.COORDINATE_SYSTEM, ax=ax, show=False)
-    x0, y0, x1, y1 = scene.window
-    ax.set(xlim=(x0, x1), ylim=(y1, y0), xticks=[], yticks=[], xlabel="", ylabel="")
-    if scene.um_per_unit is not None:
-        _draw_scale_bar(ax, scene.um_per_unit, x1 - x0)
-
-
-def _draw_scale_bar(ax: Axes, um_per_unit: float, width: float) -> None:
-    """Draw a bar of 1, 2 or 5 times a power of ten micrometres, about a fifth of the map."""
-    from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
-
-    goal = 0.2 * width * um_per_unit
-    decade = 10.0 ** math.floor(math.log10(goal))
-    length_um = max(step * decade for step in (1, 2, 5) if step * decade <= goal)
-    bar = AnchoredSizeBar(
-        ax.transData,
-        length_um / um_per_unit,
-        f"{length_um:g} µm",
-        loc="lower right",
-        pad=0.3,
-        sep=3,
-        size_vertical=0.006 * width,
-        frameon=True,
-    )
-    bar.patch.set(alpha=0.7, edgecolor="none")
-    ax.add_artist(bar)
+    frame(ax, scene.window, scene.um_per_unit)

@@ -134,6 +134,7 @@ def gene_maps(
     """
     from stflow.pl._draw import draw_maps
     from stflow.pl._scene import read_scene
+    from stflow.pl._stage import read_stage
 
     if not isinstance(sdata, SpatialData):
         raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
@@ -150,15 +151,15 @@ def gene_maps(
         there = [gene for gene, is_known in zip(names, known, strict=True) if is_known]
         measured[:, known] = read_log_counts(table, there, layer=layer, where=where)
         values = {"measured": measured, **values}
-    scene = read_scene(
+    stage = read_stage(
         sdata,
         table,
         image_key=image_key,
         image_mpp=image_mpp,
         shapes_key=shapes_key,
         coordinate_system=coordinate_system,
-        n_pixels=_IMAGE_PIXELS,
     )
+    scene = read_scene(stage, n_pixels=_IMAGE_PIXELS)
     values = {kind: array[scene.rows] for kind, array in values.items()}
     scored = ~given_spots(table, key, where=where)[scene.rows]
     limits = _limits(list(values.values()), vmin, vmax)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,24 +10,13 @@ import pandas as pd
 from anndata import AnnData
 from geopandas import GeoDataFrame
 from scipy.spatial import KDTree
-from spatialdata import SpatialData, bounding_box_query, get_extent, transform
-from spatialdata.models import Image2DModel, ShapesModel, TableModel
-from spatialdata.transformations import (
-    BaseTransformation,
-    Scale,
-    Sequence,
-    get_transformation,
-)
-from xarray import DataArray, DataTree
+from spatialdata import SpatialData, transform
+from spatialdata.models import TableModel
+from xarray import DataArray
 
 from stflow import _keys
-from stflow._sdata._annotated import annotated_shapes
-from stflow._sdata._images import colour_channels, resolve_image
-from stflow._sdata._placed import spots_on_image
-from stflow._sdata._tables import Region, get_regions
-from stflow._validation import listing, require_key
+from stflow.pl._stage import Stage, corners
 
-_AXES = ("x", "y")
 _MARGIN = 0.03
 _LEAST_SPOT = 0.02
 
@@ -76,69 +64,31 @@ class Scene:
         )
 
 
-def read_scene(
-    sdata: SpatialData,
-    table: AnnData,
-    *,
-    image_key: str | None,
-    image_mpp: float | None,
-    shapes_key: str | None,
-    coordinate_system: str,
-    n_pixels: int,
-) -> Scene:
-    """Read the image around a table's spots, some ``n_pixels`` along its longer side.
+def read_scene(stage: Stage, *, n_pixels: int) -> Scene:
+    """Read the image around the spots, some ``n_pixels`` along its longer side.
 
     Raises
     ------
-    KeyError
-        The image, the spots or their place in the coordinate system are missing, or there are
-        several to choose from.
     ValueError
-        The table annotates no element, two spots share a name, or the spots do not lie on the
-        image.
+        The spots do not lie on the image.
     """
-    region = _region(table, shapes_key)
-    spots = _spots(sdata, region)
-    image_key = resolve_image(sdata, image_key, region=region.name)
-    image = sdata.images[image_key]
-    coordinate_system = _system(image, spots, coordinate_system)
-    image_place = _place(image, coordinate_system, image_key)
-    spots_place = _place(spots, coordinate_system, region.name)
-    extent = get_extent(spots, coordinate_system=coordinate_system)
-    low, high = (np.array([extent[axis][end] for axis in _AXES], dtype=float) for end in (0, 1))
+    low, high = corners(stage.spots, _keys.COORDINATE_SYSTEM)
     margin = _MARGIN * float((high - low).max())
     low, high = low - margin, high + margin
-    spots.attrs = {}
-    placed = ShapesModel.parse(spots, transformations={_keys.COORDINATE_SYSTEM: spots_place})
-    mpp = _um_per_pixel(sdata, table, region, image_key, image_mpp)
-    affine = image_place.to_affine_matrix(_AXES, _AXES)
-    return Scene(
-        image=_coarse_crop(image, low, high, coordinate_system, n_pixels, image_key),
-        spots=placed,
-        rows=region.rows,
-        window=(*low, *high),
-        um_per_unit=mpp and mpp / math.sqrt(abs(np.linalg.det(affine[:2, :2]))),
-        spot_scale=_spot_scale(placed, _LEAST_SPOT * float((high - low).max())),
-    )
-
-
-def _region(table: AnnData, shapes_key: str | None) -> Region:
-    """Return the region called ``shapes_key``, or the only one."""
-    regions = get_regions(table, shapes_key=shapes_key)
-    if len(regions) > 1:
-        names = [region.name for region in regions]
-        raise KeyError(f"Pass `shapes_key=`, one of the annotated elements: {listing(names)}.")
-    if not regions[0].name:
+    image = stage.crop(low, high, n_pixels)
+    if image is None:
         raise ValueError(
-            "The table annotates no element, so its spots lie on no image; relate it to shapes "
-            "with spatialdata.models.TableModel.parse."
+            f"The spots do not lie on image {stage.image_key!r} in coordinate system "
+            f"{stage.system!r}; look at `stf.pl.spots(sdata)`."
         )
-    return regions[0]
-
-
-def _spots(sdata: SpatialData, region: Region) -> GeoDataFrame:
-    """Return a copy of the region's spots, in the order of the table's rows."""
-    return annotated_shapes(sdata, region.name, region.instances).copy()
+    return Scene(
+        image=image,
+        spots=stage.spots,
+        rows=stage.rows,
+        window=(*low, *high),
+        um_per_unit=stage.um_per_unit,
+        spot_scale=_spot_scale(stage.spots, _LEAST_SPOT * float((high - low).max())),
+    )
 
 
 def _spot_scale(spots: GeoDataFrame, least: float) -> float:
@@ -150,71 +100,3 @@ def _spot_scale(spots: GeoDataFrame, least: float) -> float:
     points = np.column_stack([centres.x, centres.y])
     apart = KDTree(points).query(points, k=2)[0][:, 1]
     return max(1.0, min(least, float(np.median(apart))) / across)
-
-
-def _system(image: DataArray | DataTree, spots: GeoDataFrame, wanted: str) -> str:
-    """Return the wanted coordinate system, or for the default the first that both are in."""
-    known = get_transformation(image, get_all=True)
-    shared = [name for name in get_transformation(spots, get_all=True) if name in known]
-    if wanted == _keys.COORDINATE_SYSTEM and shared and wanted not in shared:
-        return shared[0]
-    return wanted
-
-
-def _place(
-    element: DataArray | DataTree | GeoDataFrame, coordinate_system: str, name: str
-) -> BaseTransformation:
-    places = get_transformation(element, get_all=True)
-    hint = "Name one with `coordinate_system=`."
-    require_key(coordinate_system, places, what=f"coordinate system of {name!r}", hint=hint)
-    return places[coordinate_system]
-
-
-def _coarse_crop(
-    image: DataArray | DataTree,
-    low: np.ndarray,
-    high: np.ndarray,
-    coordinate_system: str,
-    n_pixels: int,
-    name: str,
-) -> DataArray:
-    """Load the part of the image between two corners from its smallest level that is enough."""
-    crop = bounding_box_query(
-        image,
-        axes=_AXES,
-        min_coordinate=low,
-        max_coordinate=high,
-        target_coordinate_system=coordinate_system,
-    )
-    if crop is None:
-        raise ValueError(
-            f"The spots do not lie on image {name!r} in coordinate system {coordinate_system!r}."
-        )
-    levels = [crop]
-    if isinstance(crop, DataTree):
-        levels = [next(iter(crop[scale].data_vars.values())) for scale in crop]
-    enough = [level for level in levels if max(level.shape[-2:]) >= n_pixels]
-    level = min(enough or levels[:1], key=lambda level: level.sizes["x"])
-    place = get_transformation(level, coordinate_system)
-    step = max(1, min(max(level.shape[-2:]) // n_pixels, *level.shape[-2:]))
-    colours = colour_channels(level)
-    small = colours.coarsen(y=step, x=step, boundary="trim").mean().astype(level.dtype)
-    channels = ["r", "g", "b"] if small.sizes["c"] == 3 else small.coords["c"].values.tolist()
-    return Image2DModel.parse(
-        small.compute().to_numpy(),
-        dims=("c", "y", "x"),
-        c_coords=channels,
-        transformations={_keys.COORDINATE_SYSTEM: Sequence([Scale([step, step], _AXES), place])},
-    )
-
-
-def _um_per_pixel(
-    sdata: SpatialData, table: AnnData, region: Region, image_key: str, image_mpp: float | None
-) -> float | None:
-    """Micrometres in a pixel of the image; a warning and None when nothing tells."""
-    try:
-        placed = spots_on_image(sdata, table, region, image_key=image_key, image_mpp=image_mpp)
-    except ValueError as error:
-        warnings.warn(f"No scale bar. {error}", stacklevel=4)
-        return None
-    return placed.mpp

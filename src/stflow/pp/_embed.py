@@ -309,7 +309,7 @@ def _job(place: PlacedSpots, scale: int, mpp: float, *, tile_px: int, **cutting:
             f"{lost.sum()} of {len(lost)} spots of {place.region.name!r} lie outside image "
             f"{place.image_key!r}, their tiles included: "
             f"{listing(place.region.instances[lost], limit=3)}. Remove them, or check the "
-            "transformations of the image and the shapes."
+            "transformations of the image and the shapes; `stf.pl.spots(sdata)` shows both."
         )
     tiles = read_tiles(place.levels, place.centres_px, size=size, tile_px=tile_px, **cutting)
     return TileJob(place.region.rows, scale, _blaming(place.image_key, tiles))
