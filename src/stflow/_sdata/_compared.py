@@ -13,6 +13,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._genes import gene_ids, require_same_genes
 from stflow._sdata._names import by_text, require_apart
 from stflow._sdata._observed import given_spots
 from stflow._sdata._read import (
@@ -92,6 +93,7 @@ def read_compared(
         if genes is None
         else require_gene_list(genes)
     )
+    _require_same_genes(tables, key, panel, where)
     for name, frame in frames.items():
         require_genes(panel, frame.columns, what=f"the predicted genes of {where[name]}")
     slides: list[Compared] = []
@@ -139,6 +141,19 @@ def _common_panel(frames: Mapping[str, pd.DataFrame]) -> list[str]:
                 f"{listing(odd)}. Name genes of both with `genes=`."
             )
     return list(panel)
+
+
+def _require_same_genes(
+    tables: Mapping[str, AnnData], key: str, panel: Sequence[str], where: Mapping[str, str]
+) -> None:
+    """Raise ``ValueError`` when names stand for other genes in a table, or in a model of one."""
+    ids = {where[name]: gene_ids(table) for name, table in tables.items()}
+    for name, table in tables.items():
+        info = table.uns.get(key)
+        if isinstance(info, Mapping) and "gene_ids" in info:
+            known = pd.Series(np.asarray(info["gene_ids"]), np.asarray(info["genes"]), dtype=object)
+            ids[f"the model of {where[name]}"] = known[known != ""]
+    require_same_genes(ids, panel)
 
 
 def _read_sd(table: AnnData, key: str, panel: Sequence[str], where: str) -> np.ndarray | None:

@@ -43,7 +43,7 @@ def read_observed(
         Not one boolean a spot, no spot is measured, some but not all genes of a spot are NaN,
         or the counts of measured spots are not raw counts.
     """
-    require_genes(genes, table.var_names, what=f"the genes of {where}")
+    require_genes(genes, table.var, what=f"the genes of {where}")
     if isinstance(observed, str) and observed not in table.obs and observed in table.layers:
         layer, mask = observed, _rows_of_layer(table, observed, genes, where)
     else:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from stflow._sdata._read import read_counts, require_measured
+from stflow._sdata._genes import (
+    clashes,
+    gene_ids,
+    naming_hint,
+    require_same_genes,
+    tell,
+)
+from stflow._sdata._read import read_counts, require_genes, require_measured
 from stflow._sdata._tables import get_regions
+from stflow._warn import warn
 
 MIN_SHARE_OF_SPOTS = 0.1
 
@@ -70,11 +79,60 @@ def most_variable(
 
 
 def shared_genes(tables: Mapping[str, AnnData]) -> list[str]:
-    """Genes that all tables have, in the order of the first."""
+    """Return the genes that all tables have, in the order of the first; a warning names namesakes.
+
+    Raises
+    ------
+    ValueError
+        There are none.
+    """
     first, *others = tables.values()
     shared = first.var_names
     for table in others:
-        shared = shared[shared.isin(table.var_names)]
-    if not len(shared):
-        raise ValueError(f"The slides {', '.join(tables)} share no gene.")
-    return list(shared)
+        kept = shared[shared.isin(table.var_names)]
+        if not len(kept):
+            hint = naming_hint(list(shared), table.var) or naming_hint(
+                list(table.var_names), first.var
+            )
+            raise ValueError(f"The slides {', '.join(tables)} share no gene. {hint}".strip())
+        shared = kept
+    namesakes = clashes(slide_ids(tables), shared)
+    if namesakes:
+        warn(f"Not chosen, as different genes have one name: {tell(namesakes)}.")
+    return [gene for gene in shared if gene not in namesakes]
+
+
+def require_panel(tables: Mapping[str, AnnData], genes: Sequence[str]) -> None:
+    """Raise unless every table has the genes, and the same ones under their names.
+
+    Raises
+    ------
+    KeyError
+        A table lacks some.
+    ValueError
+        A name stands for different genes, by the ids that the tables keep.
+    """
+    for name, table in tables.items():
+        require_genes(genes, table.var, what=f"the genes of {name!r}")
+    panel_ids(tables, genes)
+
+
+def panel_ids(tables: Mapping[str, AnnData], genes: Sequence[str]) -> dict[str, str]:
+    """Return the ids of the genes that have one, the same in all tables.
+
+    Raises
+    ------
+    ValueError
+        A name stands for different genes.
+    """
+    ids = slide_ids(tables)
+    require_same_genes(ids, genes)
+    found: dict[str, str] = {}
+    for known in ids.values():
+        found |= {gene: str(known[gene]) for gene in genes if gene in known.index}
+    return found
+
+
+def slide_ids(tables: Mapping[str, AnnData]) -> dict[str, pd.Series]:
+    """Return the ids that each slide's table keeps beside the names of its genes."""
+    return {f"slide {name!r}": gene_ids(table) for name, table in tables.items()}

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from stflow import _keys
+from stflow._sdata._genes import naming_hint
 from stflow._validation import (
     listing,
     require_counts,
@@ -81,7 +82,7 @@ def read_counts(
     require_measured(table, layer, where=where)
     if layer is not None:
         require_key(layer, table.layers, what=f"layer in {where}:", hint="Name it with `layer=`.")
-    require_genes(genes, table.var_names, what=f"the measured genes of {where}")
+    require_genes(genes, table.var, what=f"the measured genes of {where}")
     matrix = table.X if layer is None else table.layers[layer]
     counts = take_columns(matrix, table.var_names.get_indexer(list(genes)))
     name = "X" if layer is None else f"Layer {layer!r}"
@@ -120,14 +121,19 @@ def read_log_counts(
     return np.log1p(counts.astype(np.float64))
 
 
-def require_genes(genes: Sequence[str], available: pd.Index, *, what: str) -> None:
-    """Raise ``KeyError`` unless every gene is among ``available``."""
-    lost = [gene for gene in genes if gene not in available]
+def require_genes(genes: Sequence[str], available: pd.Index | pd.DataFrame, *, what: str) -> None:
+    """Raise ``KeyError`` unless every gene is among ``available``.
+
+    These are names, or the ``var`` of a table, which may tell how else they are called.
+    """
+    var = available if isinstance(available, pd.DataFrame) else pd.DataFrame(index=available)
+    lost = [gene for gene in genes if gene not in var.index]
     if lost:
-        raise KeyError(
+        message = (
             f"{len(lost)} of {len(genes)} genes are not among {what}: {listing(lost)}; "
-            f"available: {listing(available)}."
+            f"available: {listing(var.index)}. {naming_hint(lost, var)}"
         )
+        raise KeyError(message.strip())
 
 
 def require_gene_list(genes: str | Sequence[str]) -> list[str]:

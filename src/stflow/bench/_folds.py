@@ -76,7 +76,7 @@ class Reader:
             return tuple(most_variable(tables, self.panel.n_top_genes, **how))
         for name in (*split.train, *split.test):
             what = f"the measured genes of {name}"
-            require_genes(wanted, self.table(name).var_names, what=what)
+            require_genes(wanted, self.table(name).var, what=what)
         return wanted
 
     def slides(

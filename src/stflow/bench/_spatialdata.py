@@ -11,7 +11,9 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._genes import clashes, tell
 from stflow._sdata._names import by_text, groups_of
+from stflow._sdata._panel import panel_ids, slide_ids
 from stflow._sdata._placed import PlacedSpots, spots_on_image
 from stflow._sdata._read import require_gene_list
 from stflow._sdata._tables import get_regions, get_table
@@ -21,6 +23,7 @@ from stflow._validation import (
     require_counts,
     require_positive,
 )
+from stflow._warn import warn
 from stflow.bench._cut import cut
 from stflow.bench._task import Split, Task
 from stflow.images import outside
@@ -131,11 +134,13 @@ def from_slides(
     slides = by_text(slides)
     splits = _leave_groups_out(groups_of(slides, groups))
     panel = None if genes is None else tuple(require_gene_list(genes))
-    sources = {}
     for slide, sdata in slides.items():
         if not isinstance(sdata, SpatialData):
             raise TypeError(f"Slide {slide!r} is {type(sdata).__name__}, not SpatialData.")
-        table = get_table(sdata, table_key)
+    tables = _same_genes({slide: get_table(slides[slide], table_key) for slide in slides}, panel)
+    sources = {}
+    for slide, sdata in slides.items():
+        table = tables[slide]
         _require_measured(table, panel or (), slide=slide)
         place = _place(sdata, table, slide, image_key=image_key, image_mpp=image_mpp)
         source = SpatialDataSource(table, place, tile_px * mpp / place.mpp, int(tile_px))
@@ -154,6 +159,20 @@ def _leave_groups_out(groups: Mapping[str, str]) -> tuple[Split, ...]:
         )
         for name in dict.fromkeys(groups.values())
     )
+
+
+def _same_genes(
+    tables: Mapping[str, AnnData], panel: Sequence[str] | None
+) -> Mapping[str, AnnData]:
+    """Leave out genes that are called alike, with a warning; refuse them in a panel."""
+    if panel is not None:
+        panel_ids(tables, panel)
+        return tables
+    found = clashes(slide_ids(tables))
+    if not found:
+        return tables
+    warn(f"Left out, as different genes have one name: {tell(found)}.")
+    return {name: table[:, ~table.var_names.isin(list(found))] for name, table in tables.items()}
 
 
 def _require_measured(table: AnnData, genes: Sequence[str], *, slide: str) -> None:

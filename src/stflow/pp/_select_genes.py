@@ -49,6 +49,12 @@ def select_genes(
     ValueError
         Nothing was measured, fewer genes than asked for qualify, or the counts are not raw counts.
 
+    Warns
+    -----
+    UserWarning
+        A name stands for different genes, by the ids that the tables keep (``.var["gene_ids"]``
+        and the like), and is not chosen.
+
     Examples
     --------
     >>> import stflow as stf

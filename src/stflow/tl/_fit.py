@@ -15,9 +15,11 @@ from stflow import _keys
 from stflow._device import resolve_device
 from stflow._sdata._blank import warn_of_blank_slides
 from stflow._sdata._names import require_apart, text_name
+from stflow._sdata._panel import panel_ids
 from stflow._sdata._read import require_gene_list
 from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import as_mapping, read_recipe, read_slides
+from stflow._sdata._tables import get_table
 from stflow._slide import Slide
 from stflow._validation import require_count, require_positive, require_seed
 
@@ -155,10 +157,10 @@ def fit(
         no dict of plain values.
     ValueError
         Too few spots, nothing measured, counts that are not raw counts, an embedding that is not
-        finite, slides with different embeddings, names that are empty or occur twice, or an
-        argument out of its range. Or the
-        ``checkpoint`` is damaged, holds more than ``max_epochs``, or is of a fit to other data or
-        with other arguments.
+        finite, slides with different embeddings, a name of the panel that stands for different
+        genes by the ids that the tables keep (``.var["gene_ids"]`` and the like), names that are
+        empty or occur twice, or an argument out of its range. Or the ``checkpoint`` is damaged,
+        holds more than ``max_epochs``, or is of a fit to other data or with other arguments.
     FileExistsError, NotADirectoryError, PermissionError
         ``checkpoint`` is a file, holds other files, or cannot be made.
     FloatingPointError
@@ -209,7 +211,7 @@ def fit(
 
     where = resolve_device(device)
     saved = [None if checkpoint is None else Checkpoint.open(checkpoint, k) for k in range(n_flows)]
-    slides, recipe = _read(
+    slides, recipe, ids = _read(
         named,
         genes=panel,
         layer=layer,
@@ -239,7 +241,7 @@ def fit(
         show_progress_bar=show_progress_bar,
         checkpoints=saved,
     )
-    info = _info(seed, slides, held_out[: history["flow"].nunique()])
+    info = _info(seed, slides, held_out[: history["flow"].nunique()], ids)
     return STFlow(tuple(panel), recipe, config, history, network, info)
 
 
@@ -276,7 +278,9 @@ def checked_config(
     return Config(**shape, prior_parameters=dict(prior_parameters or {}))
 
 
-def _info(seed: int, slides: list[Slide], held_out: list[Masks]) -> dict[str, Any]:
+def _info(
+    seed: int, slides: list[Slide], held_out: list[Masks], gene_ids: dict[str, str]
+) -> dict[str, Any]:
     """Where a model comes from; slides that every flow leaves out taught no flow."""
     always_out = [all(mask.all() for mask in masks) for masks in zip(*held_out, strict=True)]
     training = [slide.name for slide, out in zip(slides, always_out, strict=True) if not out]
@@ -285,6 +289,7 @@ def _info(seed: int, slides: list[Slide], held_out: list[Masks]) -> dict[str, An
         "seed": seed,
         "training": training,
         "validation": _left_out(slides, held_out),
+        "gene_ids": gene_ids,
         "versions": versions,
     }
 
@@ -298,12 +303,14 @@ def _left_out(slides: list[Slide], held_out: list[Masks]) -> list[str]:
 
 def _read(
     data: Mapping[str, SpatialData | AnnData], *, table_key: str, embedding_key: str, **how: Any
-) -> tuple[list[Slide], dict[str, Any]]:
-    """Read all slides, and the recipe that their embeddings share."""
+) -> tuple[list[Slide], dict[str, Any], dict[str, str]]:
+    """Read all slides, the recipe that their embeddings share, and the ids of the panel's genes."""
     slides: list[Slide] = []
     recipes = {
         name: read_recipe(each, table_key, embedding_key, name=name) for name, each in data.items()
     }
+    tables = {name: get_table(each, table_key, name=name) for name, each in data.items()}
+    ids = panel_ids(tables, how["genes"])
     for name, each in data.items():
         read = read_slides(each, name=name, table_key=table_key, embedding_key=embedding_key, **how)
         warn_of_blank_slides(read, recipes[name])
@@ -317,4 +324,4 @@ def _read(
     widths = {slide.name: slide.embedding.shape[1] for slide in slides}
     if len(set(widths.values())) > 1:
         raise ValueError(f"The embeddings of the slides differ in width: {widths}.")
-    return slides, recipes[first]
+    return slides, recipes[first], ids

@@ -10,8 +10,8 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._names import is_missing
-from stflow._sdata._panel import most_variable, shared_genes
-from stflow._sdata._read import require_gene_list, require_genes, require_measured
+from stflow._sdata._panel import most_variable, require_panel, shared_genes
+from stflow._sdata._read import require_gene_list, require_measured
 from stflow._sdata._tables import get_table
 from stflow._validation import listing
 from stflow._warn import warn
@@ -56,9 +56,9 @@ def make_folds(
     _require_spots(tables, groups)
     for name, table in tables.items():
         require_measured(table, layer, where=f"slide {name!r}")
-        if genes is not None:
-            require_genes(require_gene_list(genes), table.var_names, what=f"the genes of {name!r}")
-    shared = shared_genes(tables)
+    if genes is not None:
+        require_panel(tables, require_gene_list(genes))
+    shared = shared_genes(tables) if genes is None else []
     folds = []
     for group in dict.fromkeys(groups.values()):
         training = {name: table for name, table in tables.items() if groups[name] != group}

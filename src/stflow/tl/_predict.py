@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from numpy.typing import ArrayLike
 from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._blank import warn_of_blank_slides
+from stflow._sdata._genes import clashes, gene_ids, require_same_genes, tell
 from stflow._sdata._observed import read_observed
 from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import read_recipe, read_slides
@@ -134,7 +136,7 @@ def predict(
     ``.var[key_added]``
         Whether a gene is in the panel.
     ``.uns[key_added]``
-        Model, encoder, units, seed, versions and genes.
+        Model, encoder, units, seed, versions, genes and their ids.
 
     A table without genes gets the panel as its ``var``, and no ``X``; one with the panel of
     another model, and no counts, gets the genes that it lacks.
@@ -150,11 +152,14 @@ def predict(
     ValueError
         The embedding or a coordinate is not finite, two spots share a place, the graph has no
         edges, the embedding is not made as the model's, something is there by that name,
-        ``observed`` has another shape or holds NaN, or an argument is out of its range.
+        ``observed`` has another shape or holds NaN or counts of other genes than those of the fit
+        that are called so, or an argument is out of its range.
 
     Warns
     -----
     UserWarning
+        The table keeps ids of genes (``.var["gene_ids"]`` and the like), and a name of the panel
+        stands for another gene there than in the fit.
         More than a quarter of the spots look unlike all training spots, more than 15 % lie on
         bare glass, or more than half have the same embedding.
 
@@ -179,6 +184,7 @@ def predict(
     )
     recipe = read_recipe(data, table_key, embedding_key)
     require_same_recipe(recipe, model.encoder, what="this slide", other="the model")
+    _compare_genes(table, model, strict=observed is not None)
     warn_of_blank_slides(slides, recipe)
     known = None
     if observed is not None:
@@ -265,12 +271,27 @@ def _in_order(predictions: list[Prediction], rows: np.ndarray) -> dict[str, Any]
     }
 
 
+def _compare_genes(table: AnnData, model: STFlow, *, strict: bool) -> None:
+    """Refuse, or else warn of, genes of the table that are called as others of the model are."""
+    known = model.info.get("gene_ids", {})
+    ids = {"the model": pd.Series(known, dtype=object), "this slide": gene_ids(table)}
+    if strict:
+        require_same_genes(ids, model.genes)
+    elif found := clashes(ids, model.genes):
+        warn(
+            f"Different genes have one name: {tell(found)}. What is predicted are those of the "
+            "model; leave them out of `stf.tl.evaluate` with `genes=`."
+        )
+
+
 def _info(model: STFlow, **how: int) -> dict[str, Any]:
+    ids = model.info.get("gene_ids", {})
     return {
         "model": repr(model),
         "encoder": dict(model.encoder),
         "units": "log1p counts",
         "genes": np.array(model.genes, dtype=str),
+        "gene_ids": np.array([ids.get(gene, "") for gene in model.genes], dtype=str),
         "versions": dict(model.info["versions"]),
         **how,
     }
