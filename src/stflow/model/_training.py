@@ -88,6 +88,7 @@ def train(
         sampler=Draws(max(REGIONS_PER_EPOCH, len(slides))),
         collate_fn=Batch.collate,
         num_workers=num_workers,
+        persistent_workers=num_workers > 0,
         generator=torch.Generator().manual_seed(seed),
     )
     once: DataLoader[Tensor] = DataLoader(torch.zeros(1))  # type: ignore[arg-type]
