@@ -28,7 +28,8 @@ GENES = ["GENE002", "GENE001"]
 
 def colours(axes: Axes) -> np.ndarray:
     """Fill of each spot, spots x RGB."""
-    collection = next(c for c in axes.collections if isinstance(c, PatchCollection | PathCollection))
+    drawn = (PatchCollection, PathCollection)
+    collection = next(c for c in axes.collections if isinstance(c, drawn))
     return collection.get_facecolor()[:, :3]
 
 
