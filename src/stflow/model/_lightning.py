@@ -85,13 +85,14 @@ def one_process(further: Mapping[str, Any]) -> dict[str, Any]:
 @contextmanager
 def first_rank(trainer: pl.Trainer) -> Iterator[None]:
     """Let a process that trains alone be the one that logs and speaks."""
-    rank = rank_zero_only.rank
+    first: Any = rank_zero_only
+    rank = first.rank
     try:
         if trainer.world_size == 1:
-            rank_zero_only.rank = 0
+            first.rank = 0
         yield
     finally:
-        rank_zero_only.rank = rank
+        first.rank = rank
 
 
 def start_at(trainer: pl.Trainer, epoch: int) -> None:
