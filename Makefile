@@ -1,37 +1,59 @@
 # Everything a fresh clone needs: python3 (3.11 or later), make, and the package index.
 
 PYTHON ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 VENV := .venv
 RUN := $(VENV)/bin/python
-READY := $(VENV)/.ready
+READY := $(VENV)/.ready-$(VERSION)
+
+PYTHON_LOWEST ?= python3.11
+VENV_LOWEST := .venv-lowest
+RUN_LOWEST := $(VENV_LOWEST)/bin/python
+READY_LOWEST := $(VENV_LOWEST)/.ready
+
+ONE_THREAD := MPLBACKEND=Agg OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+PYTEST := -m pytest -n auto --dist loadfile
 
 export UV_HTTP_TIMEOUT ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs notebooks bench clean
+.PHONY: help demo test test-lowest lint docs notebooks bench clean
 
 help:
-	@echo "make demo       fit on three tissue sections, predict a fourth, write figures to demo/"
-	@echo "make test       the whole test suite, with coverage, a process for each core"
-	@echo "make lint       ruff check, ruff format --check, mypy"
-	@echo "make docs       build the documentation into docs/_build/html"
-	@echo "make notebooks  execute the notebooks in place"
-	@echo "make bench      run every benchmark"
-	@echo "make clean      remove what the targets above wrote (keeps $(VENV))"
+	@echo "make demo         fit on three tissue sections, predict a fourth, write figures to demo/"
+	@echo "make test         the whole test suite, with coverage, a process for each core"
+	@echo "make test-lowest  quick tests on Python 3.11 with the oldest libraries allowed"
+	@echo "make lint         ruff check, ruff format --check, mypy"
+	@echo "make docs         build the documentation into docs/_build/html"
+	@echo "make notebooks    execute the notebooks in place"
+	@echo "make bench        run every benchmark"
+	@echo "make clean        remove what the targets above wrote (keeps $(VENV))"
 
+# The environment is made anew when PYTHON is of another version than its own.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else \
 		"stflow needs Python 3.11 or later; say which with: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+	@test "$$($(RUN) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&1)" = "$(VERSION)" || \
+		$(PYTHON) -m venv --clear $(VENV)
 	$(RUN) -m pip install --quiet uv
-	$(VENV)/bin/uv pip install --python $(RUN) --editable . --group dev
+	$(RUN) -m uv pip install --python $(RUN) --editable . --group dev
+	@touch $@
+
+$(READY_LOWEST): pyproject.toml
+	$(PYTHON_LOWEST) -m venv $(VENV_LOWEST)
+	$(RUN_LOWEST) -m pip install --quiet uv
+	$(RUN_LOWEST) -m uv pip install --python $(RUN_LOWEST) --resolution lowest-direct \
+		--editable . --group test
 	@touch $@
 
 demo: $(READY)
 	$(RUN) scripts/demo.py
 
 test: $(READY)
-	MPLBACKEND=Agg OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile --cov --cov-report=term
+	$(ONE_THREAD) $(RUN) $(PYTEST) --cov --cov-report=term
+
+test-lowest: $(READY_LOWEST)
+	$(ONE_THREAD) $(RUN_LOWEST) $(PYTEST) -m "not slow" $(addprefix tests/,sdata images io pl pp tl get)
 
 lint: $(READY)
 	$(RUN) -m ruff check .

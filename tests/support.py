@@ -9,6 +9,7 @@ import torch
 from spatialdata import SpatialData
 
 import stflow as stf
+from stflow._sdata._layers import layer_names
 from stflow.pp._neighbors import knn_graph
 
 
@@ -69,6 +70,7 @@ def snapshot(sdata: SpatialData) -> str:
         dict(sdata.attrs),
         sorted(sdata.images),
     ]
-    parts += [dict(getattr(table, kind)) for kind in ("obsm", "layers", "obsp", "varm")]
+    parts += [dict(getattr(table, kind)) for kind in ("obsm", "obsp", "varm")]
+    parts += [{name: table.layers[name] for name in layer_names(table)}]
     parts += [{name: shapes.to_wkb() for name, shapes in sdata.shapes.items()}]
     return joblib.hash(parts)

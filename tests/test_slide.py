@@ -40,3 +40,13 @@ def test_blocks_hold_every_row_once(monkeypatch) -> None:
     assert [rows for rows, _ in blocks] == [slice(0, 4), slice(4, 8), slice(8, 10)]
     assert np.array_equal(np.concatenate([block for _, block in blocks]), matrix)
     assert blocks[0][1].dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_of_what_cannot_be_written_to_can_be(dtype) -> None:
+    """Torch takes no others without a warning."""
+    matrix = np.zeros((3, 2), dtype)
+    matrix.flags.writeable = False
+    [(_, block)] = row_blocks(matrix)
+    block += 1
+    assert not matrix.any()

@@ -13,10 +13,10 @@ BLOCK = 8192
 
 
 def row_blocks(matrix: Any) -> Iterator[tuple[slice, np.ndarray]]:
-    """Rows of a matrix, in memory or not, as float32 blocks with their place."""
+    """Rows of a matrix, in memory or not, as float32 blocks that torch takes, with their place."""
     for first in range(0, matrix.shape[0], BLOCK):
         rows = slice(first, min(first + BLOCK, matrix.shape[0]))
-        yield rows, np.asarray(matrix[rows], dtype=np.float32)
+        yield rows, np.require(matrix[rows], np.float32, "W")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 from support import SMALL
@@ -35,6 +36,17 @@ def test_a_loaded_model_predicts_bit_identically(model, saved, tissue) -> None:
     )
     pd.testing.assert_frame_equal(loaded.history, model.history)
     assert repr(loaded) == repr(model)
+
+
+@pytest.mark.skipif(
+    not hasattr(psutil.Process, "memory_maps"), reason="this system does not tell what is mapped"
+)
+def test_a_loaded_model_holds_no_file_which_windows_could_not_replace(saved) -> None:
+    loaded = stf.STFlow.load(saved)
+    process = psutil.Process()
+    held = {each.path for each in (*process.open_files(), *process.memory_maps())}
+    assert not any(str(saved) in path for path in held)
+    loaded.save(saved, overwrite=True)
 
 
 @pytest.mark.parametrize("prior", ["zinb", "nb", "zero", "gaussian", "empirical"])

@@ -10,7 +10,7 @@ import pytest
 from geopandas import GeoDataFrame
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
+from matplotlib.collections import PatchCollection, PathCollection
 from matplotlib.colors import Normalize
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
 from shapely import box
@@ -28,7 +28,8 @@ GENES = ["GENE002", "GENE001"]
 
 def colours(axes: Axes) -> np.ndarray:
     """Fill of each spot, spots x RGB."""
-    collection = next(c for c in axes.collections if isinstance(c, PatchCollection))
+    drawn = (PatchCollection, PathCollection)
+    collection = next(c for c in axes.collections if isinstance(c, drawn))
     return collection.get_facecolor()[:, :3]
 
 

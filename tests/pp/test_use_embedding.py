@@ -144,6 +144,19 @@ def test_a_model_predicts_on_tiles_that_have_features_and_nothing_else(model, ti
     np.testing.assert_array_equal(back.obsm["X_embedding"], tiled["colours_tiles"].X)
 
 
+@pytest.mark.parametrize("numbered", [True, False], ids=["numbers", "names"])
+def test_a_new_table_names_its_instances_as_the_features_do(tiled, numbered):
+    if not numbered:
+        names = [f"t{row}" for row in range(len(tiled["tiles"]))]
+        tiled["tiles"].index = names
+        tiled["colours_tiles"].obs["tile_id"] = names
+    use_embedding(tiled, "colours_tiles")
+    made = tiled["table"].obs["tile_id"]
+    assert list(made) == list(tiled["tiles"].index)
+    assert pd.api.types.is_integer_dtype(made) == numbered
+    assert pd.api.types.is_string_dtype(made) != numbered
+
+
 def test_a_model_of_another_encoder_is_refused(model, tiled):
     use_embedding(tiled, "colours_tiles")
     stf.pp.neighbors(tiled)

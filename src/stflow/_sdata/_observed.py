@@ -11,6 +11,7 @@ from anndata import AnnData
 from numpy.typing import ArrayLike
 
 from stflow import _keys
+from stflow._sdata._layers import layer_names
 from stflow._sdata._read import read_log_counts, require_genes, take_columns
 from stflow._validation import listing
 
@@ -94,7 +95,7 @@ def _mask(table: AnnData, observed: str | ArrayLike, where: str) -> np.ndarray:
         if observed not in table.obs:
             raise KeyError(
                 f"`observed` {observed!r} is neither a column of obs of {where} "
-                f"({listing(table.obs.columns)}) nor a layer ({listing(table.layers)})."
+                f"({listing(table.obs.columns)}) nor a layer ({listing(layer_names(table))})."
             )
         observed = table.obs[observed]
     if isinstance(observed, pd.Series):

@@ -12,6 +12,7 @@ from anndata import AnnData
 
 from stflow import _keys
 from stflow._sdata._genes import naming_hint
+from stflow._sdata._layers import layer_names
 from stflow._validation import (
     listing,
     require_counts,
@@ -58,7 +59,7 @@ def read_prediction(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
     else:
         raise KeyError(
             f"No prediction {key!r} in {where}; obsm: {listing(table.obsm.keys())}; layers: "
-            f"{listing(table.layers.keys())}. Run `stf.tl.predict` first, or name it with `key=`."
+            f"{listing(layer_names(table))}. Run `stf.tl.predict` first, or name it with `key=`."
         )
     if frame.shape[1] == 0:
         raise ValueError(f"The prediction {key!r} in {where} holds no genes.")
@@ -81,7 +82,8 @@ def read_counts(
     """
     require_measured(table, layer, where=where)
     if layer is not None:
-        require_key(layer, table.layers, what=f"layer in {where}:", hint="Name it with `layer=`.")
+        names = layer_names(table)
+        require_key(layer, names, what=f"layer in {where}:", hint="Name it with `layer=`.")
     require_genes(genes, table.var, what=f"the measured genes of {where}")
     matrix = table.X if layer is None else table.layers[layer]
     counts = take_columns(matrix, table.var_names.get_indexer(list(genes)))

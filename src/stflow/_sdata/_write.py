@@ -13,6 +13,7 @@ from spatialdata import SpatialData
 from spatialdata.models import TableModel
 
 from stflow import _keys
+from stflow._sdata._layers import layer_names
 from stflow._validation import require_free
 
 MAX_LAYER_BYTES = 2 * 1024**3
@@ -23,7 +24,7 @@ def require_room(table: AnnData, key: str, *, overwrite: bool) -> None:
     if overwrite:
         return
     keys = [key, _keys.sd(key), _keys.samples(key), _keys.latent(key)]
-    taken = {*table.obsm, *table.layers, *table.uns, *table.var.columns}
+    taken = {*table.obsm, *layer_names(table), *table.uns, *table.var.columns}
     require_free(keys, taken, what="The table")
     columns = [_keys.novelty(key), _keys.observed(key)]
     require_free(columns, table.obs.columns, what="The table's `obs`")
@@ -33,7 +34,7 @@ def lacks_panel(table: AnnData, genes: Sequence[str]) -> bool:
     """Whether nothing was measured and ``var`` misses genes; predictions have a frame in obsm."""
     if pd.Index(genes).isin(table.var_names).all():
         return False
-    measured = table.X is not None or not set(table.layers) <= set(table.obsm)
+    measured = table.X is not None or not set(layer_names(table)) <= set(table.obsm)
     return table.n_vars == 0 or not measured
 
 
@@ -53,7 +54,7 @@ def with_panel(table: AnnData, genes: Sequence[str]) -> AnnData:
         uns=table.uns,
         obsm=dict(table.obsm),
         obsp=dict(table.obsp),
-        layers={name: _padded(layer, len(new), (1,)) for name, layer in table.layers.items()},
+        layers={name: _padded(table.layers[name], len(new), (1,)) for name in layer_names(table)},
         varm={name: _padded(each, len(new), (0,)) for name, each in table.varm.items()},
         varp={name: _padded(each, len(new), (0, 1)) for name, each in table.varp.items()},
     )

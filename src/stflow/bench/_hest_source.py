@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from anndata.io import read_elem
+from anndata.utils import make_index_unique
 
 from stflow import _keys
 from stflow._validation import listing, require_counts, require_unique
@@ -101,13 +102,13 @@ class HestSource:
         """
         with open_hdf(self.counts_path) as file:
             try:
-                obs, var = (pd.DataFrame(index=_index(file[key])) for key in ("obs", "var"))
+                obs = pd.DataFrame(index=_index(file["obs"]))
+                var = pd.DataFrame(index=make_index_unique(_index(file["var"])))
                 counts = AnnData(read_elem(file["X"]), obs=obs, var=var)
             except (KeyError, ValueError, TypeError) as error:
                 raise _damaged(self.counts_path, error) from error
         table = counts[self.barcodes].copy()
         require_counts(table.X, what=f"X of {self.counts_path}")
-        table.var_names_make_unique()
         table.obsm[_keys.SPATIAL] = self.centres.copy()
         return table
 

@@ -260,6 +260,7 @@ class Results:
                 for first in range(0, len(rows), ROWS_AT_ONCE):
                     copy[first : first + ROWS_AT_ONCE] = rows[first : first + ROWS_AT_ONCE]
                 copy.flush()
+                del copy  # Windows moves no file that is mapped
                 fresh.replace(file)
         try:
             return np.load(file, mmap_mode="r", allow_pickle=False)

@@ -97,7 +97,7 @@ def her2st(
 @cache
 def _registry() -> pd.DataFrame:
     """Read the files of each section, relative to the data folder, and their sha256 where known."""
-    with (files("stflow.datasets") / "_her2st.csv").open() as file:
+    with (files("stflow.datasets") / "_her2st.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, dtype=str, keep_default_na=False, index_col="section")
 
 
@@ -157,7 +157,7 @@ def _read_spots(path: Path) -> tuple[pd.DataFrame, float]:
 def _read_counts(path: Path) -> AnnData:
     """Read all spots and genes of a counts file."""
     try:
-        with gzip.open(path, "rt") as file:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
             genes = file.readline().rstrip("\r\n").split("\t")[1:]
             frame = pd.read_csv(file, sep="\t", header=None, index_col=0)
         values = frame.to_numpy(dtype=np.float64)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from stflow._atomic import beside
@@ -87,6 +87,7 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if version != FORMAT_VERSION:
         raise ValueError(f"{path} has format {version}, this stflow reads {FORMAT_VERSION}.")
     try:
-        return load_file(path / WEIGHTS), metadata
+        # in memory: Windows replaces no file that is mapped
+        return load((path / WEIGHTS).read_bytes()), metadata
     except SafetensorError as error:
         raise ValueError(f"{path / WEIGHTS} is damaged or truncated: {error}.") from error

@@ -1,16 +1,18 @@
-"""Manners of lightning: quiet, one progress bar, and an interrupt that ends no process."""
+"""Manners of lightning: quiet, one bar, one process, and an interrupt that ends none."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
+from lightning.pytorch.utilities import rank_zero_only
 from tqdm.auto import tqdm
 
 
@@ -45,6 +47,52 @@ class KeepInterrupts(Callback):
         """Put the handler back that was there before training."""
         if isinstance(exception, KeyboardInterrupt):
             signal.signal(signal.SIGINT, self.handler)
+
+
+class OneProcess(LightningEnvironment):
+    """A process on its own, whatever a scheduler's or a launcher's variables say of others."""
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Whether somebody else starts processes."""
+        return False
+
+    def local_rank(self) -> int:
+        """Rank on this machine."""
+        return 0
+
+    def node_rank(self) -> int:
+        """Rank of this machine."""
+        return 0
+
+    def teardown(self) -> None:
+        """Leave the variables as they are."""
+
+
+def one_process(further: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a trainer on one device, or none where ``further`` asks for more than that."""
+    given = further.get("plugins") or []
+    plugins = list(given) if isinstance(given, list | tuple | set) else [given]
+    devices = further.get("devices", 1)
+    several = {"strategy", "num_nodes"} & further.keys() or not (
+        devices in (1, "1") or (isinstance(devices, list | tuple) and len(devices) == 1)
+    )
+    if several or any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+        return {}
+    return {"strategy": "auto", "num_nodes": 1, "plugins": [*plugins, OneProcess()]}
+
+
+@contextmanager
+def first_rank(trainer: pl.Trainer) -> Iterator[None]:
+    """Let a process that trains alone be the one that logs and speaks."""
+    first: Any = rank_zero_only
+    rank = first.rank
+    try:
+        if trainer.world_size == 1:
+            first.rank = 0
+        yield
+    finally:
+        first.rank = rank
 
 
 def start_at(trainer: pl.Trainer, epoch: int) -> None:

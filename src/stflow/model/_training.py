@@ -20,7 +20,9 @@ from stflow.model._flow_training import FlowTraining
 from stflow.model._lightning import (
     EpochBar,
     KeepInterrupts,
+    first_rank,
     fit_or_interrupt,
+    one_process,
     quiet_lightning,
     start_at,
 )
@@ -86,6 +88,7 @@ def train(
         sampler=Draws(max(REGIONS_PER_EPOCH, len(slides))),
         collate_fn=Batch.collate,
         num_workers=num_workers,
+        persistent_workers=num_workers > 0,
         generator=torch.Generator().manual_seed(seed),
     )
     once: DataLoader[Tensor] = DataLoader(torch.zeros(1))  # type: ignore[arg-type]
@@ -108,7 +111,8 @@ def train(
     ):
         trainer = make_trainer(device, max_epochs, EpochBar(bar), trainer_kwargs)
         start_at(trainer, done)
-        interrupted = fit_or_interrupt(trainer, module, loader, once)
+        with first_rank(trainer):
+            interrupted = fit_or_interrupt(trainer, module, loader, once)
     _require_finite(module.rows, lr)
     denoiser.load_state_dict(module.best)
     return pd.DataFrame(module.rows), interrupted
@@ -125,7 +129,10 @@ def _require_finite(rows: list[dict[str, float]], lr: float) -> None:
 def make_trainer(
     device: torch.device, max_epochs: int, bar: EpochBar, trainer_kwargs: Mapping[str, Any]
 ) -> pl.Trainer:
-    """Set up lightning, quiet; ``trainer_kwargs`` have the last word."""
+    """Set up lightning, quiet; ``trainer_kwargs`` have the last word.
+
+    On one device it takes no notice of variables that schedulers and launchers set.
+    """
     further = dict(trainer_kwargs)
     return pl.Trainer(
         **{
@@ -140,5 +147,6 @@ def make_trainer(
             "enable_progress_bar": False,
             "num_sanity_val_steps": 0,
             **further,
+            **one_process(further),
         }
     )

@@ -196,7 +196,7 @@ def _without_genes(features: AnnData, places: pd.MultiIndex) -> AnnData:
     regions, region_key, instance_key = get_table_keys(features)
     obs = features.obs[[region_key]].copy()
     obs[region_key] = obs[region_key].astype("category")
-    obs[instance_key] = places.get_level_values(1).to_numpy()
+    obs[instance_key] = places.get_level_values(1).infer_objects().to_numpy()
     return TableModel.parse(
         AnnData(obs=obs), region=regions, region_key=region_key, instance_key=instance_key
     )

@@ -142,6 +142,8 @@ def fit(
         Whether to show progress, in epochs.
     trainer_kwargs
         Further arguments of ``lightning.pytorch.Trainer``, such as ``precision`` or ``devices``.
+        Only with several ``devices``, a ``strategy`` or ``num_nodes`` does lightning look at what
+        Slurm, LSF, torchrun or MPI say of tasks and ranks.
 
     Returns
     -------
