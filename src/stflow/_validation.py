@@ -114,5 +114,5 @@ def require_counts(matrix: Any, *, what: str) -> None:
     if (values != np.round(values)).any():
         raise ValueError(
             f"{what} holds values that are not whole numbers, so it looks normalised or logged "
-            "already; stflow needs raw counts. Name the layer that holds them with `layer=`."
+            "already; stflow needs raw counts."
         )

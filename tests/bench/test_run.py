@@ -301,7 +301,7 @@ def test_other_counts_by_the_same_names_are_no_reason_to_go_on(task, tmp_path, m
 
 
 def test_weights_are_for_networks_that_are_asked_for(task, tmp_path, methods):
-    for name in ("ResNet50", "resnet50:final", "reds"):
+    for name in ("resnet50", "resnet50:final", "reds"):
         with pytest.raises(ValueError, match=f"`checkpoints` is '{name}'; available: "):
             run([task], tmp_path, checkpoints={name: "w.pth"}, **HOW)
     with pytest.raises(FileNotFoundError, match=r"w\.pth"):
@@ -357,6 +357,7 @@ def test_damaged_files_are_named(task, tmp_path, methods):
         ({"encoders": {}, "methods": ["reds"]}, "Nothing to run"),
         ({"n_top_genes": 0}, "`n_top_genes` must be"),
         ({"encoders": ["a", "a"]}, "Duplicated encoders"),
+        ({"encoders": ["UNI", "uni"]}, "Duplicated encoders: 'uni'"),
         ({"encoders": ["nope"]}, "Unknown encoder 'nope'"),
         ({"encoders": ["nope:final"]}, "Unknown encoder 'nope'"),
     ],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -83,6 +84,13 @@ def test_errors_are_one_line(disk: Path, run: Run, arguments: tuple[str, ...], m
     assert message in result.stderr
 
 
-def test_slides_of_one_name_are_a_wrong_call(disk: Path, run: Run):
+def test_one_store_twice_is_a_wrong_call(disk: Path, run: Run):
     result = run("evaluate", "S1.zarr", "./S1.zarr", code=2)
-    assert "would both be called 'S1'" in result.stderr
+    assert "S1.zarr is given twice" in result.stderr
+
+
+def test_stores_of_one_name(predicted: Path, run: Run):
+    for folder in ("a", "b"):
+        shutil.copytree("predicted/S1.zarr", Path(folder, "slide.zarr"))
+    result = run("evaluate", "a/slide.zarr", "b/slide.zarr", "--per-slide")
+    assert {line.split(",")[0] for line in result.stdout.splitlines()[1:]} == {"a/slide", "b/slide"}

@@ -74,7 +74,7 @@ def test_errors_are_one_line_and_write_nothing(
         ((), "Missing argument 'STORES...'"),
         (("S1.zarr",), "Missing option '-o' / '--output'"),
         (("S9.zarr", "-o", "new"), "'S9.zarr' does not exist"),
-        (("S1.zarr", "S2.zarr/../S1.zarr", "-o", "new"), "would both be called 'S1'"),
+        (("S1.zarr", "S2.zarr/../S1.zarr", "-o", "new"), "S1.zarr is given twice"),
         (
             ("S1.zarr", "-o", "new", "--genes", "model/model.json", "--n-top-genes", 50),
             "--genes and --n-top-genes exclude each other",

@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 
 from stflow.encoders import _timm as family
 from stflow.encoders import get_encoder
+from stflow.encoders._cards import CARDS
 from stflow.encoders._encoder import weights_digest
+from stflow.encoders._registry import known_name
 
 SMALL = "resnet10t"
 
@@ -137,6 +139,41 @@ def test_an_unknown_name_lists_close_ones():
         get_encoder("eficientnet_lite0")
     with pytest.raises(ValueError, match=r"'MahmoodLab/UNI'.*hf-hub:owner/name"):
         get_encoder("MahmoodLab/UNI")
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("UNI", "uni"),
+        ("UNI2-h", "uni2_h"),
+        ("H-Optimus-0", "h_optimus_0"),
+        ("Virchow 2", "virchow2"),
+        ("EfficientNet_Lite0", "efficientnet_lite0"),
+        ("ResNet18", "resnet18"),
+        ("vit_tiny_patch16_224", "vit_tiny_patch16_224"),
+        ("MahmoodLab/UNI", "MahmoodLab/UNI"),
+        ("hf-hub:MahmoodLab/UNI", "hf-hub:MahmoodLab/UNI"),
+        ("unni", "unni"),
+    ],
+)
+def test_capitals_and_hyphens_of_a_name_do_not_matter(written, name):
+    assert known_name(written) == name
+    assert known_name(name) == name
+
+
+def test_no_two_encoders_differ_in_capitals_and_hyphens_alone():
+    letters = ["".join(filter(str.isalnum, name.lower())) for name in CARDS]
+    assert len(set(letters)) == len(letters)
+
+
+def test_near_names_are_proposed_whatever_their_capitals():
+    with pytest.raises(ValueError, match=r"Unknown encoder 'UNII'; close: .*'uni'"):
+        get_encoder("UNII")
+
+
+def test_a_recipe_tells_the_name_that_is_written_here():
+    encoder = get_encoder("EfficientNet-Lite0")
+    assert encoder.recipe() == get_encoder("efficientnet_lite0").recipe()
 
 
 def test_an_unknown_tag_lists_known_ones():

@@ -56,8 +56,8 @@ def fit(
     """Fit a model to slides.
 
     STORES need counts and what `stflow embed` writes. Slides are called by their folders,
-    without the suffix. After Ctrl-C the best model so far is written, and the command ends
-    with 130.
+    without the suffix, and by those above where several have one name. After Ctrl-C the best
+    model so far is written, and the command ends with 130.
     """
     if genes_file is not None and given("n_top_genes"):
         raise click.UsageError("--genes and --n-top-genes exclude each other.")

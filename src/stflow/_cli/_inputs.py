@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,16 +12,21 @@ import click
 def by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     """Call each store by the name of its folder without the suffix.
 
+    Where several have one, as many folders above as tell them apart stand before it.
+
     Raises
     ------
     click.UsageError
-        Two have the same name.
+        One is given twice.
     """
+    places = [Path(os.path.abspath(path)).with_suffix("").parts for path in paths]
     named: dict[str, Path] = {}
-    for path in paths:
-        name = (path if path.name else path.resolve()).stem
-        if name in named:
-            raise click.UsageError(f"{named[name]} and {path} would both be called {name!r}.")
+    for place, path in zip(places, paths, strict=True):
+        ends = (place[-depth:] for depth in range(1, len(place) + 1))
+        alone = (end for end in ends if sum(each[-len(end) :] == end for each in places) == 1)
+        name = "/".join(next(alone, ()))
+        if not name:
+            raise click.UsageError(f"{path} is given twice, or differs in its suffix alone.")
         named[name] = path
     return named
 

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from stflow import _keys
+from stflow._sdata._counts import counts_hint
 from stflow._sdata._genes import naming_hint
 from stflow._sdata._layers import layer_names
 from stflow._validation import (
@@ -88,7 +89,10 @@ def read_counts(
     matrix = table.X if layer is None else table.layers[layer]
     counts = take_columns(matrix, table.var_names.get_indexer(list(genes)))
     name = "X" if layer is None else f"Layer {layer!r}"
-    require_counts(counts, what=f"{name} of {where}")
+    try:
+        require_counts(counts, what=f"{name} of {where}")
+    except ValueError as error:
+        raise ValueError(f"{error} {counts_hint(table)}") from None
     return counts
 
 
@@ -97,8 +101,7 @@ def require_measured(table: AnnData, layer: str | None, *, where: str) -> None:
     if not has_counts(table, layer):
         raise ValueError(
             f"Nothing was measured in {where} (its X is None), so there are no counts to learn "
-            "from, or to compare a prediction with. Name the layer that holds raw counts with "
-            "`layer=`."
+            f"from, or to compare a prediction with. {counts_hint(table)}"
         )
 
 

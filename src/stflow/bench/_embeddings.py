@@ -195,12 +195,24 @@ def resolve_encoders(
     ValueError
         A name occurs twice, or is that of no encoder.
     """
-    require_unique(list(encoders), what="encoders")
-    named = encoders if isinstance(encoders, Mapping) else {name: name for name in encoders}
+    pairs = (
+        encoders.items() if isinstance(encoders, Mapping) else [(each, each) for each in encoders]
+    )
+    named = [(known(name) if name == made else name, known(made)) for name, made in pairs]
+    require_unique([name for name, _ in named], what="encoders")
     return [
-        Embedder(name, made, checkpoints.get(network_name(made)), device)
-        for name, made in named.items()
+        Embedder(name, made, checkpoints.get(network_name(made)), device) for name, made in named
     ]
+
+
+def known(made: Made) -> Any:
+    """Return the name of an encoder as the registry writes it; anything else as it is."""
+    if not isinstance(made, str):
+        return made
+    from stflow.encoders._registry import known_name
+
+    final = FINAL if made.endswith(FINAL) else ""
+    return known_name(made.removesuffix(FINAL)) + final
 
 
 def network_name(made: Made) -> str:

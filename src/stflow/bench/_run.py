@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from stflow._sdata._read import require_gene_list
 from stflow._validation import listing, require_choice, require_count, require_unique
 from stflow._warn import warn
-from stflow.bench._embeddings import Made, network_name, resolve_encoders
+from stflow.bench._embeddings import Made, known, network_name, resolve_encoders
 from stflow.bench._folds import Panel, Reader
 from stflow.bench._jobs import Job, Plan
 from stflow.bench._results import Results
@@ -120,7 +120,7 @@ def run(
         require_count(count, name=name)
     require_unique([task.name for task in tasks], what="tasks")
     options = {"max_epochs": max_epochs, "device": device, "trunk": trunk}
-    weights = dict(checkpoints or {})
+    weights = {known(name): file for name, file in (checkpoints or {}).items()}
     plan = Plan.make(
         list(METHODS) if methods is None else methods, protocols, seeds, options, weights
     )

@@ -20,7 +20,7 @@ from stflow.encoders._hub import show_licence
 from stflow.encoders._image_model import wrap_image_model
 from stflow.encoders._local import build_ciga, build_ctranspath
 from stflow.encoders._pooling import is_convolutional, pool_stages
-from stflow.encoders._timm import LITE0, create_lite0, create_timm, require_known
+from stflow.encoders._timm import LITE0, SOURCES, create_lite0, create_timm, require_known
 from stflow.encoders._tokens import Promised, TokenPool
 from stflow.encoders._transform import ResizeCrop
 from stflow.encoders._transformers import build_transformer
@@ -51,9 +51,9 @@ def get_encoder(
     ----------
     spec
         ``"efficientnet_lite0"`` (ImageNet weights of an installed package), another name of
-        :func:`stflow.encoders.list`, any timm name, an ``nn.Module``, a callable from float
-        tiles to vectors, or an object with ``encode_image`` and ``get_transform``. A module is
-        copied, never changed.
+        :func:`stflow.encoders.list`, any timm name (capitals and hyphens do not matter), an
+        ``nn.Module``, a callable from float tiles to vectors, or an object with ``encode_image``
+        and ``get_transform``. A module is copied, never changed.
     pooling
         ``"stages"`` or ``"final"``. None: stages for convolutional networks known by name, final
         for everything else.
@@ -88,7 +88,7 @@ def get_encoder(
     if isinstance(spec, str):
         if transform is not None:
             raise ValueError(f"Encoder {spec!r} has its own normalisation; leave out `transform=`.")
-        return _named(spec, pooling, checkpoint, dihedral, device)
+        return _named(known_name(spec), pooling, checkpoint, dihedral, device)
     if pooling == "stages" or checkpoint is not None:
         raise ValueError("`pooling='stages'` and `checkpoint=` are for encoders named by a string.")
     if hasattr(spec, "encode_image") and hasattr(spec, "get_transform"):
@@ -100,8 +100,26 @@ def get_encoder(
     return _custom(spec, transform, dihedral, device)
 
 
+def known_name(name: str) -> str:
+    """Return the name of an encoder as it is written here, whatever its capitals and hyphens.
+
+    One that nothing goes by is returned as it is.
+    """
+    if name in (LITE0, *CARDS) or name.startswith(SOURCES) or timm.is_model(name):
+        return name
+    for known in (LITE0, *CARDS):
+        if _letters(known) == _letters(name):
+            return known
+    return name.lower() if timm.is_model(name.lower()) else name
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
+
+
 def require_encoder(name: str, *, checkpoint: str | PathLike[str] | None) -> None:
     """Raise ``ValueError`` unless an encoder goes by that name; nothing is built or downloaded."""
+    name = known_name(name)
     if name != LITE0 and name not in CARDS:
         require_known(name, pretrained=checkpoint is None)
 

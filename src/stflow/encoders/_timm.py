@@ -81,7 +81,7 @@ def require_known(name: str, *, pretrained: bool) -> None:
         return
     if not timm.is_model(name):
         same = [card.name for card in ALL if card.source.lower() == name.lower()]
-        close = difflib.get_close_matches(name, [*CARDS, *timm.list_models()], n=5)
+        close = difflib.get_close_matches(name.lower(), [*CARDS, *timm.list_models()], n=5)
         raise ValueError(
             f"Unknown encoder {name!r}; close: {listing(same or close)}. Pass a name of "
             "`stf.encoders.list()`, a timm name ('hf-hub:owner/name' for one on the hub), an "
