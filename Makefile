@@ -52,8 +52,11 @@ demo: $(READY)
 test: $(READY)
 	$(ONE_THREAD) $(RUN) $(PYTEST) --cov --cov-report=term
 
+# Old libraries warn of what newer ones beside them have deprecated.
 test-lowest: $(READY_LOWEST)
-	$(ONE_THREAD) $(RUN_LOWEST) $(PYTEST) -m "not slow" $(addprefix tests/,sdata images io pl pp tl get)
+	$(ONE_THREAD) $(RUN_LOWEST) $(PYTEST) -m "not slow" \
+		-W ignore::DeprecationWarning -W ignore::FutureWarning \
+		$(addprefix tests/,sdata images io pl pp tl get)
 
 lint: $(READY)
 	$(RUN) -m ruff check .
