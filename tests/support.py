@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import joblib
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch
 from spatialdata import SpatialData
@@ -59,13 +60,19 @@ SMALL = {
 }
 
 
+def content(frame: pd.DataFrame) -> list:
+    """What a frame holds, however pandas keeps it."""
+    columns = {name: (str(frame[name].dtype), list(frame[name])) for name in frame}
+    return [list(frame.index), columns]
+
+
 def snapshot(sdata: SpatialData) -> str:
     """Digest of all that a user can see of a slide's table, shapes and attributes."""
     table = sdata["table"]
     parts = [
         table.X,
-        table.obs,
-        table.var,
+        content(table.obs),
+        content(table.var),
         dict(table.uns),
         dict(sdata.attrs),
         sorted(sdata.images),

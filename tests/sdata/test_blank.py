@@ -56,5 +56,5 @@ def test_regions_that_are_mostly_glass_are_named() -> None:
     with pytest.warns(UserWarning, match="of the spots of 'b' of C2 lie on bare glass"):
         warn_of_blank_tiles({"b": 0.4}, slide="C2")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         warn_of_blank_tiles({"a": 0.1, "b": 0.0})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from slides import known, lattice, make, picture, place
 from spatialdata.models import TableModel
@@ -126,7 +127,7 @@ def test_the_pitch_wins_over_a_record_that_it_contradicts(technology):
         return make(points, obs=obs, attrs=known(mpp, technology=technology, **more))
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         assert place(slide(0.45)).mpp == 0.45
         assert place(slide(0.55)).mpp == 0.55
         assert place(slide(2.0, mpp_source="argument")).mpp == 2.0
@@ -330,7 +331,7 @@ def test_spots_of_two_slides_that_share_coordinates_tell_nothing():
     other = make(one * 2, obs=obs)
     sdata.shapes["more"] = other.shapes["spots"]
     table = other.tables["table"]
-    table.obs["region"] = "more"
+    table.obs["region"] = pd.Categorical(["more"] * table.n_obs)
     sdata.tables["more_table"] = TableModel.parse(
         table, region="more", region_key="region", instance_key="spot_id", overwrite_metadata=True
     )

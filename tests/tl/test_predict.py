@@ -53,7 +53,7 @@ def test_keys_of_the_contract(tissue, model) -> None:
 def test_a_slide_unlike_the_training_slides_is_told_apart(tissue, model) -> None:
     familiar, odd = tissue["S1"]["table"], tissue["S2"]["table"]
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         stf.tl.predict(familiar, model)
     embedding = odd.obsm["X_embedding"]
     embedding[:32] += 50 * embedding.std(0)
