@@ -101,7 +101,7 @@ def require_places(coords: np.ndarray, *, what: str) -> None:
     if n_places < len(coords):
         raise ValueError(
             f"{len(coords) - n_places} {what} lie where another one lies; every spot needs a place "
-            "of its own."
+            "of its own. Spots of several samples are several slides."
         )
 
 

@@ -97,4 +97,6 @@ def test_refusals(table):
         scores(table.assign(pearson=np.nan))
     with pytest.raises(ValueError, match="empty dict"):
         scores({})
+    with pytest.raises(TypeError, match=r"what `stf\.tl\.evaluate` returned, not str"):
+        scores({"a": "scores.csv"})
     assert plt.get_fignums() == []

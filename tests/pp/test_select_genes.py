@@ -112,3 +112,11 @@ def test_the_slide_that_is_wrong_is_named() -> None:
 def test_no_slides() -> None:
     with pytest.raises(ValueError, match="empty dict"):
         stf.pp.select_genes({})
+
+
+@pytest.mark.parametrize(
+    ("data", "way_out"), [("slide.zarr", r"not str\. Read it first"), ({"a": {}}, "for each slide")]
+)
+def test_what_is_no_slide(data, way_out) -> None:
+    with pytest.raises(TypeError, match=way_out):
+        stf.pp.select_genes(data)

@@ -25,7 +25,7 @@ from spatialdata.transformations import Sequence as Chain
 import stflow as stf
 from stflow._sdata._annotated import annotated_shapes, label_circles
 from stflow._sdata._described import describe
-from stflow.pl._scene import read_scene
+from stflow.pl._stage import read_stage
 
 CELLS = 25
 SMALL = {"n_flows": 1, "max_epochs": 1, "hidden": 8, "n_heads": 2, "n_layers": 1, "device": "cpu"}
@@ -115,10 +115,11 @@ def test_labels_go_all_the_way(tmp_path) -> None:
 
 def test_a_map_shows_labels_as_circles_of_their_area() -> None:
     sdata = labelled()
-    how = {"image_key": None, "image_mpp": None, "shapes_key": None, "n_pixels": 200}
-    scene = read_scene(sdata, sdata["table"], coordinate_system="global", **how)
+    how = {"image_key": None, "image_mpp": 1.0, "coordinate_system": "global"}
     areas = np.bincount(cells().ravel())[1:]
-    np.testing.assert_allclose(np.pi * scene.spots["radius"] ** 2, areas)
+    for table, shapes_key in ((sdata["table"], None), (None, "cells")):
+        stage = read_stage(sdata, table, shapes_key=shapes_key, **how)
+        np.testing.assert_allclose(np.pi * stage.spots["radius"] ** 2, areas)
 
 
 @settings(max_examples=20)

@@ -84,6 +84,8 @@ def test_gene_lists():
     with pytest.raises(ValueError, match="`genes` is empty"):
         require_gene_list([])
     assert [type(gene) for gene in require_gene_list(np.array(["A"]))] == [str]
+    with pytest.raises(TypeError, match=r"`genes` is 50; .*`stf\.pp\.select_genes` chooses"):
+        require_gene_list(50)
     with pytest.raises(TypeError, match="`genes` holds 'nan', a float and no text"):
         require_gene_list(["A", np.nan])
     with pytest.raises(ValueError, match="an empty name"):

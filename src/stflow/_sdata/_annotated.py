@@ -39,6 +39,12 @@ def annotated_element(sdata: SpatialData, name: str) -> GeoDataFrame | DataArray
     return sdata.shapes[name]
 
 
+def element_shapes(sdata: SpatialData, name: str) -> GeoDataFrame:
+    """Return shapes of that name, or circles in place of labels; errors of `annotated_shapes`."""
+    element = annotated_element(sdata, name)
+    return element if isinstance(element, GeoDataFrame) else label_circles(element, name)
+
+
 def annotated_shapes(sdata: SpatialData, name: str, instances: np.ndarray) -> GeoDataFrame:
     """Return the shapes of spots, in the order of their names; of labels, circles of their area.
 
@@ -56,10 +62,8 @@ def annotated_shapes(sdata: SpatialData, name: str, instances: np.ndarray) -> Ge
     ValueError
         The element is neither shapes nor flat labels, or two of its spots share a name.
     """
-    element = annotated_element(sdata, name)
-    of_labels = not isinstance(element, GeoDataFrame)
-    shapes = label_circles(element, name) if of_labels else element
-    what = f"{'labels' if of_labels else 'shapes'} {name!r}"
+    shapes = element_shapes(sdata, name)
+    what = f"{'labels' if name in sdata.labels else 'shapes'} {name!r}"
     require_unique(list(shapes.index), what=f"spot names in {what}")
     at = shapes.index.get_indexer(instances)
     if (at < 0).any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -147,10 +147,14 @@ def require_gene_list(genes: str | Sequence[str]) -> list[str]:
     Raises
     ------
     TypeError
-        A name is no text, such as a row number or NaN.
+        They are no names, or one is no text, such as a row number or NaN.
     ValueError
         There are no names, or one is empty or repeated.
     """
+    if not isinstance(genes, Iterable):
+        raise TypeError(
+            f"`genes` is {genes!r}; pass names of genes, such as `stf.pp.select_genes` chooses."
+        )
     names = [genes] if isinstance(genes, str) else list(genes)
     if not names:
         raise ValueError("`genes` is empty; name at least one gene.")

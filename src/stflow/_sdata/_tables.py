@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
 
 import numpy as np
 from anndata import AnnData
@@ -63,7 +65,10 @@ def get_table(data: SpatialData | AnnData, table_key: str, *, name: str = "") ->
         require_key(table_key, data.tables, what=what, hint=NAME_IT if data.tables else LAY_IT)
         table = data.tables[table_key]
     else:
-        raise TypeError(f"Expected SpatialData or AnnData, not {type(data).__name__}.")
+        way_out = " Call it for each slide." if isinstance(data, Mapping) else ""
+        if isinstance(data, str | PathLike):
+            way_out = " Read it first, as with `spatialdata.read_zarr`."
+        raise TypeError(f"Expected SpatialData or AnnData, not {type(data).__name__}.{way_out}")
     of = f" of {name}" if name else ""
     if table.n_obs == 0:
         raise ValueError(f"Table {table_key!r}{of} has no spots.")

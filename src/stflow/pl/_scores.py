@@ -67,6 +67,8 @@ def scores(
     ------
     KeyError
         A DataFrame has no column ``metric``.
+    TypeError
+        What is given is no DataFrame.
     ValueError
         ``metric`` is none of the scores, or there is nothing to draw.
     """
@@ -92,6 +94,8 @@ def scores(
 
 
 def _column(frame: pd.DataFrame, metric: str) -> pd.Series:
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(f"Expected what `stf.tl.evaluate` returned, not {type(frame).__name__}.")
     require_key(metric, frame.columns, what="column", hint="Pass what `stf.tl.evaluate` returned.")
     values = frame[metric]
     if values.notna().sum() == 0:

@@ -19,7 +19,7 @@ from spatialdata.transformations import (
 from xarray import DataArray, DataTree
 
 from stflow import _keys
-from stflow._sdata._annotated import annotated_shapes
+from stflow._sdata._annotated import annotated_shapes, element_shapes
 from stflow._sdata._images import colour_channels, image_levels, resolve_image
 from stflow._sdata._placed import image_scale, spots_on_image
 from stflow._sdata._tables import Region, get_regions
@@ -153,8 +153,7 @@ def read_stage(
     """
     if table is None:
         name, rows = str(shapes_key), np.empty(0, dtype=int)
-        require_key(name, sdata.shapes, what="shapes element")
-        spots = sdata.shapes[name].copy()
+        spots = element_shapes(sdata, name).copy()
     else:
         region = _region(table, shapes_key)
         name, rows = region.name, region.rows
