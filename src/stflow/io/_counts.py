@@ -108,7 +108,7 @@ def _read_mex(path: Path) -> AnnData:
     features = _beside(path, [f"{prefix}features.tsv", f"{prefix}genes.tsv"])
     barcodes = list(_beside(path, [f"{prefix}barcodes.tsv"])[0])
     with open_text(path) as file:
-        counts = sp.csr_matrix(scipy.io.mmread(file).T, dtype=np.float32)
+        counts = sp.csr_matrix(scipy.io.mmread(file, spmatrix=False).T, dtype=np.float32)
     if counts.shape != (len(barcodes), len(features)):
         raise ValueError(
             f"{counts.shape[0]} spots by {counts.shape[1]} genes, but {len(barcodes)} barcodes "
