@@ -260,7 +260,7 @@ def test_without_a_table_the_only_shapes_are_drawn(slide) -> None:
     assert spots(slide, shapes_key="bins")[0].get_title() == "9 spots on 'he'"
     with pytest.raises(KeyError, match=r"stf\.pp\.grid.*`shapes_key=`, one of 'spots', 'bins'"):
         spots(slide)
-    with pytest.raises(KeyError, match="No shapes element 'mine'; available: 'spots'"):
+    with pytest.raises(KeyError, match="No shapes or labels element 'mine'; available: 'spots'"):
         spots(slide, shapes_key="mine")
     with pytest.raises(KeyError, match="No table 'cells'; available: none"):
         spots(slide, table_key="cells")

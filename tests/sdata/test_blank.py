@@ -50,11 +50,14 @@ def test_regions_that_are_mostly_glass_are_named() -> None:
     with pytest.warns(
         UserWarning, match=r"^40% of the spots of 'b' .* glass.*stf\.pl\.spots"
     ) as told:
-        warn_of_blank_tiles({"a": 0.1, "b": 0.4})
+        warn_of_blank_tiles({"a": 0.1, "b": 0.4}, field_um=112)
     assert len(told) == 1
     assert told[0].filename == __file__
     with pytest.warns(UserWarning, match="of the spots of 'b' of C2 lie on bare glass"):
-        warn_of_blank_tiles({"b": 0.4}, slide="C2")
+        warn_of_blank_tiles({"b": 0.4}, field_um=112, slide="C2")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        warn_of_blank_tiles({"a": 0.1, "b": 0.0})
+        warn_of_blank_tiles({"a": 0.1, "b": 0.0}, field_um=112)
+        warn_of_blank_tiles({"holes of the tissue": 0.4}, field_um=16)
+    with pytest.warns(UserWarning, match="60%"):
+        warn_of_blank_tiles({"b": 0.6}, field_um=16)

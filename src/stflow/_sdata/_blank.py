@@ -11,6 +11,8 @@ from stflow._slide import Slide
 from stflow._warn import warn
 
 MOST_BLANK = 0.15
+MOST_HOLES = 0.5
+CLOSE_UM = 50.0
 MOST_ALIKE = 0.5
 NOISE = 1e-5
 LOOKED_AT = 2048
@@ -21,18 +23,21 @@ CAUSES = (
 )
 
 
-def warn_of_blank_tiles(shares: Mapping[str, float], *, slide: str = "") -> None:
+def warn_of_blank_tiles(shares: Mapping[str, float], *, field_um: float, slide: str = "") -> None:
     """Warn of each region of which many tiles show nothing.
 
     Parameters
     ----------
     shares
         Share of blank tiles by region.
+    field_um
+        Side of a tile. Many that are smaller than a spot lie in holes of the tissue.
     slide
         What messages call the slide, where there may be several.
     """
+    most = MOST_BLANK if field_um >= CLOSE_UM else MOST_HOLES
     for region, share in shares.items():
-        if share > MOST_BLANK:
+        if share > most:
             of = f" of {slide}" if slide else ""
             warn(
                 f"{share:.0%} of the spots of {region!r}{of} lie on bare glass, or on another "
@@ -50,7 +55,10 @@ def warn_of_blank_slides(slides: Sequence[Slide], recipe: Mapping[str, Any]) -> 
     recipe
         Of their embedding; ``blank`` is the share of blank tiles by region.
     """
-    warn_of_blank_tiles(recipe.get("blank", {}), slide=slides[0].name.partition("/")[0])
+    if "blank" in recipe:
+        field_um = min(recipe["mpp"]) * recipe["tile_px"]
+        name = slides[0].name.partition("/")[0]
+        warn_of_blank_tiles(recipe["blank"], field_um=field_um, slide=name)
     for slide in slides:
         share = share_alike(slide.embedding)
         if share > MOST_ALIKE:

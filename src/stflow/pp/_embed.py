@@ -162,9 +162,10 @@ def embed(
     Warns
     -----
     UserWarning
-        An image is more than 5 times coarser than ``mpp``; more than 15 % of the spots of a
-        region lie on bare glass, as when the image is mirrored; or the folder that ``cache=None``
-        stands for cannot be used, so that no more vectors are kept.
+        An image is more than 5 times coarser than ``mpp``; more than 15 % of the spots of a region
+        (half, where tiles are narrower than 50 um) lie on bare glass, as when the image is
+        mirrored; or the folder that ``cache=None`` stands for cannot be used, so that no more
+        vectors are kept.
 
     Examples
     --------
@@ -217,7 +218,7 @@ def embed(
             show_progress_bar=show_progress_bar,
         ).reshape(table.n_obs, -1)
     shares = {name: count.share for name, count in blank.items()}
-    warn_of_blank_tiles(shares)
+    warn_of_blank_tiles(shares, field_um=min(scales) * tile_px)
     if not inplace:
         return embedding
     table.obsm[key_added] = embedding
