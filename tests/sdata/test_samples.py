@@ -48,7 +48,10 @@ def test_lattices_on_each_other(places, shift: float, label: str) -> None:
 
 def test_what_the_refusal_proposes_works() -> None:
     table = joined(as_table(square(6)), as_table(square(6) + 9))
-    slides = {n: table[at].copy() for n, at in table.obs.groupby("sample").indices.items()}
+    with pytest.raises(ValueError, match=r"`\{name: .*\}`") as told:
+        stf.pp.neighbors(table)
+    slides = eval(str(told.value).split("`")[1], {"table": table})
+    assert list(slides) == ["a", "b"]
     for each in slides.values():
         stf.pp.neighbors(each)
         assert each.n_obs == 36

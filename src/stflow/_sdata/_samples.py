@@ -155,10 +155,8 @@ def _refusal(source: str, names: Sequence[str], region: str) -> str:
         what, each = f"Region {region!r}", "region a sample, or a SpatialData each"
     column = re.match("column ('.*') of", source)
     if column and not region:
-        split = (
-            f"name: table[at].copy() for name, at in table.obs.groupby({column[1]}).indices.items()"
-        )
-        each += f" (`{{{split}}}`)"
+        groups = f"table.obs.groupby({column[1]}, observed=True).indices"
+        each += f" (`{{name: table[at].copy() for name, at in {groups}.items()}}`)"
     told = f": {listing(names)}" if names else ""
     single = "that column" if column else "what tells so"
     return (
