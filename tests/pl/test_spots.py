@@ -221,8 +221,9 @@ def test_a_colour_draws_outlines_and_anything_else_is_refused(slide) -> None:
 
 
 def test_cells_are_drawn_by_their_outlines(slide) -> None:
-    cells = shapely.buffer(slide.shapes["spots"].geometry.to_numpy(), 20, quad_segs=1)
-    slide.shapes["spots"] = ShapesModel.parse(gpd.GeoDataFrame(geometry=cells))
+    middles = slide.shapes["spots"].geometry
+    cells = shapely.buffer(middles.to_numpy(), 20, quad_segs=1)
+    slide.shapes["spots"] = ShapesModel.parse(gpd.GeoDataFrame(geometry=cells, index=middles.index))
     paths = spots(slide)[1].collections[0].get_paths()
     assert len(paths[0].vertices) in (5, 6)
 
