@@ -13,9 +13,9 @@ import stflow as stf
 from stflow._cli import main
 
 SHELL = {"slide", "store", "stores", "model", "path", "output", "quiet", "debug"}
-SHELL |= {"genes_file", "no_cache"}
+SHELL |= {"genes_file", "no_cache", "bin_um"}  # the latter left out for all but one reader
 CALLS = {
-    "embed": ([stf.pp.embed, stf.pp.neighbors, stf.pp.grid], ["."]),
+    "embed": ([stf.pp.embed, stf.pp.neighbors, stf.pp.grid, stf.io.read_xenium], ["."]),
     "fit": ([stf.tl.fit, stf.pp.select_genes, stf.STFlow.save], [".", "-o", "model"]),
     "predict": ([stf.tl.predict], [".", "."]),
     "evaluate": ([stf.tl.evaluate, stf.STFlow.save], ["."]),
