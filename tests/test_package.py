@@ -41,7 +41,7 @@ def test_name_licence_and_python():
 
 
 def test_extras():
-    assert set(METADATA.get_all("Provides-Extra")) == {"bench", "io", "transformers", "wsi"}
+    assert set(METADATA.get_all("Provides-Extra")) == {"bench", "transformers", "wsi"}
 
 
 def test_types_are_shipped():
