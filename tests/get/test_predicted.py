@@ -51,7 +51,7 @@ def test_holds_the_prediction_and_what_belongs_to_it(slide):
 
 def test_no_deviation_no_layer(slide):
     del slide.tables["table"].obsm["stflow_sd"]
-    assert list(predicted(slide).layers) == []
+    assert set(predicted(slide).layers) <= {None}  # anndata 0.13 calls X so
 
 
 def test_a_table_and_layers_serve_as_well(slide):
