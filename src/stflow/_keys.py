@@ -13,6 +13,7 @@ SPATIAL = "spatial"
 CONNECTIVITIES = "spatial_connectivities"
 DISTANCES = "spatial_distances"
 NEIGHBORS = "spatial_neighbors"
+ARRAY = ["array_row", "array_col"]
 
 PREDICTION = "stflow"
 ATTENTION = "stflow_attention"

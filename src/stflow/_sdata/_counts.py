@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
+from stflow._sdata._layers import layer_names
 from stflow._validation import listing
 
 LOOKED_AT = 500
@@ -16,7 +17,7 @@ TAKE = "`table.layers['counts'] = table.raw[:, table.var_names].X`"
 
 def counts_hint(table: AnnData) -> str:
     """Say which part of a table looks like raw counts, and how to name it."""
-    layers = [str(name) for name in table.layers if name is not None]
+    layers = layer_names(table)
     found = [name for name in layers if looks_raw(table.layers[name])]
     if found:
         return f"What looks like raw counts is in layers {listing(found)}; name one with `layer=`."

@@ -13,7 +13,6 @@ from scipy.spatial import KDTree
 from stflow import _keys
 from stflow._validation import listing
 
-ARRAY = ["array_row", "array_col"]
 TELLS_SAMPLES = re.compile(
     r"(library|sample|slide|section|batch|capturearea|array|puck|fov|dataset|replicate|run"
     r"|patient|donor|subject|specimen)(id|name|key)?|origident"
@@ -109,9 +108,9 @@ def _candidates(obs: pd.DataFrame, libraries: list[str]) -> Iterator[tuple[str, 
     telling += [n for n in grouped if set(obs[n].unique()) <= set(libraries) and n not in telling]
     for name in telling:
         yield f"column {name!r} of .obs", obs[name], False
-    if set(ARRAY) <= set(obs):
-        count = obs.groupby(ARRAY, observed=True).cumcount()
-        yield f"places on the array, {listing(ARRAY)}, that occur repeatedly", count, False
+    if set(_keys.ARRAY) <= set(obs):
+        count = obs.groupby(_keys.ARRAY, observed=True).cumcount()
+        yield f"places on the array, {listing(_keys.ARRAY)}, that occur repeatedly", count, False
     if obs.index[:100].str.contains(BARCODE).any():
         barcodes = pd.Series(obs.index.str.extract(f"({BARCODE})", expand=False))
         count = barcodes.groupby(barcodes).cumcount().where(barcodes.notna())

@@ -9,6 +9,7 @@ import numpy as np
 from anndata import AnnData
 from spatialdata import SpatialData
 
+from stflow import _keys
 from stflow._sdata._pitch import PITCH_UM, agree, array_pitch, lattice_pitch
 from stflow._sdata._read import has_counts
 from stflow._sdata._record import Told, properties, recorded_scale
@@ -16,7 +17,6 @@ from stflow._sdata._tables import Region
 from stflow._validation import require_mpp
 from stflow._warn import warn
 
-ARRAY = ["array_row", "array_col"]
 HINT = "Pass `image_mpp=`, the micrometres per full-resolution pixel."
 LOOK = "`stf.pl.spots(sdata)` shows which of the two is right."
 
@@ -157,9 +157,9 @@ def _pitch_um(sdata: SpatialData, spots: Lying) -> float | None:
 
 def _places(spots: Lying) -> np.ndarray | None:
     """Row and column of each spot on its array, shape (N, 2), None where they are not known."""
-    if not set(ARRAY) <= set(spots.table.obs):
+    if not set(_keys.ARRAY) <= set(spots.table.obs):
         return None
-    places = spots.table.obs[ARRAY].to_numpy(np.float64)[spots.region.rows]
+    places = spots.table.obs[_keys.ARRAY].to_numpy(np.float64)[spots.region.rows]
     return places if np.isfinite(places).all() else None
 
 

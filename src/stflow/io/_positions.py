@@ -23,7 +23,7 @@ COLUMNS = {
     "y": ("pxl_row_in_fullres", "imagerow"),
     "x": ("pxl_col_in_fullres", "imagecol"),
 }
-PLACES = ["array_row", "array_col"]
+PLACES = _keys.ARRAY
 
 
 def read_positions(path: Path) -> pd.DataFrame:
