@@ -22,5 +22,6 @@ def test_one_row_an_encoder_with_what_there_is_to_know():
 
 
 def test_changing_the_table_changes_nothing():
-    stf.encoders.list().loc["uni", "width"] = 3
+    table = stf.encoders.list()
+    table.loc["uni", "width"] = 3
     assert stf.encoders.list().loc["uni", "width"] == 1024
