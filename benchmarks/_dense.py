@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from stflow.model._attention import SpatialAttention
-from stflow.model._denoiser import Denoiser
+from stflow.model.denoiser._attention import SpatialAttention
+from stflow.model.denoiser._denoiser import Denoiser
 
 
 def nearest(coords: Tensor, k: int) -> tuple[Tensor, Tensor]:

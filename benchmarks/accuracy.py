@@ -25,8 +25,8 @@ import stflow as stf
 from stflow import metrics
 from stflow._keys import samples, sd
 from stflow._sdata._slides import read_slides
-from stflow._slide import Slide
 from stflow.baselines import METHODS
+from stflow.slide._slide import Slide
 
 RESULTS = Path(__file__).parent / "results"
 N_SAMPLES = 20

@@ -35,13 +35,13 @@ import stflow as stf
 from stflow._sdata._images import spots_on_image
 from stflow._sdata._slides import read_slides
 from stflow._sdata._tables import get_regions
+from stflow.embedding._prepare import prepare
 from stflow.encoders import get_encoder
-from stflow.encoders._prepare import prepare
-from stflow.encoders._timm import create_lite0
+from stflow.encoders.families._timm import create_lite0
 from stflow.images import read_tiles
 from stflow.metrics import pearson
 from stflow.model._features import Features
-from stflow.model._kernel_ridge import KernelRidge
+from stflow.model._regression import KernelRidge
 
 ENCODER, MPP, TILE_PX, BATCH, PLAIN_BATCH = "efficientnet_lite0", 0.5, 224, 8, 16
 SECTIONS, BOTH = ("C2", "C3", "C4", "C5"), (0.5, 1.0)

@@ -32,9 +32,9 @@ from anndata import AnnData
 
 import stflow as stf
 from stflow.model._config import Config
-from stflow.model._denoiser import Denoiser
-from stflow.model._evaluation import CHUNK_SIZE, PRECISIONS, Evaluation
-from stflow.pp._neighbors import knn_graph
+from stflow.model.denoiser._denoiser import Denoiser
+from stflow.model.denoiser._sampling import CHUNK_SIZE, PRECISIONS, Evaluation
+from stflow.slide._graph import knn_graph
 
 RESULTS = Path(__file__).parent / "results"
 N_FEATURES, N_STEPS, K = 128, 5, 8

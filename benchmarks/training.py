@@ -26,9 +26,9 @@ from speed import N_FEATURES, K, as_rows, processor, tissue, untrained
 from torch.nn.utils import clip_grad_norm_
 
 from stflow.flow import fit_prior
-from stflow.model._flow_training import FlowTraining
-from stflow.model._regions import Batch, Regions, TensorSlide
-from stflow.pp._neighbors import knn_graph
+from stflow.model.training._crops import Batch, Regions, TensorSlide
+from stflow.model.training._plan import FlowTraining
+from stflow.slide._graph import knn_graph
 
 RESULTS = Path(__file__).parent / "results"
 N_SLIDES, N_REGIONS, N_GENES = 3, 4, 50

@@ -9,8 +9,8 @@ from spatialdata import SpatialData
 from spatialdata.models import Image2DModel, ShapesModel, TableModel
 from spatialdata.transformations import Identity
 
-from stflow._sdata._placed import spots_on_image
 from stflow._sdata._tables import get_regions
+from stflow._sdata.places._placed import spots_on_image
 
 
 def lattice(n=8, pitch=100.0, kind="square") -> tuple[np.ndarray, pd.DataFrame]:

@@ -10,8 +10,8 @@ import torch
 from spatialdata import SpatialData
 
 import stflow as stf
-from stflow._sdata._layers import layer_names
-from stflow.pp._neighbors import knn_graph
+from stflow._sdata.expression._layers import layer_names
+from stflow.slide._graph import knn_graph
 
 
 def colours(tiles: torch.Tensor) -> torch.Tensor:

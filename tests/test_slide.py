@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from stflow import _slide
-from stflow._slide import Slide, row_blocks
+from stflow.slide import _slide
+from stflow.slide._rows import row_blocks
+from stflow.slide._slide import Slide
 
 GOOD = {
     "coords": np.zeros((3, 2)),

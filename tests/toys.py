@@ -9,7 +9,7 @@ import torch
 
 from stflow.baselines import Ridge
 from stflow.bench._task import ArraySource
-from stflow.methods._published import Published
+from stflow.bench.methods._method import Published
 
 SIDE = 6
 

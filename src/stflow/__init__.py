@@ -5,8 +5,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stflow import baselines, bench, datasets, encoders, get, io, methods, pl, pp, tl
-    from stflow.model._stflow import STFlow
+    from stflow import baselines, bench, datasets, encoders, get, io, pl, pp, tl
+    from stflow.bench import methods
+    from stflow.model import STFlow
 
 __version__ = version("stflow-spatial")
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Load a part when it is first asked for, so that the command line answers at once."""
     if name == "STFlow":
-        from stflow.model._stflow import STFlow
+        from stflow.model import STFlow
 
         return STFlow
     if name in __all__:

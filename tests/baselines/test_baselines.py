@@ -9,11 +9,11 @@ import scipy.sparse as sp
 import torch
 from scipy.spatial import KDTree
 
-from stflow._slide import Slide
 from stflow.baselines import METHODS, Baseline, Retrieval, Ridge, SmoothedRidge, TrainingMean, _mlp
 from stflow.baselines import _baseline as base
 from stflow.baselines._components import Components
-from stflow.model._folds import subset
+from stflow.slide._parts import subset
+from stflow.slide._slide import Slide
 
 FAST = [name for name in METHODS if name != "network"]
 

@@ -11,9 +11,9 @@ from support import make_tissue
 
 import stflow as stf
 from stflow._sdata._slides import read_slides
-from stflow._slide import Slide
 from stflow.baselines import METHODS, NetworkRegression, _network
-from stflow.methods import FullModel
+from stflow.bench.methods import FullModel
+from stflow.slide._slide import Slide
 
 
 @pytest.fixture(scope="module")

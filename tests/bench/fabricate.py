@@ -13,9 +13,9 @@ from anndata import AnnData
 from PIL import Image
 from spatialdata import SpatialData
 
-from stflow._sdata._placed import PlacedSpots, spots_on_image
 from stflow._sdata._tables import get_regions
-from stflow.bench._cut import cut
+from stflow._sdata.places._placed import PlacedSpots, spots_on_image
+from stflow.bench.readers._cut import cut
 
 
 def placed(sdata: SpatialData) -> PlacedSpots:

@@ -13,14 +13,14 @@ from filelock import FileLock
 from torch import nn
 from toys import Reds, make_source, reds
 
-from stflow._sdata._panel import most_variable
+from stflow._sdata.expression._panel import most_variable
 from stflow.bench import _embeddings
 from stflow.bench._jobs import score, truth_name
-from stflow.bench._report import write_tables
 from stflow.bench._results import Key, Results
 from stflow.bench._run import run
 from stflow.bench._task import Split, Task
-from stflow.encoders._checkpoint import identify
+from stflow.bench.tables._report import write_tables
+from stflow.encoders.families._weights import identify
 
 HOW = {
     "methods": ["reds", "shade"],

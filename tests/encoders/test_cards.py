@@ -8,10 +8,10 @@ import torch
 
 from stflow.encoders._card import Card
 from stflow.encoders._cards import ALL, CARDS
-from stflow.encoders._local import blank_ciga, blank_ctranspath
 from stflow.encoders._registry import BUILDERS, assemble
-from stflow.encoders._transformers import blank_transformer
-from stflow.encoders._vit import blank_vit
+from stflow.encoders.families._local import blank_ciga, blank_ctranspath
+from stflow.encoders.families._transformers import blank_transformer
+from stflow.encoders.families._vit import blank_vit
 
 BLANK = {
     "package": lambda card: timm.create_model(card.architecture, num_classes=0),

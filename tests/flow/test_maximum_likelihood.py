@@ -12,13 +12,7 @@ from scipy import optimize
 from torch import Tensor
 
 from stflow.flow._counts import log_zinb, tally
-from stflow.flow._maximum_likelihood import (
-    MU_MIN,
-    PHI_BOUNDS,
-    PI_MAX,
-    _Likelihood,
-    fit_zinb,
-)
+from stflow.flow._maximum_likelihood import MU_MIN, PHI_BOUNDS, PI_MAX, _Likelihood, fit_zinb
 
 NAMES = ("mu", "phi", "pi")
 SETTINGS = [(0.4, 1.5, 0.0), (3.0, 2.0, 0.0), (6.0, 2.0, 0.5), (20.0, 0.8, 0.3), (90.0, 12.0, 0.9)]

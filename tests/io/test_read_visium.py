@@ -15,8 +15,8 @@ from spatialdata.transformations import Identity, get_transformation
 
 import stflow as stf
 from stflow._sdata._images import get_pyramid
-from stflow._sdata._placed import spot_centres_um
 from stflow._sdata._tables import get_regions
+from stflow._sdata.places._placed import spot_centres_um
 
 PITCH_PX = 40.0
 

@@ -131,7 +131,7 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
 
 
 def test_nothing_is_decoded_before_it_is_used(tiff: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stflow.images import _tiff
+    from stflow.images.files import _tiff
 
     opened = []
     monkeypatch.setattr(_tiff, "_open_level", lambda *a: opened.append(a) or (PIXELS, "YXS"))

@@ -9,13 +9,13 @@ from support import make_tissue
 from torch import nn
 
 import stflow as stf
-from stflow._sdata._placed import spots_on_image
 from stflow._sdata._slides import read_slides
 from stflow._sdata._tables import get_regions
-from stflow._slide import Slide
-from stflow.bench._cut import cut
-from stflow.methods import _trunk
-from stflow.methods._augment import MEAN, STD
+from stflow._sdata.places._placed import spots_on_image
+from stflow.bench.methods._parts import _trunk
+from stflow.bench.methods._parts._augment import MEAN, STD
+from stflow.bench.readers._cut import cut
+from stflow.slide._slide import Slide
 
 KEYS = {
     "table_key": "table",

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stflow._slide import Slide
-from stflow.methods import METHODS
-from stflow.methods._published import PROTOCOLS
-from stflow.model._folds import subset
+from stflow.bench.methods import METHODS
+from stflow.bench.methods._method import PROTOCOLS
+from stflow.slide._parts import subset
+from stflow.slide._slide import Slide
 
 HEADS = [(name, p) for name in ("ridge", "random_forest", "xgboost") for p in PROTOCOLS]
 heads = pytest.mark.parametrize(("name", "protocol"), HEADS)

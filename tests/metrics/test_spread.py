@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import integrate, stats
 
-from stflow.metrics import (
-    central_interval,
-    coverage,
-    crps,
-    crps_gaussian,
-    gaussian_interval,
-)
+from stflow.metrics import central_interval, coverage, crps, crps_gaussian, gaussian_interval
 
 
 def test_the_closed_form_is_the_integral():

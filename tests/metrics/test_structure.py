@@ -21,7 +21,7 @@ from stflow.metrics import (
     variance,
     variance_error,
 )
-from stflow.pp._neighbors import knn_graph
+from stflow.slide._graph import knn_graph
 
 
 @pytest.fixture

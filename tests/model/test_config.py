@@ -11,11 +11,11 @@ from support import hexagonal
 
 from stflow.flow import make_prior
 from stflow.model._config import Config
-from stflow.model._denoiser import Denoiser
-from stflow.model._evaluation import Evaluation, draws
-from stflow.model._graph import spot_graph
-from stflow.model._regions import Regions, TensorSlide
-from stflow.pp._neighbors import knn_graph
+from stflow.model.denoiser._denoiser import Denoiser
+from stflow.model.denoiser._graph import spot_graph
+from stflow.model.denoiser._sampling import Evaluation, draws
+from stflow.model.training._crops import Regions, TensorSlide
+from stflow.slide._graph import knn_graph
 
 CPU = torch.device("cpu")
 N_FEATURES, N_GENES = 6, 3

@@ -5,10 +5,12 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from stflow import _slide
-from stflow._slide import Slide
 from stflow.model import _features
-from stflow.model._features import Features, deviations, neighbour_mean
+from stflow.model._features import Features
+from stflow.slide import _slide
+from stflow.slide._graph import neighbour_mean
+from stflow.slide._rows import deviations
+from stflow.slide._slide import Slide
 
 
 def make_slide(embedding: np.ndarray, graph: np.ndarray | None = None) -> Slide:

@@ -9,9 +9,9 @@ from support import hexagonal, square
 
 from stflow.flow import sample
 from stflow.model._config import Config
-from stflow.model._denoiser import Denoiser
-from stflow.model._evaluation import Evaluation
-from stflow.pp._neighbors import knn_graph
+from stflow.model.denoiser._denoiser import Denoiser
+from stflow.model.denoiser._sampling import Evaluation
+from stflow.slide._graph import knn_graph
 
 CPU = torch.device("cpu")
 N_FEATURES, N_GENES, N_STEPS = 6, 4, 3

@@ -23,8 +23,8 @@ from spatialdata.transformations import Identity, Scale, Sequence, Translation
 from torch import nn
 
 import stflow as stf
-from stflow._sdata._placed import spots_on_image
 from stflow._sdata._tables import get_regions
+from stflow._sdata.places._placed import spots_on_image
 from stflow.pp import embed
 
 WIDTH, HEIGHT = 320, 240

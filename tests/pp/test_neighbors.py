@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stflow as stf
-from stflow.pp._neighbors import knn_graph
+from stflow.slide._graph import knn_graph
 
 
 def brute_force(coords: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

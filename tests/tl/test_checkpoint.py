@@ -14,7 +14,8 @@ from lightning.pytorch.callbacks import Callback
 from support import SMALL, snapshot
 
 import stflow as stf
-from stflow.model import _flow_training, _training
+from stflow.model.training import _loop as _training
+from stflow.model.training import _plan as _flow_training
 
 PANEL = ["GENE001", "GENE002", "GENE003"]
 EPOCHS = 5

@@ -16,11 +16,11 @@ from support import SMALL, snapshot
 
 import stflow as stf
 from stflow._sdata._slides import read_slides
-from stflow._slide import Slide
 from stflow.baselines import Baseline, Ridge
 from stflow.metrics import crps, score_genes
+from stflow.slide._slide import Slide
+from stflow.tl._contest._words import describe_method
 from stflow.tl._cross_validate import cross_validate
-from stflow.tl._described import describe_method
 
 FAST: dict[str, Any] = {
     "methods": ["ridge", "mean"],
@@ -430,7 +430,7 @@ def test_the_model_itself(tissue: dict[str, SpatialData], tmp_path: Path) -> Non
 def test_the_model_is_not_shown_the_counts_that_it_predicts(
     tissue: dict[str, SpatialData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stflow.tl import _competitors
+    from stflow.tl._contest import _competitors
 
     tables = []
     del tissue["S3"]

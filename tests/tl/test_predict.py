@@ -17,9 +17,9 @@ from anndata import AnnData
 from support import SMALL, snapshot
 
 import stflow as stf
-from stflow import _slide
 from stflow._sdata import _write
-from stflow._sdata._layers import layer_names
+from stflow._sdata.expression._layers import layer_names
+from stflow.slide import _slide
 
 
 def test_keys_of_the_contract(tissue, model) -> None:

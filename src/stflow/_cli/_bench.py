@@ -88,9 +88,8 @@ def run(
     another may add methods, encoders, tasks and seeds. `stflow bench table` makes tables of it.
     """
     from stflow.bench import run as run_tasks
-    from stflow.bench._figures import MARKERS
-    from stflow.bench._suites import read_suite
-    from stflow.bench._tables import checked, summarise
+    from stflow.bench.readers import read_suite
+    from stflow.bench.tables import MARKERS, checked, summarise
 
     if markers and genes_file is not None:
         raise click.UsageError("Choose either --markers or --genes.")

@@ -100,7 +100,7 @@ def embed(
 
 def _embed_store(path: Path, output: Path | None, n_neighs: int, **how: Any) -> None:
     from stflow import pp
-    from stflow._sdata._store import Store
+    from stflow._sdata import Store
 
     store = Store.read(path)
     store.require_writable(output)
@@ -115,9 +115,9 @@ def _embed_outputs(
     path: Path, kind: str, output: Path, reading: dict[str, Any], n_neighs: int, **how: Any
 ) -> None:
     from stflow import pp
-    from stflow._sdata._store import require_new, write_store
+    from stflow._sdata import require_new_store, write_store
 
-    require_new(output)
+    require_new_store(output)
     sdata = read_outputs(path, kind, image_mpp=how.pop("image_mpp"), **reading)
     pp.embed(sdata, **how)
     pp.neighbors(sdata, n_neighs=n_neighs, table_key=how["table_key"])
@@ -126,10 +126,10 @@ def _embed_outputs(
 
 def _embed_file(path: Path, output: Path, grid: dict[str, Any], n_neighs: int, **how: Any) -> None:
     from stflow import pp
-    from stflow._sdata._store import require_new, write_store
+    from stflow._sdata import require_new_store, write_store
     from stflow.io import read_wsi
 
-    require_new(output)
+    require_new_store(output)
     sdata = read_wsi(path, image_mpp=how.pop("image_mpp"))
     pp.detect_tissue(sdata)
     pp.grid(sdata, table_key=how["table_key"], **grid)

@@ -36,7 +36,7 @@ def evaluate(
     STORES need counts and what `stflow predict` writes. The means over the genes are shown on
     standard error.
     """
-    from stflow._sdata._store import Store
+    from stflow._sdata import Store
     from stflow.tl import evaluate as score
 
     if output is not None:

@@ -64,8 +64,8 @@ def fit(
     named = by_stem(stores)
     genes = None if genes_file is None else read_genes(genes_file)
 
-    from stflow._sdata._store import Store
-    from stflow.model._files import require_free_folder
+    from stflow._sdata import Store
+    from stflow.model import require_free_folder
     from stflow.pp import select_genes
     from stflow.tl import fit as fit_model
 

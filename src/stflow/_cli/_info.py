@@ -27,22 +27,21 @@ def info(path: Path, image_mpp: float | None, quiet: bool) -> None:
 
 
 def _model(path: Path) -> list[str]:
-    from stflow._sdata._described import describe_recipe
-    from stflow.model._stflow import STFlow
+    from stflow._sdata import describe_recipe
+    from stflow.model import STFlow
 
     model = STFlow.load(path)
     return [repr(model), f"  embedding: {describe_recipe(model.encoder)}"]
 
 
 def _store(path: Path, image_mpp: float | None) -> list[str]:
-    from stflow._sdata._described import describe
-    from stflow._sdata._store import Store
+    from stflow._sdata import Store, describe
 
     return describe(Store.read(path).sdata, image_mpp)
 
 
 def _file(path: Path, image_mpp: float | None) -> list[str]:
-    from stflow._sdata._described import describe
+    from stflow._sdata import describe
     from stflow.io import read_wsi
 
     return describe(read_wsi(path, image_mpp=image_mpp))

@@ -40,8 +40,8 @@ def predict(
     STORE needs what `stflow embed` writes, with the options that MODEL was trained with: see
     `stflow info MODEL`.
     """
-    from stflow._sdata._store import Store
-    from stflow.model._stflow import STFlow
+    from stflow._sdata import Store
+    from stflow.model import STFlow
     from stflow.tl import predict as predict_slide
 
     fitted = STFlow.load(model)

@@ -1,1 +1,61 @@
 """THE boundary: the only place that reads and writes SpatialData."""
+
+from stflow._sdata._annotated import annotated_shapes, element_shapes
+from stflow._sdata._blank import warn_of_blank_slides, warn_of_blank_tiles
+from stflow._sdata._build import annotate, build_slide, circles, image_element
+from stflow._sdata._described import describe, describe_recipe
+from stflow._sdata._elements import put, require_new, same_name
+from stflow._sdata._images import colour_channels, get_pyramid, image_levels, resolve_image
+from stflow._sdata._names import by_text, groups_of, is_missing, require_apart, text_name
+from stflow._sdata._recipe import require_same_recipe
+from stflow._sdata._slides import as_mapping, read_recipe, read_slides
+from stflow._sdata._store import Store, require_new_store, write_store
+from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
+from stflow._sdata._write import (
+    lacks_panel,
+    replace_table,
+    require_room,
+    with_panel,
+    write_predictions,
+)
+
+__all__ = [
+    "Region",
+    "Store",
+    "annotate",
+    "annotated_shapes",
+    "as_mapping",
+    "build_slide",
+    "by_text",
+    "circles",
+    "colour_channels",
+    "describe",
+    "describe_recipe",
+    "element_shapes",
+    "get_pyramid",
+    "get_regions",
+    "get_table",
+    "groups_of",
+    "image_element",
+    "image_levels",
+    "is_missing",
+    "lacks_panel",
+    "put",
+    "read_recipe",
+    "read_slides",
+    "replace_table",
+    "require_apart",
+    "require_new",
+    "require_new_store",
+    "require_room",
+    "require_same_recipe",
+    "resolve_image",
+    "same_name",
+    "spot_centres",
+    "text_name",
+    "warn_of_blank_slides",
+    "warn_of_blank_tiles",
+    "with_panel",
+    "write_predictions",
+    "write_store",
+]

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from stflow._slide import Slide
 from stflow._warn import warn
+from stflow.slide import Slide
 
 MOST_BLANK = 0.15
 MOST_HOLES = 0.5

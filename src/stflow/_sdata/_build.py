@@ -16,7 +16,7 @@ from spatialdata.transformations import BaseTransformation, Identity, set_transf
 from xarray import DataArray, Dataset, DataTree
 
 from stflow import _keys
-from stflow.images._lazy import complete
+from stflow.images.files import complete
 
 
 def build_slide(

@@ -10,10 +10,10 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._images import get_pyramid
-from stflow._sdata._placed import image_scale, spots_on_image
-from stflow._sdata._read import has_counts
 from stflow._sdata._slides import read_recipe
 from stflow._sdata._tables import Region, get_regions
+from stflow._sdata.expression import has_counts
+from stflow._sdata.places import image_scale, spots_on_image
 
 RECIPE = ("encoder", "mpp", "tile_px", "pooling", "dihedral")
 

@@ -15,10 +15,10 @@ from spatialdata.transformations import get_transformation
 from stflow import _keys
 from stflow._sdata._annotated import annotated_element
 from stflow._sdata._names import by_text
-from stflow._sdata._read import read_log_counts
 from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
-from stflow._slide import Slide, row_blocks
+from stflow._sdata.expression import read_log_counts
 from stflow._validation import listing, require_finite, require_key, require_places
+from stflow.slide import Slide, row_blocks
 
 Data: TypeAlias = SpatialData | AnnData
 NEEDS_EMBEDDING = "Run `stf.pp.embed(sdata)` first, or name another with `embedding_key=`."

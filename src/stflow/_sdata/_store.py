@@ -73,7 +73,7 @@ class Store:
             The store is of an older format, whose tables cannot be replaced.
         """
         if output is not None:
-            require_new(output)
+            require_new_store(output)
         elif not (self.path / ROOT).is_file():
             raise ValueError(
                 f"{self.path} is a store of an older format, which is left as it is. Pass "
@@ -127,7 +127,7 @@ def write_store(sdata: SpatialData, output: Path) -> None:
     OSError
         The disk is full, or cannot be written to.
     """
-    require_new(output)
+    require_new_store(output)
     came_from = sdata.path
     try:
         with beside(output) as scratch, _quiet():
@@ -137,7 +137,7 @@ def write_store(sdata: SpatialData, output: Path) -> None:
         sdata.path = came_from
 
 
-def require_new(output: Path) -> None:
+def require_new_store(output: Path) -> None:
     """Raise ``FileExistsError`` when something is at ``output``."""
     if output.exists():
         raise FileExistsError(f"{output} exists; stflow replaces no store. Pass another `output=`.")

@@ -13,7 +13,7 @@ from spatialdata import SpatialData
 from spatialdata.models import TableModel
 
 from stflow import _keys
-from stflow._sdata._layers import layer_names
+from stflow._sdata.expression import layer_names
 from stflow._validation import require_free
 
 MAX_LAYER_BYTES = 2 * 1024**3

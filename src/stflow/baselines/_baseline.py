@@ -9,10 +9,8 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
-from stflow._slide import Slide
 from stflow._validation import require_count, require_seed
-from stflow.model._features import deviations
-from stflow.model._folds import along_longer_axis, subset
+from stflow.slide import Slide, along_longer_axis, deviations, subset
 
 N_BLOCKS = 4
 MIN_SPOTS = 8

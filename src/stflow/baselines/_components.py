@@ -9,8 +9,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.utils.extmath import svd_flip
 
-from stflow._slide import Slide, row_blocks
-from stflow.model._features import deviations, draw_spots
+from stflow.slide import Slide, deviations, draw_spots, row_blocks
 
 
 def training_rows(slides: list[Slide], seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 from sklearn.ensemble import RandomForestRegressor
 
-from stflow._slide import Slide
 from stflow.baselines._baseline import Baseline, Choice, Predictor
 from stflow.baselines._components import Components, training_rows
+from stflow.slide import Slide
 
 N_TREES, N_COMPONENTS, MAX_SPOTS_A_TREE = 70, 64, 5000
 LEAVES = (1, 5, 15)

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.kernel_approximation import Nystroem
 
-from stflow._slide import Slide
 from stflow.baselines._baseline import Baseline, Choice, Predictor
 from stflow.baselines._components import training_expression
-from stflow.model._features import Features, draw_spots
+from stflow.model import Features
+from stflow.slide import Slide, draw_spots
 
 N_COMPONENTS, MAX_LANDMARKS, CHUNK = 64, 2000, 4096
 WIDTHS = (0.01, 0.03, 0.1, 0.3, 1.0)

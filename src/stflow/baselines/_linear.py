@@ -7,10 +7,9 @@ from itertools import product
 
 import numpy as np
 
-from stflow._slide import Slide
 from stflow.baselines._baseline import Baseline, Choice, Predictor
 from stflow.baselines._components import Components, training_rows
-from stflow.model._features import neighbour_mean
+from stflow.slide import Slide, neighbour_mean
 
 COMPONENTS = (16, 32, 64, 128, 256)
 PENALTIES = tuple(float(penalty) for penalty in np.logspace(-3, 2, 11))

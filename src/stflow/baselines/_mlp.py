@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stflow._slide import Slide
+from stflow._random import isolated_rng
 from stflow.baselines._baseline import Baseline, Choice, Predictor
 from stflow.baselines._components import Components, training_rows
-from stflow.model._random import isolated_rng
+from stflow.slide import Slide
 
 N_COMPONENTS, HIDDEN, DROPOUT = 128, 256, 0.5
 LR, WEIGHT_DECAY, BATCH, MAX_EPOCHS = 1e-3, 0.1, 64, 100

@@ -9,13 +9,10 @@ import numpy as np
 import torch
 
 from stflow._device import resolve_device
-from stflow._slide import Slide
 from stflow.baselines._baseline import Baseline, Choice, Predictor, leave_one_out
-from stflow.model._config import Config
-from stflow.model._fitting import fit_network
-from stflow.model._folds import folds
-from stflow.model._interrupt import all_or_nothing
-from stflow.model._network import Network
+from stflow.model import Config, Network
+from stflow.model.training import all_or_nothing, fit_network, folds
+from stflow.slide import Slide
 
 N_FLOWS = 4
 TRAINING: dict[str, Any] = {

@@ -9,9 +9,9 @@ from typing import Self
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from stflow._slide import Slide
 from stflow.baselines._baseline import Baseline, Choice, Predictor
 from stflow.baselines._components import Components, training_rows
+from stflow.slide import Slide
 
 COMPONENTS = (16, 64, 256)
 COUNTS = (1, 2, 3, 5, 8, 12, 20, 30, 50)

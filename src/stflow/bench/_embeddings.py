@@ -12,13 +12,13 @@ import torch
 from torch.nn import Module
 
 from stflow._device import resolve_device
+from stflow._digest import digest
 from stflow._validation import listing, require_finite, require_unique
 from stflow.bench._measure import Measure, let_go
 from stflow.bench._results import BROUGHT, EMBEDDINGS, Results, file_name
 from stflow.bench._task import Task
-from stflow.encoders._checkpoint import identify, require_file
-from stflow.model._run import digest
-from stflow.pp._encode import TileJob, encode_tiles
+from stflow.embedding import TileJob, encode_tiles
+from stflow.encoders.families import identify, require_file
 
 Made: TypeAlias = str | Path | Callable[[torch.Tensor], torch.Tensor]
 BATCH = {"cpu": 8, "cuda": 64}
@@ -68,14 +68,14 @@ class Embedder:
         if isinstance(made, Path) and not made.is_dir():
             raise NotADirectoryError(f"Embeddings {name!r}: {made} is no folder.")
         if isinstance(made, str):
-            from stflow.encoders._registry import require_encoder
+            from stflow.encoders import require_encoder
 
             require_encoder(made.removesuffix(FINAL), checkpoint=checkpoint)
 
     def describe(self) -> str:
         """Say how vectors are made, in words that are the same in every process."""
         if callable(self.made) and not isinstance(self.made, str | Path):
-            from stflow.encoders._encoder import qualified_name, weights_digest
+            from stflow.encoders import qualified_name, weights_digest
 
             name = qualified_name(self.made)
             return f"{name} {weights_digest(self.made)}" if isinstance(self.made, Module) else name
@@ -160,8 +160,8 @@ class Embedder:
         )[:, 0]
 
     def _encoder(self, tile_px: int) -> Any:
+        from stflow.embedding import prepare
         from stflow.encoders import get_encoder
-        from stflow.encoders._prepare import prepare
 
         if tile_px not in self._encoders:
             named = isinstance(self.made, str)
@@ -209,7 +209,7 @@ def known(made: Made) -> Any:
     """Return the name of an encoder as the registry writes it; anything else as it is."""
     if not isinstance(made, str):
         return made
-    from stflow.encoders._registry import known_name
+    from stflow.encoders import known_name
 
     final = FINAL if made.endswith(FINAL) else ""
     return known_name(made.removesuffix(FINAL)) + final

@@ -10,14 +10,12 @@ import numpy as np
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._sdata._panel import most_variable
-from stflow._sdata._read import read_log_counts, require_genes
-from stflow._slide import Slide
+from stflow._sdata.expression import most_variable, read_log_counts, require_genes
 from stflow._validation import require_places
 from stflow.bench._embeddings import Embedded, Embedder
 from stflow.bench._results import TILES, Results, file_name
 from stflow.bench._task import Split, Task
-from stflow.pp._neighbors import knn_graph
+from stflow.slide import Slide, knn_graph
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from tqdm.auto import tqdm
 
-from stflow._sdata._read import require_gene_list
+from stflow._sdata.expression import require_gene_list
 from stflow._validation import listing, require_choice, require_count, require_unique
 from stflow._warn import warn
 from stflow.bench._embeddings import Made, known, network_name, resolve_encoders
@@ -19,8 +19,7 @@ from stflow.bench._jobs import Job, Plan
 from stflow.bench._results import Results
 from stflow.bench._session import describe_session
 from stflow.bench._task import Task
-from stflow.methods import METHODS
-from stflow.methods._published import PROTOCOLS
+from stflow.bench.methods import METHODS, PROTOCOLS
 
 
 def run(
@@ -55,7 +54,7 @@ def run(
     path
         Folder for results.
     methods
-        Names of ``stflow.methods.METHODS``. None: all.
+        Names of ``stflow.bench.methods.METHODS``. None: all.
     encoders
         Names as :func:`stflow.encoders.list` shows them, with ``:final`` after the name for the
         network's own output instead of pooled stages. Or a dict of names and encoders: such a

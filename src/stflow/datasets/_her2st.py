@@ -16,9 +16,9 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._build import build_slide
+from stflow._sdata import build_slide
 from stflow._validation import listing, require_counts, require_unique
-from stflow.images._raster import read_raster
+from stflow.images.files import read_raster
 
 _URL = "https://github.com/almaan/her2st/raw/master/data/"
 _PITCH_UM = 200.0

@@ -12,13 +12,12 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._build import build_slide
-from stflow._sdata._tables import get_table
+from stflow._sdata import build_slide, get_table
 from stflow._validation import require_choice, require_count, require_key, require_positive
 from stflow.datasets._law import Law, draw_law, mean_pearson
 from stflow.datasets._stain import DOMAINS, draw_tissue
 from stflow.datasets._tissue import LATTICES, domain_shares, grow_tissue, neighbour_mean
-from stflow.images._lazy import CHUNK
+from stflow.images.files import CHUNK
 
 
 def synthetic(

@@ -14,17 +14,24 @@ from torch import Tensor, nn
 from stflow._validation import require_choice
 from stflow.encoders._card import Card
 from stflow.encoders._cards import CARDS
-from stflow.encoders._conch import build_conch
 from stflow.encoders._encoder import Encoder, qualified_name, weights_digest
-from stflow.encoders._hub import show_licence
-from stflow.encoders._image_model import wrap_image_model
-from stflow.encoders._local import build_ciga, build_ctranspath
 from stflow.encoders._pooling import is_convolutional, pool_stages
-from stflow.encoders._timm import LITE0, SOURCES, create_lite0, create_timm, require_known
 from stflow.encoders._tokens import Promised, TokenPool
 from stflow.encoders._transform import ResizeCrop
-from stflow.encoders._transformers import build_transformer
-from stflow.encoders._vit import build_vit
+from stflow.encoders.families import (
+    LITE0,
+    SOURCES,
+    build_ciga,
+    build_conch,
+    build_ctranspath,
+    build_transformer,
+    build_vit,
+    create_lite0,
+    create_timm,
+    require_known,
+    show_licence,
+    wrap_image_model,
+)
 
 POOLINGS = ("stages", "final")
 BUILDERS: dict[str, Callable[[Card, str | PathLike[str] | None], nn.Module]] = {

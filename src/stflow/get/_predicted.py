@@ -10,8 +10,8 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._read import read_prediction
-from stflow._sdata._tables import get_table
+from stflow._sdata import get_table
+from stflow._sdata.expression import read_prediction
 
 
 def predicted(

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from stflow._validation import listing
-from stflow.images._open import SUFFIXES
+from stflow.images.files import SUFFIXES
 from stflow.io._outputs import named, open_text, reading, shown
 
 # After the image's own name, then whatever the image is called.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from stflow._validation import listing
-from stflow.images._open import SUFFIXES
+from stflow.images.files import SUFFIXES
 
 PREFIXED = "*[-_.]"
 ZIPPABLE = (".csv", ".json", ".mtx", ".tsv")

@@ -13,12 +13,11 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._build import build_slide
-from stflow._sdata._pitch import agree, array_pitch
+from stflow._sdata import build_slide
+from stflow._sdata.places import agree, array_pitch
 from stflow._validation import CREDIBLE_MPP, is_credible_mpp
 from stflow._warn import warn
-from stflow.images._file import ImageFile
-from stflow.images._open import open_image
+from stflow.images.files import ImageFile, open_image
 from stflow.io._outputs import find_file, find_image, open_text, reading, require_file
 from stflow.io._positions import PLACES
 from stflow.io._read_wsi import provenance

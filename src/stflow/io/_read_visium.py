@@ -6,7 +6,7 @@ from os import PathLike
 
 from spatialdata import SpatialData
 
-from stflow._sdata._pitch import PITCH_UM
+from stflow._sdata.places import PITCH_UM
 from stflow._validation import require_mpp
 from stflow.io._counts import find_counts, read_counts
 from stflow.io._outputs import require_file, require_folder

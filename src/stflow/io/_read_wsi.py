@@ -9,10 +9,9 @@ from typing import Any
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._build import image_element
+from stflow._sdata import image_element
 from stflow._validation import CREDIBLE_MPP, require_mpp
-from stflow.images._file import ImageFile, mean_scale
-from stflow.images._open import open_image
+from stflow.images.files import ImageFile, mean_scale, open_image
 
 
 def read_wsi(path: str | PathLike[str], *, image_mpp: float | None = None) -> SpatialData:

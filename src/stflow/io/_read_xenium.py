@@ -14,9 +14,9 @@ from spatialdata import SpatialData
 from spatialdata.transformations import Affine, set_transformation
 
 from stflow import _keys
-from stflow._sdata._build import build_slide
+from stflow._sdata import build_slide
 from stflow._validation import listing, require_mpp, require_positive, require_unique
-from stflow.images._open import open_image
+from stflow.images.files import open_image
 from stflow.io._alignment import read_alignment
 from stflow.io._counts import find_counts, read_counts
 from stflow.io._outputs import find_image, open_text, reading, require_file, require_folder

@@ -2,6 +2,7 @@
 
 from stflow.metrics._genes import SCORES, pearson, r2, rmse, spearman
 from stflow.metrics._joint import energy_score, variogram_score
+from stflow.metrics._per_gene import LEVELS, means_of, score_genes, score_spread, score_structure
 from stflow.metrics._spread import (
     central_interval,
     coverage,
@@ -16,13 +17,6 @@ from stflow.metrics._structure import (
     morans_i_error,
     variance,
     variance_error,
-)
-from stflow.metrics._tables import (
-    LEVELS,
-    means_of,
-    score_genes,
-    score_spread,
-    score_structure,
 )
 
 __all__ = [

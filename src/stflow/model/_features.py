@@ -10,25 +10,14 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from stflow._slide import Slide, row_blocks
-
-MAX_SPOTS = 20_000
-
-
-def neighbour_weights(graph: sp.csr_matrix) -> sp.csr_matrix:
-    """Matrix (N, N) whose product is the mean of the neighbours, or a lonely spot's own values."""
-    weights = sp.csr_matrix(graph, dtype=np.float32, copy=True)
-    weights.data[:] = 1
-    weights.setdiag(0)
-    weights.eliminate_zeros()
-    weights = sp.csr_matrix(weights + sp.diags((weights.getnnz(1) == 0).astype(np.float32)))
-    weights.data /= np.repeat(weights.getnnz(1), weights.getnnz(1))
-    return weights
-
-
-def neighbour_mean(values: np.ndarray, graph: sp.csr_matrix) -> np.ndarray:
-    """Mean of each spot's neighbours, shape (N, F); its own values where it has none."""
-    return neighbour_weights(graph) @ values
+from stflow.slide import (
+    Slide,
+    deviations,
+    draw_spots,
+    neighbour_mean,
+    neighbour_weights,
+    row_blocks,
+)
 
 
 def read_spots(slide: Slide, spots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,22 +87,3 @@ class Features(nn.Module):
             reduced[:, rows] = centred @ self.components.transpose(1, 2)
         context = neighbour_mean(reduced[1].numpy(), graph)
         return torch.cat([reduced[0], torch.from_numpy(context)], dim=1)
-
-
-def deviations(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of columns (n, F); infinite for those that do not vary."""
-    mean = matrix.mean(0, dtype=np.float64).astype(matrix.dtype)
-    scale = np.sqrt(np.square(matrix - mean).mean(0, dtype=np.float64)).astype(matrix.dtype)
-    scale[scale < 1e-6 * max(float(scale.max()), 1e-12)] = np.inf
-    return mean, scale
-
-
-def draw_spots(slides: list[Slide], seed: int) -> list[tuple[Slide, np.ndarray]]:
-    """All spots of the slides, or ``MAX_SPOTS`` of them at random, in order."""
-    ends = np.cumsum([slide.n_spots for slide in slides])
-    spots = np.arange(ends[-1])
-    if len(spots) > MAX_SPOTS:
-        spots = np.sort(np.random.default_rng(seed).choice(spots, MAX_SPOTS, replace=False))
-    each = np.split(spots, np.searchsorted(spots, ends[:-1]))
-    first = [0, *ends[:-1]]
-    return [(slide, own - start) for slide, own, start in zip(slides, each, first, strict=True)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from stflow.flow import Prior
-from stflow.model._denoiser import Denoiser
+from stflow.model.denoiser import Denoiser
 
 
 class Member(nn.Module):

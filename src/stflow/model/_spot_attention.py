@@ -7,10 +7,10 @@ from typing import Any
 import scipy.sparse as sp
 import torch
 
-from stflow._slide import Slide
-from stflow.model._evaluation import Evaluation, draws
-from stflow.model._network import Network
-from stflow.model._random import spawn_seeds
+from stflow._random import spawn_seeds
+from stflow.model._ensemble import Network
+from stflow.model.denoiser import Evaluation, draws
+from stflow.slide import Slide
 
 
 @torch.inference_mode()

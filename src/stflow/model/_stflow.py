@@ -12,20 +12,14 @@ import scipy.sparse as sp
 from tqdm.auto import tqdm
 
 from stflow._device import resolve_device
-from stflow._slide import Slide
-from stflow._validation import (
-    listing,
-    require_choice,
-    require_count,
-    require_seed,
-    require_unique,
-)
+from stflow._validation import listing, require_choice, require_count, require_seed, require_unique
 from stflow.model import _files
 from stflow.model._config import Config
-from stflow.model._evaluation import PRECISIONS
-from stflow.model._network import Network
+from stflow.model._ensemble import Network
 from stflow.model._prediction import Prediction
 from stflow.model._spot_attention import spot_attention
+from stflow.model.denoiser import PRECISIONS
+from stflow.slide import Slide
 
 HISTORY = ("flow", "epoch", "train_loss", "val_loss", "val_pearson")
 INFO = ("seed", "training", "validation", "versions")

@@ -11,7 +11,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._compared import read_compared
+from stflow._sdata.expression import read_compared
 from stflow._validation import listing
 from stflow.metrics import LEVELS, coverage, gaussian_interval
 from stflow.pl._figure import finish, one_axes

@@ -11,15 +11,15 @@ import numpy as np
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._observed import given_spots
-from stflow._sdata._read import (
+from stflow._sdata import get_table
+from stflow._sdata.expression import (
+    given_spots,
     has_counts,
     read_log_counts,
     read_prediction,
     require_gene_list,
     require_genes,
 )
-from stflow._sdata._tables import get_table
 from stflow._validation import require_positive
 from stflow.pl._figure import finish
 

@@ -11,7 +11,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._tables import get_regions, get_table
+from stflow._sdata import get_regions, get_table
 from stflow._validation import listing
 from stflow.pl._figure import finish
 

@@ -19,10 +19,16 @@ from spatialdata.transformations import (
 from xarray import DataArray, DataTree
 
 from stflow import _keys
-from stflow._sdata._annotated import annotated_shapes, element_shapes
-from stflow._sdata._images import colour_channels, image_levels, resolve_image
-from stflow._sdata._placed import image_scale, spots_on_image
-from stflow._sdata._tables import Region, get_regions
+from stflow._sdata import (
+    Region,
+    annotated_shapes,
+    colour_channels,
+    element_shapes,
+    get_regions,
+    image_levels,
+    resolve_image,
+)
+from stflow._sdata.places import image_scale, spots_on_image
 from stflow._validation import listing, require_key
 from stflow._warn import warn
 

@@ -14,7 +14,7 @@ from stflow.pl._figure import finish, one_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from stflow.model._stflow import STFlow
+    from stflow.model import STFlow
 
 _COLUMNS = ("epoch", "train_loss", "val_loss")
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from stflow.embedding import TileJob
 from stflow.images import is_blank
-from stflow.pp._encode import TileJob
 
 
 class BlankCount:

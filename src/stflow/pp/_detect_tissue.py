@@ -15,13 +15,10 @@ from spatialdata import SpatialData
 from spatialdata.models import Image2DModel
 
 from stflow import _keys
-from stflow._sdata._elements import put, require_new
-from stflow._sdata._images import get_pyramid, resolve_image
-from stflow._sdata._placed import image_scale
-from stflow._sdata._tissue import tissue_element
+from stflow._sdata import get_pyramid, put, require_new, resolve_image
+from stflow._sdata.places import image_scale, tissue_element
 from stflow._validation import require_positive
-from stflow.images import Level
-from stflow.images._coarse import coarsen
+from stflow.images import Level, coarsen
 
 CONTRAST = 10
 CORNER = 0.02

@@ -13,9 +13,8 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._device import resolve_device
-from stflow._sdata._blank import warn_of_blank_tiles
-from stflow._sdata._placed import PlacedSpots, spots_on_image
-from stflow._sdata._tables import Region, get_regions, get_table
+from stflow._sdata import Region, get_regions, get_table, warn_of_blank_tiles
+from stflow._sdata.places import PlacedSpots, spots_on_image
 from stflow._validation import (
     listing,
     require_choice,
@@ -23,10 +22,9 @@ from stflow._validation import (
     require_free,
     require_positive,
 )
+from stflow.embedding import TileJob, cache_folder, encode_tiles, open_cache
 from stflow.images import outside, read_tiles
 from stflow.pp._blank import BlankCount
-from stflow.pp._encode import TileJob, encode_tiles
-from stflow.pp._open_cache import cache_folder, open_cache
 
 if TYPE_CHECKING:
     import torch
@@ -192,8 +190,8 @@ def embed(
     jobs = _jobs(places, scales, blank, **cutting)
     folder = cache_folder(sdata, cache, named=isinstance(encoder, str))
 
+    from stflow.embedding import prepare, replicate
     from stflow.encoders import get_encoder
-    from stflow.encoders._prepare import prepare, replicate
 
     chosen = get_encoder(
         encoder,

@@ -10,12 +10,8 @@ from spatialdata import SpatialData
 from spatialdata.transformations import get_transformation
 
 from stflow import _keys
-from stflow._sdata._build import annotate, circles
-from stflow._sdata._elements import put, require_new, same_name
-from stflow._sdata._images import get_pyramid, resolve_image
-from stflow._sdata._lattice import LATTICES, cell_area, places_inside
-from stflow._sdata._placed import image_scale
-from stflow._sdata._tissue import tissue_in_pixels
+from stflow._sdata import annotate, circles, get_pyramid, put, require_new, resolve_image, same_name
+from stflow._sdata.places import LATTICES, cell_area, image_scale, places_inside, tissue_in_pixels
 from stflow._validation import require_choice, require_positive
 
 RADIUS = 0.275

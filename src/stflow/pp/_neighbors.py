@@ -10,12 +10,10 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._placed import spot_centres_um
-from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
+from stflow._sdata import Region, get_regions, get_table, spot_centres
+from stflow._sdata.places import spot_centres_um
 from stflow._validation import require_count, require_places
-
-TIE = 1e-3
-LARGEST_RING = 12
+from stflow.slide import knn_graph
 
 
 def neighbors(
@@ -113,36 +111,6 @@ def neighbors(
         "params": {"n_neighbors": int(n_neighs), "unit": "um" if in_um else "coordinates"},
     }
     return None
-
-
-def knn_graph(coords: np.ndarray, n_neighs: int) -> tuple[sp.csr_matrix, sp.csr_matrix]:
-    """Compute connectivities and distances of one slide, with every spot tied with the k-th.
-
-    Parameters
-    ----------
-    coords
-        Spot centres, shape (N, 2).
-    n_neighs
-        Number k of neighbours, capped at N - 1.
-    """
-    from squidpy.gr.neighbors import KNNBuilder
-
-    n_spots = len(coords)
-    k = min(n_neighs, n_spots - 1)
-    if k < 1:
-        return sp.csr_matrix((n_spots, n_spots)), sp.csr_matrix((n_spots, n_spots))
-    asked = min(k + LARGEST_RING, n_spots - 1)
-    _, distances = KNNBuilder(asked).build(coords)
-    lengths = distances.data.reshape(n_spots, asked)
-    reach = np.partition(lengths, k - 1, axis=1)[:, k - 1] * (1 + TIE)
-    rows, nearest = np.nonzero(lengths <= reach[:, None])
-    columns = distances.indices.reshape(n_spots, asked)[rows, nearest]
-    shape = (n_spots, n_spots)
-    ones = np.ones(len(rows), dtype=np.float32)
-    return (
-        sp.csr_matrix((ones, (rows, columns)), shape=shape),
-        sp.csr_matrix((lengths[rows, nearest], (rows, columns)), shape=shape),
-    )
 
 
 def _scatter(parts: list[tuple[Region, sp.csr_matrix]], n_obs: int) -> sp.csr_matrix:

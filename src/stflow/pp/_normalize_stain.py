@@ -15,14 +15,10 @@ from spatialdata.transformations import get_transformation, set_transformation
 from xarray import Dataset, DataTree
 
 from stflow import _keys
-from stflow._sdata._build import image_element
-from stflow._sdata._elements import put, require_new
-from stflow._sdata._images import get_pyramid, resolve_image
-from stflow._sdata._placed import image_scale
-from stflow._sdata._tissue import tissue_in_pixels
+from stflow._sdata import get_pyramid, image_element, put, require_new, resolve_image
+from stflow._sdata.places import image_scale, tissue_in_pixels
 from stflow._validation import require_choice
-from stflow.images import Level
-from stflow.images._coarse import MOST_PX, coarsen
+from stflow.images import MOST_PX, Level, coarsen
 
 if TYPE_CHECKING:
     from squidpy.experimental.im import StainReference

@@ -8,9 +8,8 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._panel import most_variable
-from stflow._sdata._slides import as_mapping
-from stflow._sdata._tables import get_table
+from stflow._sdata import as_mapping, get_table
+from stflow._sdata.expression import most_variable
 from stflow._validation import require_count
 
 

@@ -13,7 +13,7 @@ from spatialdata import SpatialData
 from spatialdata.models import TableModel, get_table_keys
 
 from stflow import _keys
-from stflow._sdata._tables import get_table
+from stflow._sdata import get_table
 from stflow._validation import listing, require_finite, require_free, require_key
 
 

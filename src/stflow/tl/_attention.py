@@ -10,15 +10,13 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._recipe import require_same_recipe
-from stflow._sdata._slides import read_recipe, read_slides
-from stflow._sdata._tables import get_table
+from stflow._sdata import get_table, read_recipe, read_slides, require_same_recipe
 from stflow._validation import require_free
 from stflow.tl._predict import require_model
 
 if TYPE_CHECKING:
-    from stflow._slide import Slide
-    from stflow.model._stflow import STFlow
+    from stflow.model import STFlow
+    from stflow.slide import Slide
 
 
 def attention(

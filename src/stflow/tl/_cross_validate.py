@@ -15,16 +15,26 @@ from tqdm.auto import tqdm
 
 from stflow import _keys
 from stflow._device import resolve_device
-from stflow._sdata._names import by_text, groups_of
-from stflow._slide import Slide
+from stflow._sdata import by_text, groups_of
 from stflow._validation import listing, require_count, require_seed
 from stflow.metrics import score_genes
-from stflow.tl._competitors import Contest, Outcome, resolve_methods
-from stflow.tl._described import describe_contest, describe_method, require_alike
+from stflow.slide import Slide
+from stflow.tl._contest import (
+    Contest,
+    Fold,
+    FoldStore,
+    Held,
+    Outcome,
+    compare,
+    describe_contest,
+    describe_method,
+    make_folds,
+    require_alike,
+    resolve_methods,
+    spatial_blocks,
+    warn_of_split_patients,
+)
 from stflow.tl._fit import checked_config, fit
-from stflow.tl._fold_store import FoldStore
-from stflow.tl._folds import Fold, make_folds, warn_of_split_patients
-from stflow.tl._paired import Held, compare, spatial_blocks
 
 if TYPE_CHECKING:
     from stflow.baselines import Baseline

@@ -10,7 +10,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._compared import Compared, read_compared, with_common_parts
+from stflow._sdata.expression import Compared, read_compared, with_common_parts
 from stflow.metrics import (
     gene_correlation_error,
     means_of,

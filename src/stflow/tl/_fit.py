@@ -13,20 +13,23 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._device import resolve_device
-from stflow._sdata._blank import warn_of_blank_slides
-from stflow._sdata._names import require_apart, text_name
-from stflow._sdata._panel import panel_ids
-from stflow._sdata._read import require_gene_list
-from stflow._sdata._recipe import require_same_recipe
-from stflow._sdata._slides import as_mapping, read_recipe, read_slides
-from stflow._sdata._tables import get_table
-from stflow._slide import Slide
+from stflow._sdata import (
+    as_mapping,
+    get_table,
+    read_recipe,
+    read_slides,
+    require_apart,
+    require_same_recipe,
+    text_name,
+    warn_of_blank_slides,
+)
+from stflow._sdata.expression import panel_ids, require_gene_list
 from stflow._validation import require_count, require_positive, require_seed
+from stflow.slide import Slide
 
 if TYPE_CHECKING:
-    from stflow.model._config import Config
-    from stflow.model._folds import Masks
-    from stflow.model._stflow import STFlow
+    from stflow.model import Config, STFlow
+    from stflow.model.training import Masks
 
 
 def fit(
@@ -205,11 +208,8 @@ def fit(
         prior_parameters=prior_parameters,
     )
 
-    from stflow.model._checkpoint import Checkpoint
-    from stflow.model._fitting import fit_network
-    from stflow.model._folds import folds
-    from stflow.model._run import describe_run
-    from stflow.model._stflow import STFlow
+    from stflow.model import STFlow
+    from stflow.model.training import Checkpoint, describe_run, fit_network, folds
 
     where = resolve_device(device)
     saved = [None if checkpoint is None else Checkpoint.open(checkpoint, k) for k in range(n_flows)]
@@ -275,7 +275,7 @@ def checked_config(
             f"`num_workers` must be a whole number of at least 0, not {num_workers!r}."
         )
 
-    from stflow.model._config import Config
+    from stflow.model import Config
 
     return Config(**shape, prior_parameters=dict(prior_parameters or {}))
 
@@ -298,7 +298,7 @@ def _info(
 
 def _left_out(slides: list[Slide], held_out: list[Masks]) -> list[str]:
     """Name what each flow leaves out."""
-    from stflow.model._folds import held_out_name
+    from stflow.model.training import held_out_name
 
     return [held_out_name(slides, masks) for masks in held_out]
 

@@ -13,25 +13,24 @@ from numpy.typing import ArrayLike
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._blank import warn_of_blank_slides
-from stflow._sdata._genes import clashes, gene_ids, require_same_genes, tell
-from stflow._sdata._observed import read_observed
-from stflow._sdata._recipe import require_same_recipe
-from stflow._sdata._slides import read_recipe, read_slides
-from stflow._sdata._tables import get_table
-from stflow._sdata._write import (
+from stflow._sdata import (
+    get_table,
     lacks_panel,
+    read_recipe,
+    read_slides,
     replace_table,
     require_room,
+    require_same_recipe,
+    warn_of_blank_slides,
     with_panel,
     write_predictions,
 )
-from stflow._slide import Slide
+from stflow._sdata.expression import clashes, gene_ids, read_observed, require_same_genes, tell
 from stflow._warn import warn
+from stflow.slide import Slide
 
 if TYPE_CHECKING:
-    from stflow.model._prediction import Prediction
-    from stflow.model._stflow import STFlow
+    from stflow.model import Prediction, STFlow
 
 MOST_NOVEL = 0.25
 
@@ -220,7 +219,7 @@ def predict(
 
 def require_model(model: Any) -> None:
     """Raise ``TypeError`` unless this is a fitted model, such as one that was saved."""
-    from stflow.model._stflow import STFlow
+    from stflow.model import STFlow
 
     if not isinstance(model, STFlow):
         raise TypeError(

@@ -1,0 +1,47 @@
+"""What was measured and predicted: counts, genes and their ids, panels, comparisons."""
+
+from stflow._sdata.expression._compared import Compared, read_compared, with_common_parts
+from stflow._sdata.expression._expression import (
+    has_counts,
+    read_counts,
+    read_log_counts,
+    read_prediction,
+    require_gene_list,
+    require_genes,
+    require_measured,
+)
+from stflow._sdata.expression._genes import clashes, gene_ids, require_same_genes, tell
+from stflow._sdata.expression._layers import layer_names
+from stflow._sdata.expression._observed import given_spots, read_observed
+from stflow._sdata.expression._panel import (
+    most_variable,
+    panel_ids,
+    require_panel,
+    shared_genes,
+    slide_ids,
+)
+
+__all__ = [
+    "Compared",
+    "clashes",
+    "gene_ids",
+    "given_spots",
+    "has_counts",
+    "layer_names",
+    "most_variable",
+    "panel_ids",
+    "read_compared",
+    "read_counts",
+    "read_log_counts",
+    "read_observed",
+    "read_prediction",
+    "require_gene_list",
+    "require_genes",
+    "require_measured",
+    "require_panel",
+    "require_same_genes",
+    "shared_genes",
+    "slide_ids",
+    "tell",
+    "with_common_parts",
+]

@@ -1,0 +1,216 @@
+"""Boundary: what was measured on each slide beside what was predicted, as plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata._names import by_text, require_apart
+from stflow._sdata._tables import get_regions, get_table
+from stflow._sdata.expression._expression import (
+    read_log_counts,
+    read_prediction,
+    require_gene_list,
+    require_genes,
+)
+from stflow._sdata.expression._genes import gene_ids, require_same_genes
+from stflow._sdata.expression._observed import given_spots
+from stflow._validation import listing, require_finite
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """One slide's measurement and prediction of the same genes, in log1p counts.
+
+    Its N spots are those that were predicted: what was observed is no prediction.
+
+    Parameters
+    ----------
+    name
+        Name of the slide, and of the region where its table has several.
+    measured, predicted
+        Expression and its prediction, shape (N, G).
+    sd
+        Standard deviation of the prediction, shape (N, G), or None.
+    samples
+        Draws of the prediction, shape (S, N, G), or None.
+    graph
+        Which spots are neighbours, shape (N, N), or None.
+    """
+
+    name: str
+    measured: np.ndarray
+    predicted: np.ndarray
+    sd: np.ndarray | None
+    samples: np.ndarray | None
+    graph: sp.csr_matrix | None
+
+
+def read_compared(
+    data: SpatialData | AnnData | Mapping[str, SpatialData],
+    key: str,
+    *,
+    layer: str | None,
+    genes: Sequence[str] | None,
+    table_key: str,
+) -> tuple[list[str], list[Compared]]:
+    """Read the genes that are compared, and every region of every table as a slide.
+
+    Spots whose counts the prediction was given are left out, and slides with no others.
+
+    Raises
+    ------
+    KeyError
+        A table, prediction or layer is missing, or some genes are.
+    TypeError
+        ``data`` holds something else, or ``.obsm[key]`` is not a DataFrame.
+    ValueError
+        Nothing was measured, the counts are not raw counts, the prediction or what belongs to it
+        is not finite or of another shape, the slides were predicted for different genes, or all
+        spots were observed.
+    """
+    by_name = by_text(data) if isinstance(data, Mapping) else {"": data}
+    if not by_name:
+        raise ValueError("`data` is an empty dict; pass at least one slide.")
+    tables = {
+        name: get_table(one, table_key, name=f"slide {name!r}" if name else "")
+        for name, one in by_name.items()
+    }
+    where = {name: _where(name, table_key) for name in tables}
+    frames = {
+        name: read_prediction(table, key, where=where[name]) for name, table in tables.items()
+    }
+    panel = (
+        _common_panel({where[name]: frame for name, frame in frames.items()})
+        if genes is None
+        else require_gene_list(genes)
+    )
+    _require_same_genes(tables, key, panel, where)
+    for name, frame in frames.items():
+        require_genes(panel, frame.columns, what=f"the predicted genes of {where[name]}")
+    slides: list[Compared] = []
+    for name, table in tables.items():
+        whole = Compared(
+            name=name,
+            measured=read_log_counts(table, panel, layer=layer, where=where[name]),
+            predicted=frames[name][panel].to_numpy(dtype=np.float64),
+            sd=_read_sd(table, key, panel, where[name]),
+            samples=_read_samples(table, key, frames[name], panel, where[name]),
+            graph=_read_graph(table),
+        )
+        slides += _by_region(whole, table, given_spots(table, key, where=where[name]))
+    require_apart([slide.name for slide in slides])
+    if not slides:
+        raise ValueError(
+            f"No spot to compare: all of {key!r} were observed, as .obs[{_keys.observed(key)!r}] "
+            "says. Run `stf.tl.predict` with an `observed=` that leaves spots to predict."
+        )
+    return panel, slides
+
+
+def with_common_parts(slides: Sequence[Compared]) -> list[Compared]:
+    """Return the slides without the optional parts that not all of them have."""
+    optional = ("sd", "samples", "graph")
+    partial: dict[str, Any] = {
+        part: None for part in optional if any(getattr(slide, part) is None for slide in slides)
+    }
+    return [replace(slide, **partial) for slide in slides]
+
+
+def _where(name: str, table_key: str) -> str:
+    return f"table {table_key!r} of slide {name!r}" if name else f"table {table_key!r}"
+
+
+def _common_panel(frames: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return the genes of the first prediction, which every other must share."""
+    first, *others = frames
+    panel = frames[first].columns
+    for where in others:
+        odd = panel.symmetric_difference(frames[where].columns)
+        if len(odd):
+            raise ValueError(
+                f"{first} and {where} were predicted for different genes; only one has "
+                f"{listing(odd)}. Name genes of both with `genes=`."
+            )
+    return list(panel)
+
+
+def _require_same_genes(
+    tables: Mapping[str, AnnData], key: str, panel: Sequence[str], where: Mapping[str, str]
+) -> None:
+    """Raise ``ValueError`` when names stand for other genes in a table, or in a model of one."""
+    ids = {where[name]: gene_ids(table) for name, table in tables.items()}
+    for name, table in tables.items():
+        info = table.uns.get(key)
+        if isinstance(info, Mapping) and "gene_ids" in info:
+            known = pd.Series(np.asarray(info["gene_ids"]), np.asarray(info["genes"]), dtype=object)
+            ids[f"the model of {where[name]}"] = known[known != ""]
+    require_same_genes(ids, panel)
+
+
+def _read_sd(table: AnnData, key: str, panel: Sequence[str], where: str) -> np.ndarray | None:
+    sd_key = _keys.sd(key)
+    if sd_key not in table.obsm and sd_key not in table.layers:
+        return None
+    frame = read_prediction(table, sd_key, where=where)
+    require_genes(panel, frame.columns, what=f"the genes of {sd_key!r} in {where}")
+    return frame[list(panel)].to_numpy(dtype=np.float64)
+
+
+def _read_samples(
+    table: AnnData, key: str, frame: pd.DataFrame, panel: Sequence[str], where: str
+) -> np.ndarray | None:
+    """Return the samples as (S, N, G); their genes are in the order of ``.obsm[key]``."""
+    samples_key = _keys.samples(key)
+    if samples_key not in table.obsm or key not in table.obsm:
+        return None
+    samples = np.asarray(table.obsm[samples_key])
+    if samples.ndim != 3 or samples.shape[:2] != frame.shape or samples.shape[2] == 0:
+        raise ValueError(
+            f".obsm[{samples_key!r}] of {where} has shape {samples.shape}, not (spots, genes, "
+            f"samples) with the {frame.shape[0]} spots and {frame.shape[1]} genes of "
+            f".obsm[{key!r}]. Run `stf.tl.predict(..., keep_samples=True)` again."
+        )
+    require_finite(samples, what=f".obsm[{samples_key!r}] of {where}")
+    columns = frame.columns.get_indexer(pd.Index(panel))
+    chosen = samples if list(panel) == list(frame.columns) else samples[:, columns]
+    return np.moveaxis(chosen, 2, 0)
+
+
+def _read_graph(table: AnnData) -> sp.csr_matrix | None:
+    if _keys.CONNECTIVITIES not in table.obsp:
+        return None
+    return sp.csr_matrix(table.obsp[_keys.CONNECTIVITIES])
+
+
+def _by_region(whole: Compared, table: AnnData, given: np.ndarray) -> list[Compared]:
+    """Split a table into the slides that it annotates, each with a name and what was predicted."""
+    regions = get_regions(table)
+    names = [f"{whole.name}/{region.name}".lstrip("/") for region in regions]
+    if len(regions) == 1:
+        names = [whole.name or regions[0].name or "slide"]
+        if not given.any():
+            return [replace(whole, name=names[0])]
+    rows = [region.rows[~given[region.rows]] for region in regions]
+    return [
+        _subset(whole, spots, name) for spots, name in zip(rows, names, strict=True) if len(spots)
+    ]
+
+
+def _subset(slide: Compared, rows: np.ndarray, name: str) -> Compared:
+    return Compared(
+        name=name,
+        measured=slide.measured[rows],
+        predicted=slide.predicted[rows],
+        sd=None if slide.sd is None else slide.sd[rows],
+        samples=None if slide.samples is None else slide.samples[:, rows],
+        graph=None if slide.graph is None else slide.graph[rows][:, rows],
+    )

@@ -1,0 +1,21 @@
+"""Where things lie on a slide: scale, pitch, spots on an image, lattices, tissue."""
+
+from stflow._sdata.places._lattice import LATTICES, cell_area, places_inside
+from stflow._sdata.places._pitch import PITCH_UM, agree, array_pitch
+from stflow._sdata.places._placed import PlacedSpots, image_scale, spot_centres_um, spots_on_image
+from stflow._sdata.places._tissue import tissue_element, tissue_in_pixels
+
+__all__ = [
+    "LATTICES",
+    "PITCH_UM",
+    "PlacedSpots",
+    "agree",
+    "array_pitch",
+    "cell_area",
+    "image_scale",
+    "places_inside",
+    "spot_centres_um",
+    "spots_on_image",
+    "tissue_element",
+    "tissue_in_pixels",
+]

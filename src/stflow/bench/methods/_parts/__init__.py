@@ -1,0 +1,37 @@
+"""Parts of published methods: networks, tiles, lattices and the loop that trains them."""
+
+from stflow.bench.methods._parts._deep import LR, RATES, Deep, Training, start_from
+from stflow.bench.methods._parts._egnn import egnn
+from stflow.bench.methods._parts._lattice import Lattice, lattice_cells, surroundings
+from stflow.bench.methods._parts._regions import RegionDraws, in_turn
+from stflow.bench.methods._parts._slidewise import Block, FromRegions, SpotNetwork, Spots
+from stflow.bench.methods._parts._steerable import N_SYMMETRIES, FieldNorm, Residual, SteerableConv
+from stflow.bench.methods._parts._trunk import FromTiles, TileTraining, Trunk
+from stflow.bench.methods._parts._views import ThreeViews, fusion_loss
+
+__all__ = [
+    "LR",
+    "N_SYMMETRIES",
+    "RATES",
+    "Block",
+    "Deep",
+    "FieldNorm",
+    "FromRegions",
+    "FromTiles",
+    "Lattice",
+    "RegionDraws",
+    "Residual",
+    "SpotNetwork",
+    "Spots",
+    "SteerableConv",
+    "ThreeViews",
+    "TileTraining",
+    "Training",
+    "Trunk",
+    "egnn",
+    "fusion_loss",
+    "in_turn",
+    "lattice_cells",
+    "start_from",
+    "surroundings",
+]

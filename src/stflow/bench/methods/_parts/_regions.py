@@ -1,0 +1,36 @@
+"""Which spots a network sees at once: regions in training, parts of a slide. Arrays only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from stflow.slide import Slide, draw_crop
+
+PER_EPOCH = 32
+
+
+def in_turn(slide: Slide, size: int) -> list[np.ndarray]:
+    """Cut the rows of a slide, in order, into parts of at most ``size``."""
+    return np.split(np.arange(slide.n_spots), np.arange(size, slide.n_spots, size))
+
+
+class RegionDraws:
+    """Contiguous regions of slides, as the preprint trains on (appendix A).
+
+    Parameters
+    ----------
+    slides
+        Training slides; they take turns.
+    """
+
+    def __init__(self, slides: list[Slide]) -> None:
+        self.trees = [KDTree(slide.coords) for slide in slides]
+
+    def epoch(self, rng: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
+        """Draw 32 regions, or one a slide if that is more: number of a slide, rows of spots."""
+        for draw in range(max(PER_EPOCH, len(self.trees))):
+            which = draw % len(self.trees)
+            yield which, draw_crop(self.trees[which], rng)

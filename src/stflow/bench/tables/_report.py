@@ -1,0 +1,174 @@
+"""Public verb: the paper's tables 1 to 5 of what was run, and the marker genes, as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stflow._atomic import write_bytes
+from stflow.bench._jobs import prediction_name, truth_name
+from stflow.bench._results import Key
+from stflow.bench.tables._figures import MARKERS, MarkerMap, draw_accuracy, draw_biomarkers
+from stflow.bench.tables._folders import Folders
+from stflow.bench.tables._labels import method_label
+from stflow.bench.tables._markdown import pipes, to_markdown
+from stflow.bench.tables._rows import compare, make_tables
+from stflow.metrics import pearson
+
+SHOWN = ("stflow", "triplex", "ridge")
+TITLES = {
+    "accuracy": "Accuracy: mean Pearson correlation (table 1 of the paper)",
+    "priors": "Priors of the flow (table 2)",
+    "architectures": "E(2)-invariant architectures (table 3)",
+    "ablation": "Ablation (table 4)",
+    "run_time": "Run time and memory (table 5)",
+    "differences": "Differences to stflow, fold by fold",
+    "markers": "Marker genes: Pearson correlation on each test slide",
+}
+
+
+def write_tables(
+    path: str | Path | Sequence[str | Path], output: str | Path | None = None
+) -> dict[str, Path]:
+    """Write the tables and figures of a benchmark.
+
+    Parameters
+    ----------
+    path
+        Folder that :func:`run` wrote to, or several, for runs of one benchmark side by side.
+    output
+        Folder for the files. None: ``tables`` in the first of these.
+
+    Returns
+    -------
+    Files by name. ``tables.md`` holds all tables with how they were made; there is a CSV file
+    of each, and ``results.csv`` with a row for each fold. ``accuracy.png`` shows every fold.
+    ``markers.csv`` and ``markers.png`` compare maps of GATA3, ERBB2, UBE2C and VWF, where they
+    were predicted; the picture shows the first test slide of each task.
+
+    Raises
+    ------
+    FileNotFoundError
+        A folder holds no benchmark.
+    ValueError
+        No folder, nothing is finished there, folders are of different benchmarks or hold the same
+        result, or a file is damaged.
+    """
+    results = Folders([path] if isinstance(path, str | Path) else path)
+    frame, about = results.frame(), results.run
+    if frame.empty:
+        raise ValueError(f"{results.path} holds no finished results; run the benchmark first.")
+    frame["own_panel"] = about["genes"] is not None
+    tables = make_tables(frame)
+    tables["differences"] = compare(frame)
+    parts = {name: to_markdown(table) for name, table in tables.items() if len(table)}
+    maps = list(_marker_maps(results, _shown(frame), every_slide=True))
+    first = list(_marker_maps(results, _first_folds(_shown(frame)), every_slide=False))
+    if maps:
+        tables["markers"] = _marker_scores(maps)
+        parts["markers"] = _marker_table(tables["markers"])
+    files = {"results.csv": frame.drop(columns="own_panel").to_csv(index=False).encode()}
+    files |= {f"{name}.csv": tables[name].to_csv(index=False).encode() for name in parts}
+    chapters = [f"## {TITLES[name]}\n\n{text.strip()}" for name, text in parts.items()]
+    head = "# Results\n\n" + _provenance(about, frame)
+    files["tables.md"] = ("\n\n".join([head, *chapters]) + "\n").encode()
+    files["accuracy.png"] = _png(draw_accuracy(frame))
+    if first:
+        files["markers.png"] = _png(draw_biomarkers(first))
+    folder = results.path / "tables" if output is None else Path(output)
+    for name, content in files.items():
+        write_bytes(folder / name, content)
+    return {name: folder / name for name in files}
+
+
+def _provenance(run: dict[str, Any], frame: pd.DataFrame) -> str:
+    """Say with what commands, seeds, versions and machines the results were made."""
+    lines = ["Made by"]
+    lines += sorted({f"- `{session['command']}`" for session in run["sessions"]})
+    places = {(s["machine"], s["threads"], s["device"]) for s in run["sessions"]}
+    machines = sorted(f"{machine}, {n} threads, {device}" for machine, n, device in places)
+    versions = {f"{name} {v}" for s in run["sessions"] for name, v in s["versions"].items()}
+    seeds = ", ".join(map(str, sorted(frame["seed"].unique())))
+    where = f"on {'; '.join(machines)}; seeds {seeds}; with {', '.join(sorted(versions))}."
+    return "\n".join([*lines, "", where, "", _panel(run)])
+
+
+def _panel(run: dict[str, Any]) -> str:
+    if run["genes"] is not None:
+        return f"Genes: {', '.join(run['genes'])}, in both protocols."
+    return (
+        f"Genes: the {run['n_top_genes']} most variable of the training slides of each fold, but "
+        "in protocol `hest` the list of the task where it has one."
+    )
+
+
+def _shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep what maps are drawn of: finished results of few methods, with the first seed."""
+    done = frame[(frame["error"] == "") & frame["method"].isin(SHOWN)]
+    return done[done["seed"] == done["seed"].min()]
+
+
+def _marker_maps(
+    results: Folders, frame: pd.DataFrame, *, every_slide: bool
+) -> Iterator[MarkerMap]:
+    """Collect markers of each test slide, or of the first of each fold."""
+    names = [field.name for field in fields(Key)]
+    for _, rows in frame.groupby(["task", "fold", "protocol"], sort=False):
+        keys = [Key(*(row[name] for name in names)) for row in rows.to_dict("records")]
+        truth = results.read_arrays(truth_name(keys[0]))
+        each_found = {key: results.read_arrays(prediction_name(key)) for key in keys}
+        found = {key: arrays for key, arrays in each_found.items() if arrays is not None}
+        if truth is None or not found:
+            continue
+        slides = np.unique(truth["slide"])
+        for slide in slides if every_slide else slides[:1]:
+            spots = truth["slide"] == slide
+            for gene in (gene for gene in MARKERS if gene in truth["genes"]):
+                column = truth["genes"].tolist().index(gene)
+                yield MarkerMap(
+                    slide=f"{keys[0].task} {slide}, {keys[0].protocol}",
+                    gene=gene,
+                    coords=truth["coords"][spots],
+                    measured=truth["measured"][spots, column],
+                    predicted={
+                        method_label(key.method, key.encoder): each["predicted"][spots, column]
+                        for key, each in found.items()
+                    },
+                )
+
+
+def _marker_scores(maps: list[MarkerMap]) -> pd.DataFrame:
+    rows = [
+        {
+            "slide": each.slide,
+            "gene": each.gene,
+            "method": method,
+            "pearson": float(pearson(each.measured[:, None], predicted[:, None])[0]),
+        }
+        for each in maps
+        for method, predicted in each.predicted.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _first_folds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep the first fold of each task, by the nested protocol where that was run."""
+    frame = frame[frame["protocol"] == frame.groupby("task")["protocol"].transform("max")]
+    return frame[frame["fold"] == frame.groupby("task")["fold"].transform("first")]
+
+
+def _marker_table(scores: pd.DataFrame) -> str:
+    rows = [[*map(str, names), f"{value:.3f}"] for *names, value in scores.itertuples(index=False)]
+    return pipes(list(scores.columns), rows)
+
+
+def _png(figure: Any) -> bytes:
+    with BytesIO() as buffer:
+        figure.savefig(buffer, format="png", dpi=120, bbox_inches="tight")
+        return buffer.getvalue()

@@ -1,0 +1,309 @@
+"""Results of a benchmark as the paper's tables, in long form, published numbers beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stflow._validation import listing, require_key
+from stflow.bench.tables._labels import (
+    AVERAGES,
+    FOLDS,
+    OURS,
+    PUBLISHED_AS,
+    VARIANTS,
+    method_rank,
+    task_rank,
+)
+from stflow.bench.tables._published import LEADERBOARD, STIMAGE, published
+
+WHO = ["protocol", "method", "encoder"]
+ROW = [*WHO, "task"]
+NUMBERS = {"accuracy": "1", "priors": "2", "architectures": "3", "ablation": "4", "run_time": "5"}
+HEST = "hest"  # or STIMAGE, in the column "comparable": whose published numbers fit a task
+UNPUBLISHED = ("ridge", "resnet50")  # published is its final output, not its pooled stages
+SECONDS = ["embed_s", "fit_s", "predict_s"]
+PEAKS = ["embed_mib", "fit_mib", "predict_mib"]
+
+
+def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Sum up results as the paper's tables do.
+
+    Parameters
+    ----------
+    results
+        What :func:`run` returns: one row for each fold, protocol, method, encoder and seed.
+
+    Returns
+    -------
+    ``"accuracy"``, ``"priors"``, ``"architectures"``, ``"ablation"`` and ``"run_time"`` (tables 1
+    to 5), without those for which nothing was run. One row for each protocol, method, encoder and
+    task. The first four hold ``mean`` and ``sd`` over folds (seeds are averaged before),
+    ``n_folds`` that are complete out of ``of_folds``, ``n_failed``, ``constructed``, the largest
+    ``max_epochs`` of them and whether these are ``unequal``, ``published_mean``,
+    ``published_sd`` and ``published_source``, which says too where versions of a paper differ. A
+    fold is complete when no seed is missing or failed; others enter no mean. Averages over tasks
+    are rows too, where all folds of all these tasks are complete. The last holds mean seconds of
+    ``n_fits`` fits and peak MiB, beside published seconds.
+
+    Raises
+    ------
+    KeyError
+        A column is missing.
+    ValueError
+        There are no results, or a result occurs twice.
+    """
+    frame = checked(results)
+    everything = summarise(frame)
+    tables = {"accuracy": everything[~everything["method"].isin(_variants())]}
+    for name, methods in VARIANTS.items():
+        part = everything[everything["method"].isin(methods)]
+        if part["method"].isin(methods[1:]).any():
+            tables[name] = part
+    tables = {
+        name: _beside(part, _published_means(name)).drop(columns="comparable")
+        for name, part in tables.items()
+        if len(part)
+    }
+    return {**tables, "run_time": _run_time(frame)}
+
+
+def compare(results: pd.DataFrame) -> pd.DataFrame:
+    """Set every method against this library's model, fold by fold.
+
+    Parameters
+    ----------
+    results
+        What :func:`run` returns.
+
+    Returns
+    -------
+    One row for each protocol, method and encoder: ``difference``, the mean over all folds of all
+    tasks of the method's score less that of ``"stflow"`` with the encoder ``reference``; its
+    ``sd`` over folds; ``n_folds`` that both have complete, out of ``of_folds``; ``wins``, in how
+    many of these the method is ahead. The reference has the method's encoder, or, where that was
+    not run, there is a row for each that was. No rows without results of ``"stflow"``.
+
+    Raises
+    ------
+    KeyError
+        A column is missing.
+    ValueError
+        There are no results, or a result occurs twice.
+    """
+    frame = checked(results)
+    folds = fold_scores(frame)["pearson"].unstack(WHO)
+    total = sum(_n_folds(frame).values())
+    rows = []
+    columns = [(str(who[0]), str(who[1]), str(who[2])) for who in folds.columns]
+    for protocol, method, encoder in columns:
+        ours = [who[2] for who in columns if who[:2] == (protocol, OURS)]
+        for reference in [encoder] if encoder in ours else ours:
+            if method != OURS:
+                gap = folds[protocol, method, encoder] - folds[protocol, OURS, reference]
+                rows.append((protocol, method, encoder, reference, *_gaps(gap.dropna()), total))
+    header = [*WHO, "reference", "difference", "sd", "n_folds", "wins", "of_folds"]
+    return _ordered(pd.DataFrame(rows, columns=header))
+
+
+def _gaps(gap: pd.Series) -> tuple[float, float, int, int]:
+    return float(gap.mean()), float(gap.std()), len(gap), int((gap > 0).sum())
+
+
+def checked(results: pd.DataFrame) -> pd.DataFrame:
+    """Return results with every column that tables need, plain names and no NaN in them.
+
+    Raises
+    ------
+    KeyError
+        A column is missing.
+    ValueError
+        There are no results, or a result occurs twice.
+    """
+    if results.empty:
+        raise ValueError("There are no results. Run `stflow bench run` first.")
+    for column in (*ROW, "fold", "seed", "pearson"):
+        require_key(column, results.columns, what="column", hint="Pass what a run returned.")
+    names = [*ROW, "fold"]
+    frame = results.assign(**{name: results[name].fillna("").astype(str) for name in names})
+    twice = frame[frame.duplicated([*names, "seed"])]
+    if len(twice):
+        told = (" ".join(row) for row in twice[names].drop_duplicates().itertuples(index=False))
+        raise ValueError(f"Results that occur twice: {listing(told)}.")
+    for column in (*SECONDS, *PEAKS, "n_test", "max_epochs"):
+        numbers = frame[column] if column in frame else pd.Series(np.nan, frame.index)
+        frame[column] = pd.to_numeric(numbers)
+    for column, missing in (("constructed", False), ("own_panel", False), ("device", "")):
+        values = frame[column] if column in frame else pd.Series(missing, frame.index)
+        frame[column] = values.fillna(missing).astype(type(missing))
+    official = frame["task"].isin(list(FOLDS)) & ~frame["constructed"]
+    drawn = frame["task"].isin(published(STIMAGE)["task"]) & frame["constructed"]
+    named = np.select([official, drawn], [HEST, STIMAGE], "")
+    frame["comparable"] = np.where(frame["own_panel"], "", named)
+    return frame
+
+
+def fold_scores(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the ``pearson`` of each fold, mean over seeds; NaN where one is missing or failed."""
+    n_seeds = frame.groupby(ROW)["seed"].transform("nunique")
+    groups = frame.assign(n_seeds=n_seeds).groupby([*ROW, "fold"])
+    scores = groups["pearson"].agg(["mean", "count", "size"])
+    whole = scores["count"] == groups["n_seeds"].first()
+    return pd.DataFrame(
+        {
+            "pearson": scores["mean"].where(whole),
+            "failed": scores["count"] < scores["size"],
+            "constructed": groups["constructed"].any(),
+            "comparable": groups["comparable"].agg(_common),
+            "max_epochs": groups["max_epochs"].max(),
+        }
+    )
+
+
+def _common(names: pd.Series) -> str:
+    """Return the one name that all have, or nothing."""
+    return str(names.iloc[0]) if names.nunique() == 1 else ""
+
+
+def _n_folds(frame: pd.DataFrame) -> dict[str, int]:
+    """How many folds each task has: as published, or as many as any method was run on."""
+    seen = frame.groupby("task")["fold"].nunique()
+    official = set(frame["task"][frame["comparable"] == HEST])
+    return {
+        str(name): max(n, FOLDS.get(str(name), 0) * (name in official)) for name, n in seen.items()
+    }
+
+
+def summarise(frame: pd.DataFrame) -> pd.DataFrame:
+    """Average checked results over folds, and over tasks; see `make_tables`."""
+    groups = fold_scores(frame).groupby(ROW)
+    table = pd.DataFrame(
+        {
+            "mean": groups["pearson"].mean(),
+            "sd": groups["pearson"].std(),
+            "n_folds": groups["pearson"].count(),
+            "n_failed": groups["failed"].sum(),
+            "constructed": groups["constructed"].any(),
+            "max_epochs": groups["max_epochs"].max(),
+            "unequal": frame.groupby(ROW)["max_epochs"].nunique(dropna=False) > 1,
+            "comparable": groups["comparable"].agg(_common),
+        }
+    ).reset_index()
+    table.insert(7, "of_folds", table["task"].map(_n_folds(frame)))
+    averages = [row for _, part in table.groupby(WHO) for row in _averages(part, table)]
+    return _ordered(pd.concat([table, *averages], ignore_index=True))
+
+
+def _averages(part: pd.DataFrame, table: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Average the tasks of one protocol, method and encoder, where all are complete."""
+    whole = part[part["n_folds"] == part["of_folds"]]
+    for name, tasks in _sets(table).items():
+        members = whole[whole["task"].isin(tasks)]
+        if len(members) == len(tasks):
+            yield members.head(1).assign(
+                task=name,
+                mean=members["mean"].mean(),
+                sd=np.nan,
+                n_folds=members["n_folds"].sum(),
+                of_folds=members["of_folds"].sum(),
+                constructed=bool(members["constructed"].any()),
+                max_epochs=members["max_epochs"].max(),
+                unequal=members["max_epochs"].nunique(dropna=False) > 1
+                or bool(members["unequal"].any()),
+            )
+
+
+def _sets(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Which tasks are averaged."""
+    official = table["comparable"] == HEST
+    others = sorted(set(table["task"][~official]))
+    sets = dict(AVERAGES) if official.any() else {}
+    if len(others) > 1:
+        sets[f"average of {len(others)} {'other ' if official.any() else ''}tasks"] = others
+    return sets
+
+
+def _published_means(table: str) -> dict[tuple[str, str, str], tuple[float, float, str]]:
+    """Return published mean, sd and source by method, encoder and task; averages are made here."""
+    known: dict[tuple[str, str, str], tuple[float, float, str]] = {}
+    for name in (NUMBERS[table], *([LEADERBOARD, STIMAGE] if table == "accuracy" else [])):
+        for row in each(published(name)):
+            known.setdefault((row.method, row.encoder, row.task), (row.mean, row.sd, row.source))
+    for method, encoder in {key[:2] for key in known}:
+        for name, tasks in AVERAGES.items():
+            found = [known[method, encoder, t] for t in tasks if (method, encoder, t) in known]
+            if len(found) == len(tasks):
+                mean = float(np.mean([each[0] for each in found]))
+                known[method, encoder, name] = (mean, np.nan, found[0][2])
+    return known
+
+
+def _beside(
+    table: pd.DataFrame, known: Mapping[tuple[str, str, str], tuple[float, float, str]]
+) -> pd.DataFrame:
+    """Add the published numbers of official tasks, and of tasks whose splits are not known."""
+    nothing = (np.nan, np.nan, "")
+    found = []
+    for row in each(table):
+        encoder = base(row.encoder) if row.comparable == HEST else ""
+        key = (PUBLISHED_AS.get(row.method, row.method), encoder, row.task)
+        unlike = row.comparable == HEST and (row.method, row.encoder) == UNPUBLISHED
+        found.append(known.get(key, nothing) if row.comparable and not unlike else nothing)
+    columns = ["published_mean", "published_sd", "published_source"]
+    numbers = pd.DataFrame(found, columns=columns, index=table.index)
+    return table.join(numbers).reset_index(drop=True)
+
+
+def _run_time(frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean seconds of a fold, and the largest peak memory."""
+    groups = frame.groupby(ROW)
+    table = groups[["n_test", *SECONDS]].mean()
+    table["peak_mib"] = groups[PEAKS].max().max(axis=1)
+    table["n_fits"] = groups["fit_s"].count()
+    table["device"] = groups["device"].agg(lambda names: ", ".join(sorted({*names} - {""})))
+    table["comparable"] = groups["comparable"].agg(_common)
+    table = table.reset_index()
+    table["published_embed_s"] = table["published_predict_s"] = np.nan
+    seconds = {(row.method, row.encoder, row.task): row.mean for row in each(published("5"))}
+    for row in each(table[table["comparable"] == HEST]):
+        encoder = base(row.encoder)
+        embed = seconds.get(("embed", encoder, row.task), np.nan)
+        who = (row.method, "" if row.method == "flow" else encoder, row.task)
+        table.loc[row.Index, ["published_embed_s", "published_predict_s"]] = [
+            embed,
+            seconds.get(who, np.nan),
+        ]
+    return _ordered(table.drop(columns="comparable"))
+
+
+def each(table: pd.DataFrame) -> Iterator[Any]:
+    """Go through rows, whose columns are attributes."""
+    yield from table.itertuples()
+
+
+def base(encoder: str) -> str:
+    """Name of an encoder without what it is asked for."""
+    return encoder.partition(":")[0]
+
+
+def _variants() -> Sequence[str]:
+    return [method for methods in VARIANTS.values() for method in methods[1:]]
+
+
+def _ordered(table: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows: methods as the paper has them, unknown ones last."""
+    ranks = [
+        (
+            method_rank(row.method),
+            row.method,
+            row.encoder,
+            row.protocol,
+            task_rank(getattr(row, "task", "")),
+        )
+        for row in each(table)
+    ]
+    order = sorted(range(len(table)), key=ranks.__getitem__)
+    return table.iloc[order].reset_index(drop=True)

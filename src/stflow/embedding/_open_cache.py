@@ -1,0 +1,66 @@
+"""Which folder vectors are kept in, and by which key an encoder's are known there."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spatialdata import SpatialData
+
+from stflow._warn import warn
+from stflow.embedding._cache import VectorCache, require_cache_folder
+
+if TYPE_CHECKING:
+    from stflow.encoders import Encoder
+
+
+def cache_folder(
+    sdata: SpatialData, cache: str | PathLike[str] | bool | None, *, named: bool
+) -> Path | None:
+    """Where to keep vectors, checked; a folder that nobody asked for may be unusable."""
+    store = sdata.path
+    beside = store.with_name(f"{store.name}.embeddings") if isinstance(store, Path) else None
+    if cache is False or (cache is None and (beside is None or not named)):
+        return None
+    if cache is True and beside is None:
+        raise ValueError(
+            "`cache=True` keeps vectors beside the store, but this SpatialData is not on disk; "
+            "write it first, or name a folder."
+        )
+    folder = Path(cache) if isinstance(cache, str | PathLike) else beside
+    try:
+        require_cache_folder(folder)  # type: ignore[arg-type]
+    except (OSError, ValueError) as error:
+        if cache is not None:
+            raise
+        warn(f"No vectors are kept. {error}")
+        return None
+    return folder
+
+
+def open_cache(
+    folder: Path | None,
+    encoder: Encoder,
+    tile_px: int,
+    shape: tuple[int, int, int],
+    *,
+    asked_for: bool,
+) -> VectorCache | nullcontext[None]:
+    if folder is None:
+        return nullcontext()
+    if not encoder.shows_weights:
+        raise ValueError(
+            f"Encoder {encoder.name!r} is a callable whose weights cannot be told from another's, "
+            "so its vectors cannot be kept; pass an nn.Module or leave out `cache=`."
+        )
+    recipe = {key: value for key, value in encoder.recipe().items() if key != "versions"}
+    recipe |= {"tile_px": int(tile_px), "transform_sha256": encoder.transform_sha256(tile_px)}
+    return VectorCache(
+        folder,
+        recipe,
+        width=shape[2],
+        n_tiles=shape[0] * shape[1],
+        asked_for=asked_for,
+    )

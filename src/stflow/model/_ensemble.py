@@ -1,0 +1,191 @@
+"""All that is learned, as one module: features, regression, flows, residuals."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stflow._random import spawn_seeds
+from stflow.flow import Empirical, make_prior
+from stflow.model._config import Config
+from stflow.model._features import Features
+from stflow.model._member import Member
+from stflow.model._prediction import Moments, Prediction
+from stflow.model._regression import KernelRidge
+from stflow.model.denoiser import Denoiser, Evaluation, draws
+from stflow.model.residuals import Observed, ResidualLaw, Smoother
+from stflow.slide import Slide
+
+
+class Network(nn.Module):
+    """Image features, a regression and flows on them, their blend, and the law of what is left.
+
+    The mean is ``blend * flow + (1 - blend) * regression``, with the mean over flows. A sample is
+    the same for one draw of one flow, and a draw of the residuals; the flows take turns.
+
+    Parameters
+    ----------
+    features, regression, members, residuals
+        The parts.
+    blend
+        Share of the flows, in [0, 1].
+    reach
+        Distance of features within which 95 % of held-out training spots found a landmark of a
+        regression that had not seen them.
+    """
+
+    blend: Tensor
+    reach: Tensor
+
+    def __init__(
+        self,
+        features: Features,
+        regression: KernelRidge,
+        members: list[Member],
+        residuals: ResidualLaw,
+        blend: float = 1.0,
+        reach: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.features, self.regression, self.residuals = features, regression, residuals
+        self._members = nn.ModuleList(members)
+        self.register_buffer("blend", torch.tensor(blend))
+        self.register_buffer("reach", torch.tensor(reach))
+        self.eval()
+
+    @classmethod
+    def empty(cls, sizes: dict[str, Any], config: Config) -> Network:
+        """Build the modules with the sizes of `sizes`, to be filled from a file."""
+        features = Features(sizes["n_inputs"], sizes["n_components"])
+        n_genes, n_rows = sizes["n_genes"], sizes["n_prior_rows"]
+        regression = KernelRidge(sizes["n_landmarks"], features.width, n_genes)
+        priors = [make_prior(config.prior, n_genes=n_genes, n_rows=n) for n in n_rows]
+        with torch.random.fork_rng(devices=[]):
+            members = [Member(Denoiser(features.width, n_genes, config), each) for each in priors]
+        return cls(features, regression, members, ResidualLaw(n_genes, sizes["n_factors"]))
+
+    @property
+    def members(self) -> list[Member]:
+        """The flows, one a fold of the training slides."""
+        return cast("list[Member]", list(self._members))
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Sizes from which `empty` builds the same modules; the rows of each flow's prior."""
+        _, n_components, n_inputs = self.features.components.shape
+        n_landmarks, n_genes = self.regression.weights.shape
+        priors = [member.prior for member in self.members]
+        return {
+            "n_inputs": n_inputs,
+            "n_components": n_components,
+            "n_landmarks": n_landmarks,
+            "n_genes": n_genes,
+            "n_factors": self.residuals.loadings.shape[1],
+            "n_prior_rows": [len(p.counts) if isinstance(p, Empirical) else 1 for p in priors],
+        }
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        slide: Slide,
+        *,
+        n_samples: int,
+        device: torch.device,
+        seed: int,
+        keep_samples: bool = False,
+        observed: np.ndarray | None = None,
+        **how: Any,
+    ) -> Prediction:
+        """Predict one slide.
+
+        Parameters
+        ----------
+        slide
+            The spots (N).
+        n_samples, seed
+            Draws of the flows, one flow after the other, and their seed.
+        device
+            Where to compute.
+        keep_samples
+            Whether to return the samples.
+        observed
+            Spots (K,) whose expression is known; the slide holds it.
+        how
+            Further arguments of `draws` and `Evaluation`.
+        """
+        features = self.features(slide.embedding, slide.graph)
+        in_float64 = torch.device("cpu") if device.type == "mps" else device
+        regression = copy.deepcopy(self.regression).to(in_float64)
+        regressed, nearest = regression(features), regression.nearest(features)
+        inputs = features, slide.coords, slide.graph
+        drawing = {"n_samples": n_samples, "seed": seed, "device": device, **how}
+        shape, smoother, known = regressed.shape, Smoother(slide.graph), None
+        if observed is not None:
+            free = Moments(shape)
+            for sample, _, _ in self._draw(*inputs, **drawing):
+                free.add(sample)
+            expected = torch.lerp(regressed, free.mean, self.blend)
+            known = Observed.of(slide, smoother, observed, expected)
+        flow, latent = Moments(shape), Moments((slide.n_spots, self.members[0].denoiser.hidden))
+        samples = torch.empty(*shape, n_samples if keep_samples else 0)
+        for sample, state, number in self._draw(*inputs, **drawing, known=known):
+            if keep_samples:
+                rng = np.random.default_rng((seed, number))
+                blended = torch.lerp(regressed, sample, self.blend)
+                samples[..., number] = self._complete(blended, smoother, known, rng)
+            flow.add(sample)
+            if number % len(self.members) == 0:
+                latent.add(state)
+        mean = torch.lerp(regressed, flow.mean, self.blend)
+        sd = self._sd(mean, flow.variance) if n_samples > 1 else None
+        if known is not None:
+            mean = known.correct(mean, self.residuals)
+            sd = None if sd is None else known.shrink(sd, self.residuals, seed)
+        return Prediction(
+            mean.numpy(),
+            None if sd is None else sd.numpy(),
+            latent.mean.numpy(),
+            (nearest / self.reach.clamp(min=1e-6)).numpy(),
+            samples.numpy() if keep_samples else None,
+        )
+
+    def _draw(
+        self,
+        *inputs: Any,
+        n_samples: int,
+        n_steps: int,
+        seed: int,
+        known: Observed | None = None,
+        **how: Any,
+    ) -> Iterator[tuple[Tensor, Tensor, int]]:
+        """Yield each draw (N, G), its latent state (N, d) and its number."""
+        turns, all_seeds = len(self.members), spawn_seeds(seed, n_samples)
+        for first, member in enumerate(self.members[:n_samples]):
+            seeds, numbers = all_seeds[first::turns], iter(range(first, n_samples, turns))
+            evaluation = Evaluation(member.denoiser, *inputs, n_samples=len(seeds), **how)
+            if known is not None:
+                evaluation.hold(known.spots, known.expression)
+            for some in draws(evaluation, member.prior, seeds=seeds, n_steps=n_steps):
+                yield from zip(some, evaluation.latent, numbers, strict=False)
+            del evaluation
+
+    def _sd(self, mean: Tensor, variance: Tensor) -> Tensor:
+        """Widen what draws of the flow spread (N, G), and residuals beside them, to the sd."""
+        variance = variance * self.blend.square()
+        variance.add_(self.residuals.variance(mean).mul_(self.residuals.left))
+        return variance.sqrt_().mul_(self.residuals.widening)
+
+    def _complete(
+        self, blended: Tensor, smoother: Smoother, known: Observed | None, rng: np.random.Generator
+    ) -> Tensor:
+        """Add residuals to a blended draw (N, G)."""
+        normal = self.residuals.draw_normal(smoother, rng)
+        if known is not None:
+            normal = known.condition(normal, self.residuals).astype(np.float32)
+        drawn = (blended + self.residuals.residual(blended, torch.from_numpy(normal))).clamp_(min=0)
+        return drawn if known is None else known.hold(drawn)

@@ -1,0 +1,211 @@
+"""The law of what the mean prediction leaves unexplained: how large, how shaped, how alike."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scipy.stats import norm, rankdata
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor, nn
+
+from stflow.model.residuals._fields import LEVELS, Smoother, draw_fields, fit_shares
+from stflow.model.residuals._kriging import krige
+
+N_FACTORS, N_DRAWN, N_KRIGED, CHUNK = 32, 8192, 64, 4096
+GRID = np.linspace(-3.2, 3.2, 65)
+CENTRAL = (0.5, 0.8, 0.9)
+
+
+class ResidualLaw(nn.Module):
+    """Residuals as a Gaussian field, correlated over genes and spots, with each gene's own margin.
+
+    The residual of a gene is ``s(m) * q(n)``: ``m`` is the mean prediction, ``s(m)**2 = a + b m``
+    its variance, ``q`` the quantiles of the residuals so divided, and ``n`` a field of standard
+    normals, a mixture of factors that genes share and of a part of each gene alone. Every factor
+    has its own mixture of ranges over the tissue (factorial kriging). Of the variance, only the
+    share ``left`` is drawn: draws of the flow bring the rest.
+
+    Parameters
+    ----------
+    n_genes, n_factors
+        Sizes G and R.
+
+    References
+    ----------
+    Wackernagel, "Multivariate Geostatistics", 2003, on coregionalisation.
+    """
+
+    slope: Tensor
+    floor: Tensor
+    quantiles: Tensor
+    loadings: Tensor
+    shares: Tensor
+    own_shares: Tensor
+    widening: Tensor
+    left: Tensor
+
+    def __init__(self, n_genes: int, n_factors: int) -> None:
+        super().__init__()
+        levels = len(LEVELS) + 1
+        self.register_buffer("slope", torch.zeros(2, n_genes))
+        self.register_buffer("floor", torch.ones(n_genes))
+        self.register_buffer("quantiles", torch.zeros(len(GRID), n_genes))
+        self.register_buffer("loadings", torch.zeros(n_genes, n_factors))
+        self.register_buffer("shares", torch.zeros(levels, n_factors))
+        self.register_buffer("own_shares", torch.zeros(levels, 1))
+        self.register_buffer("widening", torch.ones(n_genes))
+        self.register_buffer("left", torch.ones(n_genes))
+
+    @classmethod
+    def fit(
+        cls,
+        graphs: list[sp.csr_matrix],
+        predicted: list[np.ndarray],
+        measured: list[np.ndarray],
+        seed: int,
+    ) -> Self:
+        """Learn from spots that the predictions have not seen, each part with its graph (N, N).
+
+        ``predicted`` and ``measured`` are (N, G) in log1p counts.
+        """
+        mean, residual = np.concatenate(predicted), np.concatenate(measured)
+        residual = residual.astype(np.float64) - mean
+        n_genes = mean.shape[1]
+        law = cls(n_genes, min(N_FACTORS, n_genes, len(mean)))
+        law._fit_variance(mean, residual)
+        divided = residual / law.variance(torch.from_numpy(mean)).sqrt().numpy()
+        divided -= divided.mean(0)
+        law.quantiles.copy_(torch.from_numpy(np.quantile(divided, norm.cdf(GRID), axis=0)))
+        normal = norm.ppf((rankdata(divided, axis=0) - 0.5) / len(divided))
+        slides = [Smoother(graph) for graph in graphs]
+        law._fit_fields(normal, slides, seed)
+        law._match(slides, predicted, residual, seed)
+        return law
+
+    def variance(self, mean: Tensor) -> Tensor:
+        """Variance of the residuals of spots with these mean predictions, both (N, G)."""
+        return torch.maximum(self.slope[0] + self.slope[1] * mean.clamp(min=0), self.floor)
+
+    def draw_normal(self, slide: Smoother, rng: np.random.Generator) -> np.ndarray:
+        """Draw the field n of standard normals, shape (N, G)."""
+        loadings = self.loadings.numpy()
+        own = np.repeat(self.own_shares.numpy(), len(loadings), axis=1)
+        field = draw_fields(slide, own, rng)
+        field *= np.sqrt(np.clip(1 - (loadings**2).sum(1), 0, None))
+        field += draw_fields(slide, self.shares.numpy(), rng) @ loadings.T
+        return field
+
+    def condition(
+        self, normal: np.ndarray, slide: Smoother, known: np.ndarray, values: np.ndarray
+    ) -> np.ndarray:
+        """Move a field (N, G) to the values (K, G) that it is known to have at spots (K,).
+
+        A draw becomes a draw given these values, and 0 becomes the expectation given them.
+        """
+        loadings = self.loadings.numpy().astype(np.float64)
+        away = values - normal[known]
+        factors = away @ (loadings / (loadings**2).sum(0))
+        own = away - factors @ loadings.T
+        moved = krige(slide, known, factors, self.shares.numpy()) @ loadings.T
+        return normal + moved + krige(slide, known, own, self.own_shares.numpy())
+
+    def unknown(self, slide: Smoother, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Tell what share of the variance is left at each spot (N,) when some (K,) are known.
+
+        That of a field with the mean shares of all genes, over ``N_KRIGED`` draws.
+        """
+        loadings = self.loadings.numpy() ** 2
+        own = np.clip(1 - loadings.sum(1), 0, None).mean()
+        typical = self.shares.numpy() @ loadings.mean(0) + own * self.own_shares.numpy()[:, 0]
+        shares = np.repeat(typical[:, None] / typical.sum(), N_KRIGED, axis=1)
+        fields = draw_fields(slide, shares, rng)
+        away = fields - krige(slide, known, fields[known], shares)
+        return np.clip((away**2).sum(1) / (fields**2).sum(1), 0, 1)
+
+    def normal(self, mean: Tensor, residual: Tensor) -> Tensor:
+        """Find the standard normals that `residual` makes into these residuals; all (N, G)."""
+        quantiles = self.quantiles.T.contiguous()
+        divided = (residual / self._spread(mean)).T.contiguous()
+        above = torch.searchsorted(quantiles, divided).clamp(1, len(GRID) - 1)
+        low, high = (quantiles.gather(1, k) for k in (above - 1, above))
+        share = ((divided - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+        step = float(GRID[1] - GRID[0])
+        return (float(GRID[0]) + step * (above - 1 + share)).T.contiguous()
+
+    def residual(self, mean: Tensor, normal: Tensor) -> Tensor:
+        """Residuals of a field of standard normals, all (N, G)."""
+        out = torch.empty_like(mean)
+        step = float(GRID[1] - GRID[0])
+        for row, m, n in zip(*(x.split(CHUNK) for x in (out, mean, normal)), strict=True):
+            place = ((n - float(GRID[0])) / step).clamp(0, len(GRID) - 1.001)
+            below = place.long()
+            low, high = (self.quantiles.gather(0, k) for k in (below, below + 1))
+            row.copy_(self._spread(m) * torch.lerp(low, high, place - below))
+        return out
+
+    def account_for(self, mean: Tensor, spread: Tensor) -> None:
+        """Draw only what draws around the mean (N, G), of a variance (N, G), do not bring."""
+        share = spread.mean(0) / self.variance(mean).mean(0).clamp(min=1e-12)
+        self.left.copy_((1 - share).clamp(0.01, 1))
+
+    def _spread(self, mean: Tensor) -> Tensor:
+        """Tell the standard deviation of the residuals that are drawn."""
+        return (self.variance(mean) * self.left).sqrt()
+
+    def _fit_variance(self, mean: np.ndarray, residual: np.ndarray) -> None:
+        """Regress squares on the mean, each gene, with weights that follow the fit."""
+        square, at_least = residual**2, np.clip(mean, 0, None)
+        total = np.maximum(square.mean(0), 1e-8)
+        self.floor.copy_(torch.from_numpy(total / 100))
+        self.slope[0] = torch.from_numpy(total)
+        for _ in range(3):
+            weight = self.variance(torch.from_numpy(mean)).numpy() ** -2.0
+            sums = {
+                (i, j): (weight * at_least**i * square**j).sum(0)
+                for i, j in ((0, 0), (1, 0), (2, 0), (0, 1), (1, 1))
+            }
+            spread = sums[0, 0] * sums[2, 0] - sums[1, 0] ** 2
+            slope = (sums[0, 0] * sums[1, 1] - sums[1, 0] * sums[0, 1]) / np.maximum(spread, 1e-12)
+            slope = np.clip(slope, 0, sums[1, 1] / np.maximum(sums[2, 0], 1e-12))
+            constant = (sums[0, 1] - slope * sums[1, 0]) / sums[0, 0]
+            self.slope.copy_(torch.from_numpy(np.stack([constant, slope])))
+
+    def _fit_fields(self, normal: np.ndarray, slides: list[Smoother], seed: int) -> None:
+        """Split the normal scores into factors, and recognise the ranges of each."""
+        cuts = np.cumsum([slide.n_spots for slide in slides])[:-1]
+        _, values, axes = randomized_svd(normal, self.loadings.shape[1], random_state=seed)
+        length = np.maximum(values / np.sqrt(len(normal)), 1e-6)
+        loadings, factors = axes.T * length, normal @ axes.T / length
+        own = normal - factors @ loadings.T
+        self.loadings.copy_(torch.from_numpy(loadings))
+        self.shares.copy_(torch.from_numpy(fit_shares(slides, np.split(factors, cuts))))
+        own /= np.maximum(own.std(0), 1e-6)
+        shares = fit_shares(slides, np.split(own, cuts)).mean(1, keepdims=True)
+        self.own_shares.copy_(torch.from_numpy(shares))
+
+    def _match(
+        self,
+        slides: list[Smoother],
+        predicted: list[np.ndarray],
+        residual: np.ndarray,
+        seed: int,
+    ) -> None:
+        """Scale draws, which end at no counts, to the variance seen; widen the sd to cover."""
+        rng, drawn = np.random.default_rng(seed), []
+        means = [torch.from_numpy(part).float() for part in predicted]
+        for slide, mean in zip(slides, means, strict=True):
+            n_draws = -(-N_DRAWN // len(mean))
+            for _ in range(n_draws):
+                normal = torch.from_numpy(self.draw_normal(slide, rng))
+                ended = (mean + self.residual(mean, normal)).clamp(min=0)
+                drawn.append((ended - mean).square().sum(0).double().numpy() / n_draws)
+        square = (residual**2).sum(0)
+        ratio = np.clip(square / np.maximum(np.sum(drawn, axis=0), 1e-8), 0.5, 2)
+        self.quantiles.mul_(torch.from_numpy(np.sqrt(ratio)))
+        size = np.abs(residual) / self.variance(torch.cat(means)).sqrt().numpy()
+        claimed = norm.ppf([(1 + level) / 2 for level in CENTRAL])
+        found = np.quantile(size, CENTRAL, axis=0) / claimed[:, None]
+        self.widening.copy_(torch.from_numpy(found.mean(0)))

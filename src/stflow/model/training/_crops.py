@@ -1,0 +1,169 @@
+"""What training draws: contiguous regions of slides, each at a random time of the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scipy.spatial import KDTree
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from stflow.flow import Prior, interpolate
+from stflow.model.denoiser import SpotGraph, join, spot_graph
+from stflow.slide import draw_crop, neighbour_distance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorSlide:
+    """A slide ready for the denoiser.
+
+    Parameters
+    ----------
+    coords, adjacency
+        Spot centres (N, 2) and neighbours (N, N).
+    features, expression
+        Image features (N, F) and measured log1p counts (N, G).
+    """
+
+    coords: np.ndarray
+    adjacency: sp.csr_matrix
+    features: Tensor
+    expression: Tensor
+
+    @property
+    def inputs(self) -> tuple[Tensor, np.ndarray, sp.csr_matrix]:
+        """What an evaluation of the denoiser reads."""
+        return self.features, self.coords, self.adjacency
+
+    @property
+    def n_spots(self) -> int:
+        """Number of spots N."""
+        return self.coords.shape[0]
+
+    def subset(self, rows: np.ndarray) -> TensorSlide:
+        """Keep some spots and the edges between them."""
+        at = torch.from_numpy(rows)
+        return TensorSlide(
+            self.coords[rows],
+            self.adjacency[rows][:, rows],
+            self.features[at],
+            self.expression[at],
+        )
+
+    def middle(self, n_spots: int) -> TensorSlide:
+        """Keep the spots nearest to the centre, at most ``n_spots``."""
+        if self.n_spots <= n_spots:
+            return self
+        away = np.linalg.norm(self.coords - self.coords.mean(0), axis=1)
+        return self.subset(np.sort(np.argsort(away, kind="stable")[:n_spots]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Several regions side by side: N spots in all.
+
+    Parameters
+    ----------
+    noisy, expression
+        Point on the path and its end, each (N, G).
+    features
+        Image features, shape (N, F).
+    t
+        Time of each spot, shape (N,).
+    graph
+        Edges within each region.
+    """
+
+    noisy: Tensor
+    expression: Tensor
+    features: Tensor
+    t: Tensor
+    graph: SpotGraph
+
+    def to(self, device: torch.device, **_: Any) -> Batch:
+        """Return the same batch on another device."""
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+    @staticmethod
+    def collate(items: list[Batch]) -> Batch:
+        """Join batches, without padding and without an edge between them."""
+        return Batch(
+            torch.cat([item.noisy for item in items]),
+            torch.cat([item.expression for item in items]),
+            torch.cat([item.features for item in items]),
+            torch.cat([item.t for item in items]),
+            join([item.graph for item in items]),
+        )
+
+
+class Regions(Dataset[Batch]):
+    """Draw number i is a random spot of slide ``i % n_slides`` with its m nearest, m/N ~ U(0, 1).
+
+    N counts for ``MAX_REGION`` at most, so a step's cost does not grow with the slide. Each draw
+    has a generator of its own, so it does not depend on who draws it, nor when.
+
+    Parameters
+    ----------
+    slides
+        Training slides.
+    prior
+        Distribution at time 0.
+    seed
+        Seed of all draws.
+    flow
+        Whether times are drawn; if not, they are all 0.
+    """
+
+    def __init__(
+        self, slides: list[TensorSlide], prior: Prior, seed: int, *, flow: bool = True
+    ) -> None:
+        self.slides, self.prior, self.seed, self.flow = slides, prior, seed, flow
+        self.units = [neighbour_distance(slide.coords, slide.adjacency) for slide in slides]
+        self.trees = [KDTree(slide.coords) for slide in slides]
+
+    def __getitem__(self, draw: int) -> Batch:
+        """Return the region of one draw."""
+        rng = np.random.default_rng((self.seed, draw))
+        which = draw % len(self.slides)
+        region = self.slides[which].subset(draw_crop(self.trees[which], rng))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        y0 = self.prior.sample(tuple(region.expression.shape), generator)
+        t = float(rng.uniform()) if self.flow else 0.0
+        return Batch(
+            interpolate(y0, region.expression, t),
+            region.expression,
+            region.features,
+            torch.full((region.n_spots,), t),
+            spot_graph(region.coords, region.adjacency, self.units[which]),
+        )
+
+
+class Draws(Sampler[int]):
+    """Numbers of the draws of an epoch; no two epochs share one.
+
+    Parameters
+    ----------
+    per_epoch
+        Draws in an epoch.
+    """
+
+    def __init__(self, per_epoch: int) -> None:
+        self.per_epoch, self.epoch = per_epoch, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; lightning does so before each."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Draws in an epoch."""
+        return self.per_epoch
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the draws of the epoch."""
+        first = self.epoch * self.per_epoch
+        return iter(range(first, first + self.per_epoch))

@@ -1,0 +1,86 @@
+"""Which spots are held out of training to decide when to stop. Arrays and slides only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stflow._validation import require_key
+from stflow.slide import Slide, along_longer_axis
+
+HELD_OUT_SHARE = 0.2
+MIN_HELD_OUT, MIN_TRAINING = 3, 6
+Masks = list[np.ndarray]
+
+
+def folds(slides: list[Slide], validation: str | None, n_flows: int) -> list[Masks]:
+    """Choose what each flow is not trained on: whole slides, or blocks of the only one.
+
+    Parameters
+    ----------
+    slides
+        All training slides.
+    validation
+        Name of the slide to hold out of a single flow; None lets the slides take turns.
+    n_flows
+        Folds at most. One is the last slide, or a fifth of the only one at one end.
+
+    Returns
+    -------
+    For each fold, which spots of each slide are held out, shape (N,) each. Folds with too few
+    spots are left out.
+
+    Raises
+    ------
+    KeyError
+        No slide is called ``validation``.
+    ValueError
+        All folds have too few spots on either side.
+    """
+    names = [slide.name for slide in slides]
+    if validation is not None:
+        require_key(validation, names, what="slide to validate on")
+        found = [_whole(slides, {names.index(validation)})]
+    elif len(slides) == 1:
+        found = [[mask] for mask in _blocks(slides[0], n_flows)]
+    elif n_flows == 1:
+        found = [_whole(slides, {len(slides) - 1})]
+    else:
+        numbers = range(len(slides))
+        found = [_whole(slides, set(numbers[first::n_flows])) for first in numbers[:n_flows]]
+    sizes = [_sizes(masks) for masks in found]
+    enough = [held >= MIN_HELD_OUT and kept >= MIN_TRAINING for kept, held in sizes]
+    if not any(enough):
+        kept, held = max(sizes, key=min)
+        raise ValueError(
+            f"Too few spots to fit: {kept} to train on and {held} to validate on; at least "
+            f"{MIN_TRAINING} and {MIN_HELD_OUT} are needed."
+        )
+    return [masks for masks, fits in zip(found, enough, strict=True) if fits]
+
+
+def held_out_name(slides: list[Slide], masks: Masks) -> str:
+    """Say what a fold holds out."""
+    return ", ".join(
+        slide.name if mask.all() else f"a block of {slide.name}"
+        for slide, mask in zip(slides, masks, strict=True)
+        if mask.any()
+    )
+
+
+def _whole(slides: list[Slide], held_out: set[int]) -> Masks:
+    return [np.full(slide.n_spots, i in held_out) for i, slide in enumerate(slides)]
+
+
+def _blocks(slide: Slide, n_flows: int) -> Masks:
+    """Cut a slide across its longer axis into a block for each flow, or cut off one end."""
+    order, n_spots = along_longer_axis(slide.coords), slide.n_spots
+    pieces = [order[: round(HELD_OUT_SHARE * n_spots)]]
+    if (n_blocks := min(n_flows, n_spots // MIN_HELD_OUT)) > 1:
+        pieces = np.array_split(order, n_blocks)
+    return [np.isin(np.arange(n_spots), piece) for piece in pieces]
+
+
+def _sizes(masks: Masks) -> tuple[int, int]:
+    """Count the spots to train on and those held out."""
+    held_out = sum(int(mask.sum()) for mask in masks)
+    return sum(mask.size for mask in masks) - held_out, held_out

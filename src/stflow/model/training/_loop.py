@@ -1,0 +1,152 @@
+"""The training loop, on lightning; imported inside `fit` only, because lightning loads slowly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from stflow.flow import Prior
+from stflow.model.denoiser import Denoiser
+from stflow.model.training._crops import Batch, Draws, Regions, TensorSlide
+from stflow.model.training._lightning import (
+    EpochBar,
+    KeepInterrupts,
+    first_rank,
+    fit_or_interrupt,
+    one_process,
+    quiet_lightning,
+    start_at,
+)
+from stflow.model.training._plan import FlowTraining
+from stflow.model.training._state import Checkpoint
+
+REGIONS_PER_EPOCH = 32
+
+
+def train(
+    denoiser: Denoiser,
+    slides: list[TensorSlide],
+    validation: list[TensorSlide],
+    prior: Prior,
+    *,
+    max_epochs: int,
+    early_stopping: int,
+    lr: float,
+    batch_size: int,
+    num_workers: int,
+    seed: int,
+    device: torch.device,
+    show_progress_bar: bool,
+    label: str,
+    trainer_kwargs: Mapping[str, Any],
+    checkpoint: Checkpoint | None = None,
+    judged_by: str = "val_loss",
+) -> tuple[pd.DataFrame, bool]:
+    """Train a denoiser in place, and leave it with its best weights.
+
+    Parameters
+    ----------
+    denoiser
+        The network to train.
+    slides, validation
+        Training slides, and the held-out ones that decide when to stop.
+    prior
+        Where the flow starts.
+    max_epochs, early_stopping
+        Epochs at most, and epochs without gain after which to stop.
+    lr, batch_size, num_workers, seed, device
+        Learning rate, regions a step, loader processes, seed, device.
+    show_progress_bar, label
+        Show a bar over the epochs, and what stands in front of it.
+    trainer_kwargs
+        Further arguments of ``lightning.Trainer``.
+    checkpoint
+        Where to leave the state after each epoch, and to take it from; None: nowhere.
+    judged_by
+        Which figure says what epoch is best: ``"val_loss"`` or ``"val_pearson"``.
+
+    Returns
+    -------
+    The history, one row an epoch, and whether Ctrl-C cut it short.
+
+    Raises
+    ------
+    FloatingPointError
+        No epoch had a finite loss.
+    """
+    loader = DataLoader(
+        Regions(slides, prior, seed, flow=denoiser.flow),
+        batch_size=batch_size,
+        sampler=Draws(max(REGIONS_PER_EPOCH, len(slides))),
+        collate_fn=Batch.collate,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    once: DataLoader[Tensor] = DataLoader(torch.zeros(1))  # type: ignore[arg-type]
+    module = FlowTraining(
+        denoiser,
+        validation,
+        prior,
+        lr=lr,
+        seed=seed,
+        early_stopping=early_stopping,
+        checkpoint=checkpoint,
+        judged_by=judged_by,
+    )
+    done = len(module.rows)
+    with (
+        quiet_lightning(),
+        tqdm(
+            total=max_epochs, initial=done, desc=label, unit="epoch", disable=not show_progress_bar
+        ) as bar,
+    ):
+        trainer = make_trainer(device, max_epochs, EpochBar(bar), trainer_kwargs)
+        start_at(trainer, done)
+        with first_rank(trainer):
+            interrupted = fit_or_interrupt(trainer, module, loader, once)
+    _require_finite(module.rows, lr)
+    denoiser.load_state_dict(module.best)
+    return pd.DataFrame(module.rows), interrupted
+
+
+def _require_finite(rows: list[dict[str, float]], lr: float) -> None:
+    if rows and not np.isfinite([row["val_loss"] for row in rows]).any():
+        raise FloatingPointError(
+            f"Training diverged in its first epoch: the loss is {rows[0]['train_loss']}. Lower "
+            f"`lr` (now {lr:g})."
+        )
+
+
+def make_trainer(
+    device: torch.device, max_epochs: int, bar: EpochBar, trainer_kwargs: Mapping[str, Any]
+) -> pl.Trainer:
+    """Set up lightning, quiet; ``trainer_kwargs`` have the last word.
+
+    On one device it takes no notice of variables that schedulers and launchers set.
+    """
+    further = dict(trainer_kwargs)
+    return pl.Trainer(
+        **{
+            "accelerator": "gpu" if device.type == "cuda" else device.type,
+            "devices": [device.index or 0] if device.type == "cuda" else 1,
+            "max_epochs": max_epochs,
+            "gradient_clip_val": 1.0,
+            "callbacks": [KeepInterrupts(), bar, *further.pop("callbacks", [])],
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_model_summary": False,
+            "enable_progress_bar": False,
+            "num_sanity_val_steps": 0,
+            **further,
+            **one_process(further),
+        }
+    )

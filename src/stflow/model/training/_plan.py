@@ -1,0 +1,167 @@
+"""What lightning trains: loss, validation, best weights, when to stop, and the state of it all."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from stflow._random import seed_torch, spawn_seeds
+from stflow.flow import Prior
+from stflow.metrics import pearson
+from stflow.model.denoiser import Denoiser, Evaluation, draws
+from stflow.model.training._crops import Batch, TensorSlide
+from stflow.model.training._state import ANEW, Checkpoint
+
+EMA_DECAY = 0.98
+VALIDATION_SAMPLES, MAX_VALIDATION = 4, 2048
+N_STEPS = 5
+
+
+class FlowTraining(pl.LightningModule):
+    """Trains a denoiser on regions; judges the moving average of its weights on held-out slides.
+
+    Parameters
+    ----------
+    denoiser
+        The network, trained in place.
+    validation
+        Held-out slides; in all ``MAX_VALIDATION`` spots in their middles are looked at.
+    prior
+        Where the flow starts.
+    lr, seed
+        Learning rate of Adam, seed of dropout and of the validation samples.
+    early_stopping
+        Epochs without gain after which to stop.
+    checkpoint
+        Where to leave the state after each epoch, and to take it from; None: nowhere.
+    judged_by
+        Which figure says what epoch is best: ``"val_loss"`` or ``"val_pearson"``.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        validation: list[TensorSlide],
+        prior: Prior,
+        *,
+        lr: float,
+        seed: int,
+        early_stopping: int,
+        checkpoint: Checkpoint | None,
+        judged_by: str = "val_loss",
+    ) -> None:
+        super().__init__()
+        self.denoiser, self.lr, self.seed = denoiser, lr, seed
+        self.prior = copy.deepcopy(prior)
+        self.average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
+        self.validation = [slide.middle(MAX_VALIDATION // len(validation)) for slide in validation]
+        self.early_stopping, self.checkpoint = early_stopping, checkpoint
+        self.judged_by = judged_by
+        self.best = copy.deepcopy(denoiser.state_dict())
+        self.rows: list[dict[str, float]] = []
+        self.adam = torch.optim.Adam(denoiser.parameters(), lr=lr)
+        if checkpoint is not None and checkpoint.rows:
+            self.restore(checkpoint)
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that decide how training goes on; there is no random state among them."""
+        adam = self.adam.state_dict()["state"]
+        parts = {"module": self.state_dict(), "best": self.best}
+        parts |= {f"adam.{index}": of_parameter for index, of_parameter in adam.items()}
+        return {
+            f"{part}/{name}": tensors[name] for part, tensors in parts.items() for name in tensors
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take up the state of a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            It holds the tensors of another network.
+        """
+        parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
+        for key, tensor in checkpoint.tensors.items():
+            part, _, name = key.partition("/")
+            parts[part][name] = tensor
+        try:
+            self.load_state_dict(parts.pop("module"))
+            self.best, self.rows = parts.pop("best"), list(checkpoint.rows)
+            adam = {int(part.removeprefix("adam.")): state for part, state in parts.items()}
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"The checkpoint {checkpoint.path} holds another network, perhaps that of another "
+                f"version of stflow. {ANEW}"
+            ) from error
+        self.adam.load_state_dict({**self.adam.state_dict(), "state": adam})
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Mean squared error of the predicted end point (equation 2)."""
+        y_hat, _ = self.denoiser(batch.noisy, batch.features, batch.t, batch.graph)
+        loss = F.mse_loss(y_hat, batch.expression)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(y_hat))
+        return loss
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Follow each step of the optimiser with the moving average."""
+        self.average.update_parameters(self.denoiser)
+
+    def validation_step(self, batch: Tensor, index: int) -> None:
+        """Score the mean of a few samples of the held-out spots."""
+        network: Any = self.average.module
+        mean = torch.cat([self._predict(network, slide) for slide in self.validation])
+        measured = torch.cat([slide.expression for slide in self.validation])
+        scores = pearson(measured.numpy(), mean.numpy())
+        defined = scores[np.isfinite(scores)]
+        self.log("val_loss", F.mse_loss(mean, measured), batch_size=1)
+        self.log("val_pearson", float(defined.mean()) if defined.size else np.nan, batch_size=1)
+
+    def _predict(self, network: Any, slide: TensorSlide) -> Tensor:
+        evaluation = Evaluation(
+            network, *slide.inputs, device=self.device, n_samples=VALIDATION_SAMPLES
+        )
+        seeds = spawn_seeds(self.seed, VALIDATION_SAMPLES)
+        return torch.cat(list(draws(evaluation, self.prior, seeds=seeds, n_steps=N_STEPS))).mean(0)
+
+    def on_train_start(self) -> None:
+        """Train no more when the checkpoint had come to its end."""
+        self.trainer.should_stop |= self._without_gain()
+
+    def on_train_epoch_start(self) -> None:
+        """Give each epoch a seed of its own, so that what was drawn before need not be known."""
+        words = np.random.SeedSequence((self.seed, self.current_epoch)).generate_state(1, np.uint64)
+        seed_torch(int(words[0] >> 1), self.device)
+
+    def on_train_epoch_end(self) -> None:
+        """Note the epoch's figures, keep the weights when they are the best so far, and save."""
+        names = ("train_loss", "val_loss", "val_pearson")
+        figures = {name: float(self.trainer.callback_metrics[name]) for name in names}
+        self.rows.append({"epoch": self.current_epoch, **figures})
+        if np.isfinite(figures[self.judged_by]) and not self._waited():
+            self.best = copy.deepcopy(self.average.module.state_dict())
+        self.trainer.should_stop |= self._without_gain()
+        if self.checkpoint is not None:
+            self.checkpoint.write(self.state(), self.rows)
+
+    def _without_gain(self) -> bool:
+        """Whether the last epochs brought nothing: known from the history alone."""
+        diverged = not all(np.isfinite(row["val_loss"]) for row in self.rows[-1:])
+        return diverged or self._waited() >= self.early_stopping
+
+    def _waited(self) -> int:
+        """Count the epochs since the best one."""
+        sign = -1.0 if self.judged_by == "val_pearson" else 1.0
+        figures = [np.nan_to_num(sign * row[self.judged_by], nan=np.inf) for row in self.rows]
+        return len(figures) - 1 - int(np.argmin(figures)) if figures else 0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam."""
+        return self.adam

@@ -1,0 +1,51 @@
+"""Parts of slides: some spots, those along an axis, drawn ones, a drawn crop. Arrays only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from stflow.slide._rows import PickedRows
+from stflow.slide._slide import Slide
+
+MAX_SPOTS = 20_000
+MAX_CROP = 4096
+
+
+def subset(slide: Slide, spots: np.ndarray) -> Slide:
+    """Keep some spots and the edges between them."""
+    return replace(
+        slide,
+        coords=slide.coords[spots],
+        graph=slide.graph[spots][:, spots],
+        embedding=slide.embedding[spots],
+        rows=slide.rows[spots],
+        expression=None if slide.expression is None else slide.expression[spots],
+        tiles=None if slide.tiles is None else PickedRows(slide.tiles, spots),
+    )
+
+
+def along_longer_axis(coords: np.ndarray) -> np.ndarray:
+    """Order spots (N, 2) along the longer axis of their slide, shape (N,)."""
+    centred = coords - coords.mean(0)
+    return np.argsort(centred @ np.linalg.svd(centred, full_matrices=False)[2][0], kind="stable")
+
+
+def draw_spots(slides: list[Slide], seed: int) -> list[tuple[Slide, np.ndarray]]:
+    """All spots of the slides, or ``MAX_SPOTS`` of them at random, in order."""
+    ends = np.cumsum([slide.n_spots for slide in slides])
+    spots = np.arange(ends[-1])
+    if len(spots) > MAX_SPOTS:
+        spots = np.sort(np.random.default_rng(seed).choice(spots, MAX_SPOTS, replace=False))
+    each = np.split(spots, np.searchsorted(spots, ends[:-1]))
+    first = [0, *ends[:-1]]
+    return [(slide, own - start) for slide, own, start in zip(slides, each, first, strict=True)]
+
+
+def draw_crop(tree: KDTree, rng: np.random.Generator) -> np.ndarray:
+    """Draw a random spot and its m nearest, m/N ~ U(0, 1) up to ``MAX_CROP``; rows in order."""
+    centre = tree.data[rng.integers(tree.n)]
+    size = int(np.ceil(rng.uniform() * min(tree.n, MAX_CROP))) or 1
+    return np.sort(np.atleast_1d(tree.query(centre, size)[1]))

@@ -1,0 +1,23 @@
+"""What cross_validate needs: folds, methods fitted to them, what is done so far, comparison."""
+
+from stflow.tl._contest._competitors import Contest, Outcome, resolve_methods
+from stflow.tl._contest._finished import FoldStore
+from stflow.tl._contest._folds import Fold, make_folds, warn_of_split_patients
+from stflow.tl._contest._paired import Held, compare, spatial_blocks
+from stflow.tl._contest._words import describe_contest, describe_method, require_alike
+
+__all__ = [
+    "Contest",
+    "Fold",
+    "FoldStore",
+    "Held",
+    "Outcome",
+    "compare",
+    "describe_contest",
+    "describe_method",
+    "make_folds",
+    "require_alike",
+    "resolve_methods",
+    "spatial_blocks",
+    "warn_of_split_patients",
+]

@@ -1,0 +1,163 @@
+"""What is compared: the model and baselines, each fitted to a fold and applied to held-out slides.
+
+No method is handed the expression of a slide that it predicts.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata import by_text, read_slides
+from stflow._validation import listing, require_unique
+from stflow.metrics import crps
+from stflow.model.training import all_or_nothing
+from stflow.slide import Slide
+from stflow.tl._contest._folds import Fold
+from stflow.tl._fit import fit
+from stflow.tl._predict import predict
+
+if TYPE_CHECKING:
+    from stflow.baselines import Baseline
+
+OURS = "stflow"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What a method says of the held-out spots of a fold.
+
+    Parameters
+    ----------
+    predicted
+        Expression in log1p counts, shape (N, G).
+    crps
+        Continuous ranked probability score of its samples, shape (G,).
+    """
+
+    predicted: np.ndarray
+    crps: np.ndarray
+
+
+def resolve_methods(
+    methods: str | Sequence[str] | Mapping[str, str | Baseline],
+) -> dict[str, str | Baseline]:
+    """Return the methods by name: ``"stflow"`` as it is, others as unfitted baselines.
+
+    Raises
+    ------
+    TypeError
+        A method is neither a name nor a baseline.
+    ValueError
+        No methods, one twice, or an unknown one.
+    """
+    from stflow.baselines import METHODS, Baseline
+
+    names = [methods] if isinstance(methods, str) else list(methods)
+    if not names:
+        raise ValueError("`methods` is empty; name at least one.")
+    require_unique(names, what="methods")
+    pairs = methods if isinstance(methods, Mapping) else {name: name for name in names}
+    given = by_text(pairs, what="methods")
+    resolved: dict[str, str | Baseline] = {}
+    for name, method in given.items():
+        if isinstance(method, str) and method not in {OURS, *METHODS}:
+            raise ValueError(f"No method {method!r}; available: {listing([OURS, *METHODS])}.")
+        if not isinstance(method, str | Baseline):
+            raise TypeError(f"Method {name!r} is a {type(method).__name__}, not a Baseline.")
+        named = isinstance(method, str) and method != OURS
+        resolved[name] = METHODS[str(method)]() if named else method
+    return resolved
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """The slides, and how methods are fitted to some and applied to others.
+
+    Parameters
+    ----------
+    data, recipe
+        Slides by name, and the recipe that their embeddings share.
+    keys, layer
+        Where to look in them: ``table_key``, ``embedding_key`` and ``coordinate_system``.
+    n_samples, seed
+        Draws of each method, and the seed of everything that is drawn.
+    fit_kwargs, n_steps, device
+        What only the model asks for.
+    """
+
+    data: Mapping[str, SpatialData | AnnData]
+    recipe: Mapping[str, Any]
+    keys: Mapping[str, str]
+    layer: str | None
+    n_samples: int
+    seed: int
+    fit_kwargs: Mapping[str, Any]
+    n_steps: int
+    device: str
+
+    def read(self, names: Sequence[str], genes: Sequence[str]) -> list[Slide]:
+        """Read some slides with their expression."""
+        how: dict[str, Any] = {"genes": genes, "layer": self.layer, **self.keys}
+        return [each for name in names for each in read_slides(self.data[name], name=name, **how)]
+
+    def run(self, method: str | Baseline, fold: Fold, held_out: list[Slide]) -> Outcome:
+        """Fit a method to a fold's training slides, and apply it to those held out.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            Ctrl-C, at any time: a fit that was cut short is no result.
+        """
+        unknown = [replace(slide, expression=None, genes=()) for slide in held_out]
+        run = self._run_ours if isinstance(method, str) else partial(self._run_baseline, method)
+        with all_or_nothing():
+            predicted, samples = run(fold, unknown)
+        measured = np.concatenate([np.asarray(slide.expression) for slide in held_out])
+        return Outcome(predicted.astype(np.float32), crps(measured, samples))
+
+    def _run_baseline(
+        self, method: Baseline, fold: Fold, slides: list[Slide]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        training = self.read(fold.training, fold.genes)
+        fitted = copy.deepcopy(method).fit(training, seed=self.seed)
+        drawn = [
+            fitted.sample(slide, self.n_samples, seed=self.seed + i)
+            for i, slide in enumerate(slides)
+        ]
+        predicted = [fitted.predict(slide) for slide in slides]
+        return np.concatenate(predicted), np.concatenate(drawn, axis=1)
+
+    def _run_ours(self, fold: Fold, slides: list[Slide]) -> tuple[np.ndarray, np.ndarray]:
+        how: dict[str, Any] = {"seed": self.seed, "device": self.device}
+        how["show_progress_bar"] = False
+        fitting = {**how, **self.keys, **self.fit_kwargs}
+        training = {name: self.data[name] for name in fold.training}
+        model = fit(training, fold.genes, layer=self.layer, **fitting)
+        how |= {"n_samples": self.n_samples, "n_steps": self.n_steps}
+        predicted, drawn = [], []
+        for slide in slides:
+            table = without_counts(slide, self.recipe)
+            found: Any = predict(table, model, keep_samples=True, inplace=False, **how)
+            predicted.append(found.obsm[_keys.PREDICTION].to_numpy())
+            drawn.append(np.moveaxis(found.obsm[_keys.samples(_keys.PREDICTION)], 2, 0))
+        return np.concatenate(predicted), np.concatenate(drawn, axis=1)
+
+
+def without_counts(slide: Slide, recipe: Mapping[str, Any]) -> AnnData:
+    """Return a slide as a table without genes."""
+    return AnnData(
+        obs=pd.DataFrame(index=np.arange(slide.n_spots).astype(str)),
+        uns={_keys.EMBEDDING: dict(recipe)} if recipe else {},
+        obsm={_keys.SPATIAL: slide.coords, _keys.EMBEDDING: slide.embedding},
+        obsp={_keys.CONNECTIVITIES: slide.graph},
+    )

@@ -1,0 +1,112 @@
+"""Folds of a cross-validation: which slides are held out together, and for which genes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from anndata import AnnData
+from spatialdata import SpatialData
+
+from stflow import _keys
+from stflow._sdata import get_table, is_missing
+from stflow._sdata.expression import (
+    most_variable,
+    require_gene_list,
+    require_measured,
+    require_panel,
+    shared_genes,
+)
+from stflow._validation import listing
+from stflow._warn import warn
+
+Slides = Mapping[str, SpatialData | AnnData]
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """One group of slides against all others.
+
+    Parameters
+    ----------
+    name
+        Name of the group that is held out.
+    training, held_out
+        Names of the slides on either side.
+    genes
+        The panel.
+    """
+
+    name: str
+    training: tuple[str, ...]
+    held_out: tuple[str, ...]
+    genes: tuple[str, ...]
+
+
+def make_folds(
+    data: Slides,
+    groups: Mapping[str, str],
+    *,
+    genes: Sequence[str] | None,
+    n_top_genes: int,
+    layer: str | None,
+    table_key: str,
+) -> list[Fold]:
+    """Hold out each group in turn; without ``genes``, choose them on the others.
+
+    Only genes that all slides measure can be chosen; which those are tells no expression.
+    """
+    tables = {name: get_table(each, table_key, name=name) for name, each in data.items()}
+    _require_spots(tables, groups)
+    for name, table in tables.items():
+        require_measured(table, layer, where=f"slide {name!r}")
+    if genes is not None:
+        require_panel(tables, require_gene_list(genes))
+    shared = shared_genes(tables) if genes is None else []
+    folds = []
+    for group in dict.fromkeys(groups.values()):
+        training = {name: table for name, table in tables.items() if groups[name] != group}
+        panel = genes
+        if panel is None:
+            narrowed = {name: table[:, shared] for name, table in training.items()}
+            panel = most_variable(narrowed, n_top_genes, layer=layer)
+        held_out = tuple(name for name in tables if groups[name] == group)
+        folds.append(Fold(group, tuple(training), held_out, tuple(require_gene_list(panel))))
+    return folds
+
+
+def warn_of_split_patients(data: Slides, groups: Mapping[str, str], table_key: str) -> None:
+    """Warn when slides of one patient are on both sides of a fold.
+
+    The patient is ``.attrs["slide_properties"]["patient"]``, or column ``patient`` of ``.obs``.
+    """
+    places: dict[str, set[str]] = {}
+    for name, each in data.items():
+        for patient in _patients(each, table_key):
+            places.setdefault(patient, set()).add(groups[name])
+    split = sorted(patient for patient, found in places.items() if len(found) > 1)
+    if split:
+        warn(
+            f"Slides of one patient are in different groups ({listing(split)}): the scores say "
+            "how well other slides of known patients are predicted, not new patients. Pass "
+            "`groups=` with the patient of each slide to hold out patients."
+        )
+
+
+def _patients(data: SpatialData | AnnData, table_key: str) -> set[str]:
+    properties = data.attrs.get(_keys.SLIDE_PROPERTIES, {}) if hasattr(data, "attrs") else {}
+    if "patient" in properties:
+        found = [properties["patient"]]
+    else:
+        obs = get_table(data, table_key).obs
+        found = list(obs["patient"].unique()) if "patient" in obs else []
+    return {str(patient) for patient in found if not is_missing(patient)}
+
+
+def _require_spots(tables: Mapping[str, AnnData], groups: Mapping[str, str]) -> None:
+    for group in dict.fromkeys(groups.values()):
+        if sum(table.n_obs for name, table in tables.items() if groups[name] == group) < 2:
+            raise ValueError(
+                f"Group {group!r} has one spot; scores need at least two. Join it to another with "
+                "`groups=`."
+            )

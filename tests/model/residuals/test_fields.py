@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from support import archipelago, square
+
+from stflow.model.residuals._fields import LEVELS, PROBES, Smoother, draw_fields, fit_shares
+from stflow.slide._graph import knn_graph
+
+N_LEVELS = len(LEVELS) + 1
+
+
+def grid(side: int = 12) -> Smoother:
+    return Smoother(knn_graph(square(side), 8)[0])
+
+
+def only(level: int, n_fields: int = 1) -> np.ndarray:
+    shares = np.zeros((N_LEVELS, n_fields))
+    shares[level] = 1
+    return shares
+
+
+def test_smoother_averages_a_spot_and_its_neighbours() -> None:
+    graph = sp.csr_matrix(np.array([[0, 1, 1], [0, 0, 1], [0, 0, 0]]))
+    expected = [[1 / 3, 1 / 3, 1 / 3], [0, 1 / 2, 1 / 2], [0, 0, 1]]
+    np.testing.assert_allclose(Smoother(graph).average.toarray(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("level", range(N_LEVELS))
+def test_fields_have_unit_variance_and_the_covariance_of_their_level(level: int) -> None:
+    slide = grid()
+    drawn = draw_fields(slide, only(level, 4000), np.random.default_rng(0)).astype(float)
+    assert (drawn**2).mean() == pytest.approx(1, abs=0.1)
+    covariance = drawn @ drawn.T / drawn.shape[1]
+    if level == N_LEVELS - 1:
+        expected = np.ones_like(covariance)
+    else:
+        power = np.linalg.matrix_power(slide.average.toarray().astype(float), LEVELS[level])
+        expected = power @ power.T
+        sd = np.sqrt(np.diag(expected))
+        expected /= np.outer(sd, sd)
+    np.testing.assert_allclose(covariance, expected, atol=0.12)
+
+
+@pytest.mark.parametrize("side", [30, 40])
+@pytest.mark.parametrize("shares", [only(3), np.array([[0.2], [0.2], [0.2], [0.3], [0.1]])])
+def test_unit_variance_on_the_mainland_on_its_border_on_an_island_and_alone(shares, side) -> None:
+    """With up to ``PROBES`` spots, and with more."""
+    slide = Smoother(archipelago(side))
+    assert (slide.n_spots <= PROBES) == (side == 30)
+    drawn = draw_fields(slide, np.repeat(shares, 3000, axis=1), np.random.default_rng(0))
+    sd = np.sqrt(np.square(drawn.astype(float)).mean(1))
+    np.testing.assert_allclose(sd, 1, atol=0.15)
+    mainland, island, alone = np.split(sd, [side**2, side**2 + 9])
+    border = mainland[(square(side) % (200 * (side - 1)) == 0).any(1)]
+    assert len(border) == 4 * (side - 1)
+    for part in (mainland, border, island, alone):
+        assert part.mean() == pytest.approx(1, abs=0.05)
+
+
+def test_a_mixture_adds_up() -> None:
+    slide, shares = grid(), np.full((N_LEVELS, 2000), 1 / N_LEVELS)
+    drawn = draw_fields(slide, shares, np.random.default_rng(0))
+    assert (drawn.astype(float) ** 2).mean() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("level", range(N_LEVELS))
+def test_the_range_of_a_field_is_recognised(level: int) -> None:
+    slides = [grid(20)] * 12
+    rng = np.random.default_rng(1)
+    fields = [draw_fields(slide, only(level, 30), rng) for slide in slides]
+    shares = fit_shares(slides, fields).mean(1)
+    assert shares.sum() == pytest.approx(1)
+    assert shares.argmax() == level
+    assert shares[level] > 0.6
+
+
+def test_the_range_is_recognised_where_tissue_is_in_pieces() -> None:
+    slides, rng = [Smoother(archipelago(8))] * 12, np.random.default_rng(1)
+    for level in range(len(LEVELS)):
+        fields = [draw_fields(slide, only(level, 100), rng) for slide in slides]
+        assert fit_shares(slides, fields).mean(1)[level] > 0.6
+
+
+def test_a_mixture_is_recognised() -> None:
+    slides, rng = [grid(20)] * 12, np.random.default_rng(1)
+    shares = np.repeat([[0.6], [0.0], [0.4], [0.0], [0.0]], 30, axis=1)
+    found = fit_shares(slides, [draw_fields(slide, shares, rng) for slide in slides]).mean(1)
+    assert found[0] == pytest.approx(0.6, abs=0.1)
+    assert found[1] + found[2] + found[3] == pytest.approx(0.4, abs=0.1)
+
+
+def test_a_single_spot() -> None:
+    slide = Smoother(sp.csr_matrix((1, 1)))
+    drawn = draw_fields(slide, np.full((N_LEVELS, 3), 1 / N_LEVELS), np.random.default_rng(0))
+    assert drawn.shape == (1, 3)
+    assert np.isfinite(drawn).all()

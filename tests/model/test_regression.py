@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.kernel_ridge import KernelRidge as Reference
+
+from stflow.model import _regression as _kernel_ridge
+from stflow.model._regression import KernelRidge
+
+
+def data(rng: np.random.Generator, n: int, n_genes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    x = rng.normal(size=(n, 4))
+    y = np.sin(x[:, :1] * np.arange(1, n_genes + 1)) + 2
+    return torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("n_genes", [1, 3])
+def test_equal_to_sklearn(rng: np.random.Generator, n_genes: int) -> None:
+    x, y = data(rng, 60, n_genes)
+    new, _ = data(rng, 20, n_genes)
+    ours = KernelRidge.fit(x, y, seed=0)(new)
+    mean, gamma = y.numpy().mean(0), 0.3 / x.numpy().var(0).sum()
+    theirs = Reference(kernel="rbf", gamma=gamma, alpha=1.0).fit(x.numpy(), y.numpy() - mean)
+    assert ours.shape == (20, n_genes)
+    predicted = theirs.predict(new.numpy()) + mean
+    assert np.allclose(ours.numpy(), predicted, atol=1e-3)
+
+
+def test_few_features_lose_no_precision(rng: np.random.Generator) -> None:
+    """Spots so close that weights are large and cancel."""
+    (x, y), (new, _) = data(rng, 1000), data(rng, 50)
+    ours = KernelRidge.fit(x, y, seed=0)(new)
+    a, b, mean = x.double().numpy(), y.double().numpy(), y.double().numpy().mean(0)
+    theirs = Reference(kernel="rbf", gamma=0.3 / a.var(0).sum(), alpha=1.0).fit(a, b - mean)
+    predicted = theirs.predict(new.double().numpy()) + mean
+    assert ours.dtype == torch.float32
+    assert np.allclose(ours.numpy(), predicted, rtol=0, atol=2e-6)
+
+
+def test_landmarks_stand_for_many_spots(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = data(rng, 400)
+    new, wanted = data(rng, 100)
+    exact = KernelRidge.fit(x, y, seed=0)(new)
+    monkeypatch.setattr(_kernel_ridge, "MAX_LANDMARKS", 150)
+    few = KernelRidge.fit(x, y, seed=0)
+    assert few.landmarks.shape == (150, 4)
+    spread = (wanted - wanted.mean(0)).square().mean()
+    assert (few(new) - exact).square().mean() < 0.02 * spread
+
+
+def test_the_nearest_landmark(rng: np.random.Generator, monkeypatch) -> None:
+    x, y = data(rng, 50)
+    model = KernelRidge.fit(x, y, seed=0)
+    monkeypatch.setattr(_kernel_ridge, "CHUNK", 7)
+    assert torch.allclose(model.nearest(x), torch.zeros(50), atol=1e-2)
+    away = torch.tensor([[3.0, 0, 0, 4.0], [1000.0, 0, 0, 0]])
+    wanted = (away[:, None] - x).norm(dim=2).amin(1)
+    assert torch.allclose(model.nearest(away), wanted, rtol=1e-4)
+
+
+def test_constant_features_predict_the_mean(rng: np.random.Generator) -> None:
+    _, y = data(rng, 30)
+    x = torch.ones(30, 4)
+    assert torch.allclose(KernelRidge.fit(x, y, seed=0)(x), y.mean(0).expand(30, -1), atol=1e-4)
+
+
+def test_many_spots_are_sampled(rng: np.random.Generator, monkeypatch) -> None:
+    x, y = data(rng, 600)
+    whole = KernelRidge.fit(x, y, seed=0)
+    monkeypatch.setattr(_kernel_ridge, "MAX_SPOTS", 300)
+    some = KernelRidge.fit(x, y, seed=0)
+    assert len(whole.landmarks) == 600
+    assert len(some.landmarks) == 300
+    errors = [(model(x) - y).square().mean() for model in (whole, some)]
+    assert errors[0] < errors[1] < 0.7 * y.var(0).mean()
+
+
+def test_predicted_in_chunks(rng: np.random.Generator, monkeypatch) -> None:
+    x, y = data(rng, 50)
+    model = KernelRidge.fit(x, y, seed=0)
+    whole = model(x)
+    monkeypatch.setattr(_kernel_ridge, "CHUNK", 7)
+    assert torch.allclose(whole, model(x), atol=1e-5)

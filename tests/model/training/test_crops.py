@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from stflow.flow import make_prior
+from stflow.model.training._crops import Batch, Draws, Regions, TensorSlide
+from stflow.slide._graph import knn_graph
+
+
+def make_slide(side: int, value: float, n_genes: int = 3) -> TensorSlide:
+    coords = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2) * 100.0
+    n = len(coords)
+    features = torch.arange(n)[:, None].float()
+    return TensorSlide(coords, knn_graph(coords, 8)[0], features, torch.full((n, n_genes), value))
+
+
+def make_regions(seed: int = 0) -> Regions:
+    return Regions([make_slide(8, 5.0), make_slide(6, 7.0)], make_prior("zero", n_genes=3), seed)
+
+
+def test_regions_are_contiguous_and_of_any_size() -> None:
+    regions = make_regions()
+    sizes = []
+    for draw in range(0, 200, 2):
+        region = regions[draw]
+        sizes.append(region.graph.n_spots)
+        spots = regions.slides[0].coords[region.features[:, 0].long().numpy()]
+        distance = np.linalg.norm(regions.slides[0].coords[:, None] - spots[None], axis=2)
+        spread = np.linalg.norm(spots - spots.mean(0), axis=1).max()
+        assert spread <= 1.5 * np.sqrt(len(spots)) * 100
+        assert len(np.unique(distance.argmin(0))) == len(spots)
+    assert min(sizes) < 8
+    assert max(sizes) > 56
+    assert 22 < np.mean(sizes) < 42
+
+
+def test_point_on_the_path_is_t_times_the_data_from_a_zero_prior() -> None:
+    regions = make_regions()
+    for draw in range(20):
+        region = regions[draw]
+        assert torch.allclose(region.noisy, region.t[:, None] * region.expression)
+        assert region.t.unique().numel() == 1
+        assert 0 <= region.t[0] < 1
+
+
+def test_slides_take_turns() -> None:
+    regions = make_regions()
+    assert [regions[i].expression[0, 0].item() for i in range(4)] == [5, 7, 5, 7]
+
+
+def test_a_draw_depends_on_its_number_alone() -> None:
+    first, second = make_regions()[11], make_regions()[11]
+    assert torch.equal(first.noisy, second.noisy)
+    assert torch.equal(first.graph.geometry, second.graph.geometry)
+    other = make_regions(seed=1)[11]
+    assert other.graph.n_spots != first.graph.n_spots or not torch.equal(other.t, first.t)
+
+
+def test_number_of_workers_changes_nothing() -> None:
+    def draw(num_workers: int) -> list[torch.Tensor]:
+        loader = DataLoader(
+            make_regions(),
+            batch_size=2,
+            sampler=Draws(6),
+            collate_fn=Batch.collate,
+            num_workers=num_workers,
+        )
+        batches = []
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            batches += [batch.noisy for batch in loader]
+        return batches
+
+    alone, shared = draw(0), draw(2)
+    assert len(alone) == 6
+    assert all(torch.equal(a, b) for a, b in zip(alone, shared, strict=True))
+
+
+def test_draws_never_repeat() -> None:
+    draws, drawn = Draws(3), []
+    for epoch in (0, 1, 5):
+        draws.set_epoch(epoch)
+        drawn += draws
+    assert drawn == [0, 1, 2, 3, 4, 5, 15, 16, 17]
+    assert len(draws) == 3
+
+
+def test_batch_has_no_edges_between_regions() -> None:
+    regions = make_regions()
+    items = [regions[i] for i in range(3)]
+    batch = Batch.collate(items)
+    owner = torch.repeat_interleave(
+        torch.arange(3), torch.tensor([item.graph.n_spots for item in items])
+    )
+    assert torch.equal(owner[batch.graph.target], owner[batch.graph.source])
+    assert batch.graph.target.numel() == sum(item.graph.target.numel() for item in items)
+    assert batch.to(torch.device("meta")).noisy.device.type == "meta"
+
+
+def test_the_middle_of_a_slide() -> None:
+    slide = make_slide(9, 1.0)
+    middle = slide.middle(9)
+    assert sorted(middle.features[:, 0].tolist()) == [30, 31, 32, 39, 40, 41, 48, 49, 50]
+    assert middle.adjacency.shape == (9, 9)
+    assert slide.middle(81) is slide

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from support import make_tissue
+
+from stflow._sdata._slides import read_slides
+from stflow.model._config import Config
+from stflow.model._ensemble import Network
+from stflow.model.training import _fitting
+from stflow.model.training._blend import blend_weight
+from stflow.model.training._fitting import fit_network, fit_regression
+from stflow.model.training._folds import folds
+from stflow.slide._slide import Slide
+
+CPU = torch.device("cpu")
+TRAINING = {
+    "max_epochs": 2,
+    "early_stopping": 9,
+    "lr": 5e-4,
+    "batch_size": 4,
+    "num_workers": 0,
+    "show_progress_bar": False,
+    "trainer_kwargs": {},
+}
+
+
+@pytest.fixture(scope="module")
+def slides() -> list[Slide]:
+    how = {"table_key": "table", "embedding_key": "X_embedding", "coordinate_system": "global"}
+    tissue = make_tissue(n_spots=64)
+    genes = list(tissue["S1"]["table"].var_names[:4])
+    return [read_slides(each, name=name, genes=genes, **how)[0] for name, each in tissue.items()]
+
+
+def fit(slides: list[Slide], n_flows: int = 3) -> Network:
+    config, held_out = Config(hidden=32, n_layers=1), folds(slides, None, n_flows)
+    how = {"seed": 0, "device": CPU, "checkpoints": [None] * n_flows, **TRAINING}
+    return fit_network(slides, held_out, config, **how)[0]
+
+
+def weights(network: Network) -> list[dict[str, torch.Tensor]]:
+    return [{**member.state_dict()} for member in network.members]
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_flow_learns_nothing_from_the_slide_it_leaves_out(slides, monkeypatch) -> None:
+    """Other counts on S3: the flow that holds it out, its prior included, stays as it was."""
+    monkeypatch.setitem(TRAINING, "max_epochs", 1)
+    others = [*slides[:2], replace(slides[2], expression=slides[2].expression[::-1].copy())]
+    changed = [same(*pair) for pair in zip(*map(weights, map(fit, (slides, others))), strict=True)]
+    assert changed == [False, False, True]
+
+
+def test_the_blend_and_the_law_are_learned_from_spots_that_nothing_had_seen(
+    slides, monkeypatch
+) -> None:
+    seen = []
+    learn = _fitting._learn_from
+
+    def spy(unseen, seed):
+        seen.extend(unseen)
+        return learn(unseen, seed)
+
+    monkeypatch.setattr(_fitting, "_learn_from", spy)
+    network = fit(slides)
+    ready = [_fitting.to_tensors(slide, network.features) for slide in slides]
+    for i, each in enumerate(seen):
+        others = [slide for j, slide in enumerate(ready) if j != i]
+        assert torch.equal(each.slide.expression, ready[i].expression)
+        assert torch.equal(each.regression, fit_regression(others, 0)(ready[i].features))
+        alone = replace_members(network, i).predict(
+            slides[i], n_samples=8, n_steps=5, seed=0, device=CPU
+        )
+        regressed = network.regression(ready[i].features)
+        flow = regressed + (torch.from_numpy(alone.mean) - regressed) / network.blend
+        assert torch.allclose(each.flow, flow, atol=1e-3)
+    parts = [torch.cat([getattr(e, name) for e in seen]) for name in ("flow", "regression")]
+    measured = torch.cat([slide.expression for slide in ready])
+    assert float(network.blend) == pytest.approx(blend_weight(*parts, measured))
+
+
+@pytest.mark.parametrize(("n_flows", "sizes"), [(3, [10] * 3), (1, [30])])
+def test_all_slides_share_the_spots_that_calibrate(slides, monkeypatch, n_flows, sizes) -> None:
+    seen, predict = [], _fitting._predict_unseen
+
+    def spy(member, regression, held_out, seed, device):
+        seen.extend(slide.n_spots for slide in held_out)
+        return predict(member, regression, held_out, seed, device)
+
+    monkeypatch.setattr(_fitting, "_predict_unseen", spy)
+    monkeypatch.setattr(_fitting, "MAX_CALIBRATION", 30)
+    fit(slides, n_flows)
+    assert seen == sizes
+
+
+def test_novelty_is_1_where_held_out_spots_end(slides) -> None:
+    """Of spots that a fold held out, 5 % are farther from its others than the reach."""
+    network = fit(slides)
+    ready = [_fitting.to_tensors(slide, network.features) for slide in slides]
+    away = [
+        fit_regression([*ready[:i], *ready[i + 1 :]], 0).nearest(ready[i].features)
+        for i in range(3)
+    ]
+    assert float((torch.cat(away) > network.reach).float().mean()) == pytest.approx(0.05, abs=0.01)
+    how = {"n_samples": 1, "n_steps": 1, "seed": 0, "device": CPU}
+    assert network.predict(slides[0], **how).novelty.max() < 0.01
+    odd = replace(slides[0], embedding=slides[0].embedding + 50 * slides[0].embedding.std(0))
+    assert network.predict(odd, **how).novelty.min() > 1
+
+
+def replace_members(network: Network, *which: int) -> Network:
+    members = [network.members[i] for i in which]
+    parts = network.features, network.regression, members, network.residuals
+    return Network(*parts, float(network.blend), float(network.reach))
+
+
+def test_the_flows_are_averaged(slides) -> None:
+    network, how = fit(slides), {"n_steps": 5, "seed": 0, "device": CPU}
+    mean = network.predict(slides[0], n_samples=3, **how).mean
+    draws = []
+    for i in range(3):
+        alone = replace_members(network, i).predict(
+            slides[0], n_samples=3, keep_samples=True, **how
+        )
+        assert not np.allclose(alone.mean, mean, atol=1e-3)
+        draws.append(alone)
+    together = network.predict(slides[0], n_samples=3, keep_samples=True, **how)
+    for i, alone in enumerate(draws):
+        np.testing.assert_allclose(together.samples[..., i], alone.samples[..., i], atol=1e-5)
+    first = replace_members(network, 0).predict(slides[0], n_samples=1, **how)
+    np.testing.assert_allclose(together.latent, first.latent, atol=1e-5)
+
+
+def test_the_regression_learns_from_all(slides) -> None:
+    network = fit(slides, 1)
+    ready = [_fitting.to_tensors(slide, network.features) for slide in slides]
+    expected = fit_regression(ready, 0)
+    assert same(network.regression.state_dict(), expected.state_dict())

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from stflow.model.training._folds import Masks, folds, held_out_name
+from stflow.slide._slide import Slide
+
+
+def make_slide(name: str, n: int) -> Slide:
+    coords = np.column_stack([np.arange(n) * 10.0, np.arange(n) % 2])
+    graph = sp.csr_matrix(np.eye(n, k=1) + np.eye(n, k=-1))
+    values = np.arange(n, dtype=np.float32)[:, None]
+    return Slide(name, coords, graph, values, np.arange(n), values, ("A",))
+
+
+def make_slides(names: str, n: int = 8) -> list[Slide]:
+    return [make_slide(name, n) for name in names]
+
+
+def names(slides: list[Slide], found: list[Masks]) -> list[str]:
+    return [held_out_name(slides, masks) for masks in found]
+
+
+@pytest.mark.parametrize(
+    ("n_flows", "expected"),
+    [
+        (1, ["e"]),
+        (2, ["a, c, e", "b, d"]),
+        (4, ["a, e", "b", "c", "d"]),
+        (9, ["a", "b", "c", "d", "e"]),
+    ],
+)
+def test_slides_take_turns(n_flows: int, expected: list[str]) -> None:
+    slides = make_slides("abcde")
+    assert names(slides, folds(slides, None, n_flows)) == expected
+
+
+def test_or_the_one_that_is_named_is_held_out() -> None:
+    slides = make_slides("abc")
+    assert names(slides, folds(slides, "b", 4)) == ["b"]
+
+
+@pytest.mark.parametrize("n_flows", [2, 3, 4])
+def test_blocks_of_a_single_slide(n_flows: int) -> None:
+    """Each spot is held out once, in a strip across the slide."""
+    slide = make_slide("a", 20)
+    found = folds([slide], None, n_flows)
+    assert len(found) == n_flows
+    assert (np.sum([mask for (mask,) in found], axis=0) == 1).all()
+    for (mask,) in found:
+        assert np.ptp(np.flatnonzero(mask)) == mask.sum() - 1
+    assert names([slide], found) == ["a block of a"] * n_flows
+
+
+def test_one_end_of_a_single_slide() -> None:
+    ((mask,),) = folds([make_slide("a", 20)], None, 1)
+    assert sorted(np.flatnonzero(mask)) in ([0, 1, 2, 3], [16, 17, 18, 19])
+
+
+def test_few_spots_make_few_blocks() -> None:
+    assert len(folds([make_slide("a", 9)], None, 4)) == 3
+    with pytest.raises(ValueError, match="4 to train on and 1 to validate on"):
+        folds([make_slide("a", 5)], None, 4)
+
+
+def test_slides_with_few_spots_are_never_held_out_alone() -> None:
+    slides = [make_slide("a", 8), make_slide("b", 2), make_slide("c", 8)]
+    assert names(slides, folds(slides, None, 4)) == ["a", "c"]
+
+
+def test_unknown_slide_lists_the_known() -> None:
+    with pytest.raises(KeyError, match="No slide to validate on 'z'; available: 'a', 'b'"):
+        folds(make_slides("ab"), "z", 4)
+
+
+@pytest.mark.parametrize("n_flows", [1, 4])
+@pytest.mark.parametrize("sizes", [(1,), (8,), (5, 5), (5, 2)])
+def test_too_few_spots(sizes: tuple[int, ...], n_flows: int) -> None:
+    with pytest.raises(ValueError, match="Too few spots to fit"):
+        folds([make_slide(f"s{i}", n) for i, n in enumerate(sizes)], None, n_flows)
+
+
+def test_naming_the_only_slide_leaves_nothing_to_train_on() -> None:
+    with pytest.raises(ValueError, match="0 to train on"):
+        folds([make_slide("a", 20)], "a", 4)
