@@ -55,30 +55,30 @@ CONTRACT = {
 # What each part of the package may import: parts of stflow, and third-party packages
 # (None: any). A part may always import itself.
 ARRAYS = {"numpy", "scipy"}
-BELOW = {"_atomic", "_sdata", "_slide", "_keys", "_validation", "_warn", "_device", "metrics"}
-BELOW |= {"encoders", "images", "model", "baselines"}
+GROUND = {"_atomic", "_device", "_digest", "_keys", "_random", "_validation", "_warn", "slide"}
+BELOW = GROUND | {"_sdata", "metrics", "encoders", "embedding", "images", "model", "baselines"}
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
-    "__init__": (VERBS | {"baselines", "bench", "encoders", "methods", "model"}, set()),
+    "__init__": (VERBS | {"baselines", "bench", "encoders", "metrics", "model", "slide"}, set()),
     "__main__": ({"_cli"}, set()),
     "_cli": (VERBS | {"_atomic", "_sdata", "_keys", "_warn", "bench", "model"}, {"click"}),
-    "bench": (BELOW | {"flow", "methods", "datasets", "pp", "tl"}, None),
+    "bench": (BELOW | {"flow", "datasets"}, None),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
-        {"images", "_atomic", "_slide", "_keys", "_validation", "_warn"},
+        {"images", "_atomic", "_keys", "_validation", "_warn", "slide"},
         ARRAYS | {"anndata", "dask", "geopandas", "pandas", "shapely", "spatialdata", "xarray"},
     ),
     "model": (
-        {"flow", "metrics", "_atomic", "_slide", "_device", "_validation", "_warn"},
+        GROUND | {"flow", "metrics"},
         ARRAYS | {"lightning", "pandas", "safetensors", "sklearn", "torch", "tqdm"},
     ),
     "baselines": (
-        {"flow", "metrics", "model", "_device", "_slide", "_validation"},
+        GROUND | {"flow", "metrics", "model"},
         ARRAYS | {"pandas", "sklearn", "torch"},
     ),
-    "methods": (
-        {"baselines", "encoders", "flow", "metrics", "model", "_device", "_slide", "_validation"},
-        ARRAYS | {"pandas", "sklearn", "timm", "torch", "xgboost"},
+    "embedding": (
+        {"encoders", "images", "_digest", "_validation", "_warn"},
+        {"numpy", "spatialdata", "timm", "torch", "tqdm", "zarr"},
     ),
     "encoders": (
         {"_validation"},
@@ -88,8 +88,10 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "images": ({"_validation", "_warn"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
     "flow": (set(), {"numpy", "torch"}),
     "metrics": ({"_validation"}, ARRAYS | {"pandas"}),
+    "slide": (set(), ARRAYS | {"squidpy"}),
     "_device": ({"_validation"}, {"torch"}),
-    "_slide": (set(), ARRAYS),
+    "_digest": (set(), {"numpy"}),
+    "_random": (set(), {"numpy", "torch"}),
     "_validation": (set(), ARRAYS),
     "_keys": (set(), set()),
     "_atomic": (set(), set()),
@@ -120,6 +122,19 @@ def import_faults(source: str, part: str) -> list[str]:
                 faults.append(f"{part} imports stflow.{target}")
         elif theirs is not None and package not in theirs | sys.stdlib_module_names:
             faults.append(f"{part} imports {package}")
+    return faults
+
+
+def closed_doors(source: str, package: str) -> list[str]:
+    """Imports that enter a part by a private file, from outside of it, instead of by its face."""
+    faults = []
+    for name in imported(ast.parse(source)):
+        where, *steps = name.split(".")
+        for step in steps if where == "stflow" else []:
+            private = step.startswith("_") and not step.startswith("__")
+            if private and not f"{package}.".startswith(f"{where}."):
+                faults.append(f"{package} enters {where}.{step}")
+            where = f"{where}.{step}"
     return faults
 
 
@@ -186,6 +201,7 @@ def test_every_file_keeps_the_rules(path: Path):
     source = path.read_text(encoding="utf-8")
     part = path.relative_to(SRC).parts[0].removesuffix(".py")
     assert import_faults(source, part) == []
+    assert closed_doors(source, ".".join(("stflow", *path.relative_to(SRC).parent.parts))) == []
     assert shape_faults(source) == []
     assert banned(source) == []
     assert part == "_keys" or hard_coded_keys(source) == []
@@ -206,6 +222,14 @@ TALL = "def f() -> None:\n" + "    x = 1\n" * 61
         (lambda s: import_faults(s, "tl"), "from stflow import pl", "tl imports stflow.pl"),
         (lambda s: import_faults(s, "_keys"), "from . import tl", "_keys imports"),
         (lambda s: import_faults(s, "attic"), "x = 1", "no place in the house"),
+        (lambda s: closed_doors(s, "stflow.tl"), "from stflow.model._files import read", "enters"),
+        (lambda s: closed_doors(s, "stflow"), "from stflow.model._files import read", "enters"),
+        (
+            lambda s: closed_doors(s, "stflow.model"),
+            "import stflow.model.denoiser._graph",
+            "enters",
+        ),
+        (lambda s: closed_doors(s, "stflow.models"), "from stflow.model import _files", "enters"),
         (shape_faults, "x = 1", "no docstring"),
         (shape_faults, LONG, "over 350 lines"),
         (shape_faults, TALL, "f: body over 60 lines"),
@@ -231,6 +255,9 @@ def test_each_checker_flags_what_it_should(
 def test_the_checkers_let_good_code_pass():
     source = '"""Layer."""\nimport torch\n\n\ndef f(x: int) -> int:\n    return x\n'
     assert import_faults(source, "flow") == shape_faults(source) == banned(source) == []
+    inside = "from stflow._keys import TABLE\nfrom stflow.model._config import Config\n"
+    assert closed_doors(inside, "stflow.model.denoiser") == []
+    assert closed_doors("from stflow.model.denoiser import Denoiser", "stflow.tl") == []
     assert banned("rng = np.random.default_rng(0); generator.manual_seed(0)") == []
 
 
@@ -346,7 +373,7 @@ def test_public_calls_keep_the_conventions(call: Callable[..., Any]):
 
 BASELINES = [f"baselines.{name}" for name in stf.baselines.__all__ if name != "METHODS"]
 ENCODERS = [f"encoders.{name}" for name in stf.encoders.__all__]
-METHODS = [f"methods.{name}" for name in stf.methods.__all__ if name != "METHODS"]
+METHODS = [f"bench.methods.{name}" for name in stf.bench.methods.__all__ if name != "METHODS"]
 LISTED = [*BASELINES, *ENCODERS, *METHODS]
 
 

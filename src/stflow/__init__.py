@@ -5,13 +5,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stflow import baselines, bench, datasets, encoders, get, io, pl, pp, tl
-    from stflow.bench import methods
-    from stflow.model import STFlow
+    from stflow import baselines, bench, datasets, encoders, get, io, metrics, pl, pp, tl
+    from stflow.model import Config, STFlow
+    from stflow.slide import Slide
 
 __version__ = version("stflow-spatial")
 __all__ = [
+    "Config",
     "STFlow",
+    "Slide",
     "__version__",
     "baselines",
     "bench",
@@ -19,19 +21,18 @@ __all__ = [
     "encoders",
     "get",
     "io",
-    "methods",
+    "metrics",
     "pl",
     "pp",
     "tl",
 ]
+HOMES = {"Config": "model", "STFlow": "model", "Slide": "slide"}
 
 
 def __getattr__(name: str) -> Any:
     """Load a part when it is first asked for, so that the command line answers at once."""
-    if name == "STFlow":
-        from stflow.model import STFlow
-
-        return STFlow
+    if name in HOMES:
+        return getattr(import_module(f"stflow.{HOMES[name]}"), name)
     if name in __all__:
         return import_module(f"stflow.{name}")
     raise AttributeError(f"module 'stflow' has no attribute {name!r}")
