@@ -61,7 +61,10 @@ VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__init__": (VERBS | {"baselines", "bench", "encoders", "metrics", "model", "slide"}, set()),
     "__main__": ({"_cli"}, set()),
-    "_cli": (VERBS | {"_atomic", "_sdata", "_keys", "_warn", "bench", "model"}, {"click"}),
+    "_cli": (
+        VERBS | {"_atomic", "_sdata", "_keys", "_warn", "bench", "encoders", "model"},
+        {"click"},
+    ),
     "bench": (BELOW | {"flow", "datasets"}, None),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
@@ -78,7 +81,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     ),
     "embedding": (
         {"encoders", "images", "_digest", "_validation", "_warn"},
-        {"numpy", "spatialdata", "timm", "torch", "tqdm", "zarr"},
+        {"numpy", "timm", "torch", "tqdm", "zarr"},
     ),
     "encoders": (
         {"_validation"},

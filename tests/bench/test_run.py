@@ -302,13 +302,13 @@ def test_other_counts_by_the_same_names_are_no_reason_to_go_on(task, tmp_path, m
 
 def test_weights_are_for_networks_that_are_asked_for(task, tmp_path, methods):
     for name in ("resnet50", "resnet50:final", "reds"):
-        with pytest.raises(ValueError, match=f"`checkpoints` is '{name}'; available: "):
-            run([task], tmp_path, checkpoints={name: "w.pth"}, **HOW)
+        with pytest.raises(ValueError, match=f"`weights` is '{name}'; available: "):
+            run([task], tmp_path, weights={name: "w.pth"}, **HOW)
     with pytest.raises(FileNotFoundError, match=r"w\.pth"):
         run(
             [task],
             tmp_path,
-            checkpoints={"resnet50": "w.pth"},
+            weights={"resnet50": "w.pth"},
             **{**HOW, "encoders": ["resnet50:final"]},
         )
 

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 from click.testing import Result
 from PIL import Image
 from spatialdata import read_zarr
 
 import stflow as stf
+from stflow.encoders import get_encoder
 
 Run = Callable[..., Result]
 FAST = ("--tile-px", 32, "--mpp", 8, "--device", "cpu", "--no-cache", "--quiet")
@@ -71,6 +74,30 @@ def test_several_devices(disk: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
     run("embed", "S1.zarr", "--device", "cuda:0", "--device", "cuda:1")
     run("embed", "S1.zarr")
     assert seen == [("cuda:0", "cuda:1"), "auto"]
+
+
+def test_weights_of_a_file(disk: Path, run: Run):
+    blank = timm.create_model("resnet10t", num_classes=0)
+    torch.save(blank.state_dict(), "weights.pth")
+    run(
+        "embed",
+        "S1.zarr",
+        *FAST,
+        "--key-added",
+        "X_b",
+        "--encoder",
+        "resnet10t",
+        "--weights",
+        "weights.pth",
+        "--pooling",
+        "final",
+    )
+    recipe = read_zarr("S1.zarr")["table"].uns["X_b"]
+    made = get_encoder("resnet10t", weights="weights.pth", pooling="final")
+    assert recipe["weights_sha256"] == made.weights_sha256
+    assert (recipe["encoder"], recipe["pooling"]) == ("resnet10t", "final")
+    told = run("embed", "S1.zarr", *FAST, "--key-added", "X_c", "--weights", "weights.pth", code=1)
+    assert "brings its weights; with `--weights` name 'tf_efficientnet_lite0'" in told.stderr
 
 
 def test_an_image_file_becomes_a_store(disk: Path, run: Run):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,13 @@ def test_auto_follows_the_device(lite0, monkeypatch, there, chosen):
     assert prepare(lite0, precision="auto", tile_px=224).precision == chosen
 
 
+def test_auto_lowers_only_what_was_asked_for_by_name(lite0, monkeypatch):
+    with_bfloat16(monkeypatch, True)
+    nameless = replace(lite0, by_name=False)
+    assert prepare(nameless, precision="auto", tile_px=224).precision == "float32"
+    assert prepare(lite0, precision="auto", tile_px=224).precision == "bfloat16"
+
+
 class Touchy(nn.Module):
     """Angles of thousands of turns: a small error is any angle."""
 
@@ -88,7 +97,7 @@ def test_auto_keeps_float32_where_bfloat16_is_not_as_good(network, monkeypatch):
     with_bfloat16(monkeypatch, True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder = get_encoder(network())
+        encoder = replace(get_encoder(network()), by_name=True)
     assert prepare(encoder, precision="auto", tile_px=16).precision == "float32"
     assert prepare(encoder, precision="bfloat16", tile_px=16).precision == "bfloat16"
 

@@ -67,7 +67,7 @@ def test_options_that_cannot_be_honoured(colour_encoder, tmp_path):
     with pytest.raises(ValueError, match="are for encoders named by a string"):
         get_encoder(colour_encoder, pooling="stages")
     with pytest.raises(ValueError, match="are for encoders named by a string"):
-        get_encoder(Means(), checkpoint=tmp_path / "weights.pth")
+        get_encoder(Means(), weights=tmp_path / "weights.pth")
     with pytest.raises(ValueError, match="has its own normalisation"):
         get_encoder("efficientnet_lite0", transform=colour_encoder)
 

@@ -25,6 +25,7 @@ from torch import nn
 import stflow as stf
 from stflow._sdata._tables import get_regions
 from stflow._sdata.places._placed import spots_on_image
+from stflow.encoders import get_encoder
 from stflow.pp import embed
 
 WIDTH, HEIGHT = 320, 240
@@ -266,6 +267,21 @@ def test_the_default_encoder(sdata):
     assert final.shape == (12, 1280)
 
 
+def test_an_encoder_that_was_made_before(sdata, tmp_path):
+    sdata.write(tmp_path / "x.zarr")
+    again = read_zarr(tmp_path / "x.zarr")
+    given = {"tile_px": 32, "show_progress_bar": False}
+    embed(again, pooling="final", dihedral=True, cache=False, key_added="short", **given)
+    made = get_encoder("efficientnet_lite0", pooling="final", dihedral=True)
+    embed(again, encoder=made, key_added="made", **given)
+    table = again.tables["table"]
+    np.testing.assert_array_equal(table.obsm["made"], table.obsm["short"])
+    assert table.uns["made"] == table.uns["short"]
+    assert (tmp_path / "x.zarr.embeddings").is_dir()
+    plain = embed(again, cache=False, inplace=False, pooling="final", **given)
+    assert np.abs(plain - table.obsm["made"]).max() > 1e-3
+
+
 def test_dihedral_does_not_see_how_the_slide_lay(points):
     mirrored = slide(
         {"spots": shapes([WIDTH, 0] + points * [-1, 1])}, {"he": he(tissue()[:, :, ::-1].copy())}
@@ -345,6 +361,16 @@ REFUSED = [
     ({"encoder": "resnet5"}, ValueError, "Unknown encoder 'resnet5'; close: "),
     ({"encoder": 3}, TypeError, "not int"),
     ({"pooling": "stages"}, ValueError, "for encoders named by a string"),
+    (
+        {"encoder": get_encoder(Never()), "pooling": "final"},
+        ValueError,
+        "was made with `pooling='final'`. Leave out `pooling=` here; it is for `stf",
+    ),
+    (
+        {"encoder": get_encoder(Never()), "dihedral": True},
+        ValueError,
+        "was made with `dihedral=False`",
+    ),
     ({"key_added": "taken"}, ValueError, "Table 'table' already holds 'taken'.*`overwrite=True`"),
 ]
 
@@ -577,12 +603,16 @@ def test_another_transform_of_the_same_name_is_not_taken_for_this(sdata, run, tm
         return lambda batch: batch / by
 
     encoder = Colours()
-    given = {"encoder": encoder, "cache": tmp_path / "c", "inplace": False}
-    first = run(sdata, transform=darker(2), **given)
+
+    def seen(by):
+        darkened = get_encoder(encoder, transform=darker(by))
+        return run(sdata, encoder=darkened, cache=tmp_path / "c", inplace=False)
+
+    first = seen(2)
     n_encoded(encoder)
-    np.testing.assert_allclose(run(sdata, transform=darker(4), **given), first / 2, rtol=1e-6)
+    np.testing.assert_allclose(seen(4), first / 2, rtol=1e-6)
     assert n_encoded(encoder) >= 12
-    np.testing.assert_array_equal(run(sdata, transform=darker(2), **given), first)
+    np.testing.assert_array_equal(seen(2), first)
     assert n_encoded(encoder) == 0
 
 
@@ -611,10 +641,10 @@ import os, sys
 import numpy as np
 import stflow as stf
 from spatialdata import read_zarr
-from stflow.pp import _vector_cache
+from stflow.embedding import _cache
 from stflow.encoders._encoder import Encoder
 
-_vector_cache.CHUNK_ROWS = 4
+_cache.CHUNK_ROWS = 4
 encode, made = Encoder.encode, []
 
 def counting(self, tiles):

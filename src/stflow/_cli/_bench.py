@@ -63,7 +63,7 @@ def bench() -> None:
 @opt.option("--max-epochs", type=int, help="Epochs at most; left out, as published.")
 @opt.option("--trunk", help="Network inside methods that train one; left out, as published.")
 @pairs("--embeddings", help="Folder with <slide>.npy made elsewhere, by the name of its encoder.")
-@pairs("--checkpoint", "checkpoints", help="Weights of an encoder or trunk, by its name.")
+@pairs("--weights", help="Weights of an encoder or trunk, by its name.")
 @opt.option("--patients", type=opt.FILE, help="CSV of slide and patient, for the suite slides.")
 @opt.device
 def run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,11 @@ from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, given, note
 from stflow._cli._outputs import instrument, read_outputs
+
+if TYPE_CHECKING:
+    from stflow.encoders import Encoder
+
+MAKING = ("encoder", "pooling", "dihedral")
 
 
 @click.command(cls=Command)
@@ -31,7 +36,7 @@ from stflow._cli._outputs import instrument, read_outputs
 @opt.option("--tile-px", default=224, help="Side of a tile in pixels.")
 @opt.option("--pooling", help="stages or final; left out, what suits the encoder.")
 @opt.option("--dihedral", is_flag=True, help="Average over flips and rotations of each tile.")
-@opt.option("--checkpoint", type=opt.FILE, help="File with the weights of the encoder.")
+@opt.option("--weights", type=opt.FILE, help="File with the weights of the encoder.")
 @opt.option("--n-neighs", default=8, help="Neighbours of a spot.")
 @opt.option("--image-key", help="Name of the image; left out, the only one.")
 @opt.image_mpp
@@ -63,6 +68,7 @@ def embed(
     image: str | None,
     alignment: str | None,
     bin_um: int | None,
+    weights: Path | None,
     n_neighs: int,
     device: tuple[str, ...],
     cache: Path | None,
@@ -85,6 +91,8 @@ def embed(
     if slide.is_dir() and (given("pitch_um") or given("lattice")):
         raise click.UsageError("--pitch-um and --lattice are for whole-slide files.")
     how["device"] = device[0] if len(device) == 1 else device
+    if weights is not None:
+        how["encoder"] = _with_weights(weights, **{word: how.pop(word) for word in MAKING})
     how["cache"] = _cache(output, cache, no_cache=no_cache)
     how["show_progress_bar"] = not quiet
     if output is not None and kind:
@@ -136,6 +144,12 @@ def _embed_file(path: Path, output: Path, grid: dict[str, Any], n_neighs: int, *
     pp.embed(sdata, **how)
     pp.neighbors(sdata, n_neighs=n_neighs, table_key=how["table_key"])
     write_store(sdata, output)
+
+
+def _with_weights(weights: Path, *, encoder: str, **how: Any) -> Encoder:
+    from stflow.encoders import get_encoder
+
+    return get_encoder(encoder, weights=weights, **how)
 
 
 def _cache(output: Path | None, cache: Path | None, *, no_cache: bool) -> Path | bool | None:

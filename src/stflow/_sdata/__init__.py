@@ -9,7 +9,7 @@ from stflow._sdata._images import colour_channels, get_pyramid, image_levels, re
 from stflow._sdata._names import by_text, groups_of, is_missing, require_apart, text_name
 from stflow._sdata._recipe import require_same_recipe
 from stflow._sdata._slides import as_mapping, read_recipe, read_slides
-from stflow._sdata._store import Store, require_new_store, write_store
+from stflow._sdata._store import Store, require_new_store, store_path, write_store
 from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
 from stflow._sdata._write import (
     lacks_panel,
@@ -52,6 +52,7 @@ __all__ = [
     "resolve_image",
     "same_name",
     "spot_centres",
+    "store_path",
     "text_name",
     "warn_of_blank_slides",
     "warn_of_blank_tiles",

@@ -160,6 +160,11 @@ def _stamps(store: Path) -> dict[str, tuple[int, int]]:
     return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
 
 
+def store_path(sdata: SpatialData) -> Path | None:
+    """Return where a SpatialData is on disk; None if it is not."""
+    return sdata.path if isinstance(sdata.path, Path) else None
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Leave out what libraries warn of that a user can do nothing about."""

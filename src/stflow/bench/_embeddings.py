@@ -17,11 +17,11 @@ from stflow._validation import listing, require_finite, require_unique
 from stflow.bench._measure import Measure, let_go
 from stflow.bench._results import BROUGHT, EMBEDDINGS, Results, file_name
 from stflow.bench._task import Task
-from stflow.embedding import TileJob, encode_tiles
+from stflow.embedding import TileJob, encode_tiles, prepare, tiles_at_a_time
 from stflow.encoders.families import identify, require_file
 
 Made: TypeAlias = str | Path | Callable[[torch.Tensor], torch.Tensor]
-BATCH = {"cpu": 8, "cuda": 64}
+WARM_UP = 8
 FINAL = ":final"
 
 
@@ -54,15 +54,15 @@ class Embedder:
         Name of an encoder, with ``:final`` for the network's own output where stages of it would
         be pooled; a callable on float tiles; or a folder with a file ``<slide>.npy`` of vectors,
         a row a spot in the order of the table, for each slide.
-    checkpoint
+    weights
         File with the weights of a named encoder.
     device
         Where to encode.
     """
 
-    def __init__(self, name: str, made: Made, checkpoint: str | None, device: str) -> None:
+    def __init__(self, name: str, made: Made, weights: str | None, device: str) -> None:
         self.name, self.made = name, made
-        self.checkpoint = None if checkpoint is None else require_file(checkpoint)
+        self.weights = None if weights is None else require_file(weights)
         self.device = resolve_device(device)
         self._encoders: dict[int, Any] = {}
         if isinstance(made, Path) and not made.is_dir():
@@ -70,7 +70,7 @@ class Embedder:
         if isinstance(made, str):
             from stflow.encoders import require_encoder
 
-            require_encoder(made.removesuffix(FINAL), checkpoint=checkpoint)
+            require_encoder(made.removesuffix(FINAL), weights=weights)
 
     def describe(self) -> str:
         """Say how vectors are made, in words that are the same in every process."""
@@ -81,7 +81,7 @@ class Embedder:
             return f"{name} {weights_digest(self.made)}" if isinstance(self.made, Module) else name
         if isinstance(self.made, Path):
             return "vectors made elsewhere"
-        return f"{self.made}" + (f" with {identify(self.checkpoint)}" if self.checkpoint else "")
+        return f"{self.made}" + (f" with {identify(self.weights)}" if self.weights else "")
 
     def __call__(self, task: Task, slide: str, n_spots: int, results: Results) -> Embedded:
         """Embed a slide of N spots, or read what was made of it before.
@@ -98,7 +98,7 @@ class Embedder:
         if found is None:
             cut = task.sources[slide].tiles
             if not self._encoders:
-                self._encode(cut()[np.arange(min(n_spots, BATCH["cpu"]))])
+                self._encode(cut()[np.arange(min(n_spots, WARM_UP))])
             let_go()
             with Measure(self.device) as cost:
                 vectors = self._encode(cut())
@@ -149,7 +149,7 @@ class Embedder:
     def _encode(self, tiles: Any) -> np.ndarray:
         tile_px, n_spots = tiles.shape[1], tiles.shape[0]
         encoder = self._encoder(tile_px)
-        size = BATCH.get(self.device.type, BATCH["cpu"])
+        size = tiles_at_a_time(self.device)
         return encode_tiles(
             [TileJob(np.arange(n_spots), 0, _batches(tiles, size))],
             [encoder],
@@ -160,7 +160,6 @@ class Embedder:
         )[:, 0]
 
     def _encoder(self, tile_px: int) -> Any:
-        from stflow.embedding import prepare
         from stflow.encoders import get_encoder
 
         if tile_px not in self._encoders:
@@ -169,11 +168,10 @@ class Embedder:
             chosen = get_encoder(
                 str(self.made).removesuffix(FINAL) if named else self.made,
                 pooling="final" if final else None,
-                checkpoint=self.checkpoint,
+                weights=self.weights,
                 device=self.device,
             )
-            precision = "auto" if named else "float32"
-            self._encoders[tile_px] = prepare(chosen, precision=precision, tile_px=tile_px)
+            self._encoders[tile_px] = prepare(chosen, precision="auto", tile_px=tile_px)
         return self._encoders[tile_px]
 
 
@@ -184,7 +182,7 @@ def _batches(tiles: Any, size: int) -> Generator[tuple[np.ndarray, np.ndarray], 
 
 
 def resolve_encoders(
-    encoders: Sequence[str] | Mapping[str, Made], checkpoints: Mapping[str, str], device: str
+    encoders: Sequence[str] | Mapping[str, Made], weights: Mapping[str, str], device: str
 ) -> list[Embedder]:
     """Return a way to embed for each name.
 
@@ -200,9 +198,7 @@ def resolve_encoders(
     )
     named = [(known(name) if name == made else name, known(made)) for name, made in pairs]
     require_unique([name for name, _ in named], what="encoders")
-    return [
-        Embedder(name, made, checkpoints.get(network_name(made)), device) for name, made in named
-    ]
+    return [Embedder(name, made, weights.get(network_name(made)), device) for name, made in named]
 
 
 def known(made: Made) -> Any:
@@ -216,5 +212,5 @@ def known(made: Made) -> Any:
 
 
 def network_name(made: Made) -> str:
-    """Name the network behind an encoder as checkpoints are named; empty for what has none."""
+    """Name the network behind an encoder, by which its weights go; empty for what has none."""
     return made.removesuffix(FINAL) if isinstance(made, str) else ""

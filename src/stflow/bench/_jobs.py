@@ -36,7 +36,7 @@ class Plan:
     options
         Arguments of methods: ``max_epochs`` and ``device`` of all, and ``trunk`` of those that
         take one, unless it is None.
-    checkpoints
+    weights
         Files with the weights of trunks, by name.
     """
 
@@ -44,7 +44,7 @@ class Plan:
     protocols: tuple[str, ...]
     seeds: tuple[int, ...]
     options: Mapping[str, Any]
-    checkpoints: Mapping[str, str]
+    weights: Mapping[str, str]
 
     @classmethod
     def make(
@@ -53,7 +53,7 @@ class Plan:
         protocols: Sequence[str],
         seeds: Sequence[int],
         options: Mapping[str, Any],
-        checkpoints: Mapping[str, str],
+        weights: Mapping[str, str],
     ) -> Plan:
         """Check names and numbers.
 
@@ -71,7 +71,7 @@ class Plan:
             require_seed(seed)
         if not (methods and protocols and seeds):
             raise ValueError("Nothing to run: name methods, protocols and seeds.")
-        return cls(tuple(methods), tuple(protocols), tuple(map(int, seeds)), options, checkpoints)
+        return cls(tuple(methods), tuple(protocols), tuple(map(int, seeds)), options, weights)
 
     def jobs(
         self, task: Task, embedders: Sequence[Embedder], folds: Collection[str]
@@ -93,7 +93,7 @@ class Plan:
             options["max_epochs"] = self.options["max_epochs"]
         trunk = self.trunk(name)
         if trunk is not None:
-            options |= {"trunk": trunk, "checkpoint": self.checkpoints.get(trunk)}
+            options |= {"trunk": trunk, "weights": self.weights.get(trunk)}
         return METHODS[name](protocol=protocol, **options)
 
     def trunks(self) -> set[str]:
@@ -128,10 +128,10 @@ class Job:
     @property
     def settings(self) -> dict[str, Any]:
         """What a result depends on beside its key."""
-        checkpoint = getattr(self.method, "checkpoint", None)
+        weights = getattr(self.method, "weights", None)
         return {
             "max_epochs": self.method.max_epochs,
-            "checkpoint": None if checkpoint is None else identify(checkpoint),
+            "weights": None if weights is None else identify(weights),
         }
 
     def is_done(self, results: Results) -> bool:

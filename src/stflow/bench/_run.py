@@ -36,7 +36,7 @@ def run(
     n_neighs: int = 8,
     max_epochs: int | None = None,
     trunk: str | None = None,
-    checkpoints: Mapping[str, str] | None = None,
+    weights: Mapping[str, str] | None = None,
     device: str = "auto",
     show_progress_bar: bool = True,
 ) -> pd.DataFrame:
@@ -78,7 +78,7 @@ def run(
         Epochs at most, of methods that train. None: as published.
     trunk
         The pretrained network inside methods that train one. None: as published.
-    checkpoints
+    weights
         Files with the weights of encoders and trunks, by name (without ``:final``). Results tell
         them by name and content.
     device
@@ -93,7 +93,7 @@ def run(
     left out where the measurement is); ``n_genes``, ``n_undefined``; ``n_train`` and ``n_test``
     spots; ``embed_s``, ``fit_s``, ``predict_s`` (seconds; test slides alone but for the fit),
     ``embed_mib``, ``fit_mib``, ``predict_mib`` (peak memory); ``choice``, ``max_epochs``,
-    ``checkpoint``, ``device``, ``constructed``, ``error``. Written to ``path/results.csv`` as well.
+    ``weights``, ``device``, ``constructed``, ``error``. Written to ``path/results.csv`` as well.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def run(
     RuntimeError
         Another run writes to ``path``.
     ValueError
-        An unknown method or protocol, a checkpoint of a network that is not asked for, nothing to
+        An unknown method or protocol, weights of a network that is not asked for, nothing to
         run, a damaged file, or a folder of another benchmark or with results on other data.
 
     Warns
@@ -119,14 +119,14 @@ def run(
         require_count(count, name=name)
     require_unique([task.name for task in tasks], what="tasks")
     options = {"max_epochs": max_epochs, "device": device, "trunk": trunk}
-    weights = {known(name): file for name, file in (checkpoints or {}).items()}
+    files = {known(name): file for name, file in (weights or {}).items()}
     plan = Plan.make(
-        list(METHODS) if methods is None else methods, protocols, seeds, options, weights
+        list(METHODS) if methods is None else methods, protocols, seeds, options, files
     )
-    embedders = resolve_encoders(encoders, weights, device)
+    embedders = resolve_encoders(encoders, files, device)
     networks = {network_name(each.made) for each in embedders} | plan.trunks()
-    for name in weights:
-        require_choice(name, sorted(networks - {""}), name="checkpoints")
+    for name in files:
+        require_choice(name, sorted(networks - {""}), name="weights")
     panel = Panel(None if genes is None else tuple(require_gene_list(genes)), n_top_genes)
     wanted = _choose_folds(tasks, folds)
     for embedder, task in product(embedders, tasks):

@@ -2,6 +2,24 @@
 
 from stflow.embedding._encode import TileJob, encode_tiles
 from stflow.embedding._open_cache import cache_folder, open_cache
-from stflow.embedding._prepare import prepare, replicate
+from stflow.embedding._prepare import (
+    PRECISIONS,
+    Precision,
+    move,
+    prepare,
+    replicate,
+    tiles_at_a_time,
+)
 
-__all__ = ["TileJob", "cache_folder", "encode_tiles", "open_cache", "prepare", "replicate"]
+__all__ = [
+    "PRECISIONS",
+    "Precision",
+    "TileJob",
+    "cache_folder",
+    "encode_tiles",
+    "move",
+    "open_cache",
+    "prepare",
+    "replicate",
+    "tiles_at_a_time",
+]

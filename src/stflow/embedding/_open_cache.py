@@ -7,8 +7,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spatialdata import SpatialData
-
 from stflow._warn import warn
 from stflow.embedding._cache import VectorCache, require_cache_folder
 
@@ -17,12 +15,27 @@ if TYPE_CHECKING:
 
 
 def cache_folder(
-    sdata: SpatialData, cache: str | PathLike[str] | bool | None, *, named: bool
+    cache: str | PathLike[str] | bool | None, *, store: Path | None, by_name: bool
 ) -> Path | None:
-    """Where to keep vectors, checked; a folder that nobody asked for may be unusable."""
-    store = sdata.path
-    beside = store.with_name(f"{store.name}.embeddings") if isinstance(store, Path) else None
-    if cache is False or (cache is None and (beside is None or not named)):
+    """Where to keep vectors, checked; a folder that nobody asked for may be unusable.
+
+    Parameters
+    ----------
+    cache
+        A folder; True: beside the store; False: nowhere; None: beside the store, if there is one
+        and the encoder was asked for by name.
+    store
+        Where the slide is on disk, if it is.
+    by_name
+        Whether the encoder was asked for by name.
+
+    Raises
+    ------
+    OSError, ValueError
+        Vectors cannot be kept in the folder that was asked for.
+    """
+    beside = None if store is None else store.with_name(f"{store.name}.embeddings")
+    if cache is False or (cache is None and (beside is None or not by_name)):
         return None
     if cache is True and beside is None:
         raise ValueError(

@@ -39,6 +39,8 @@ class Encoder:
         Where the model lies.
     precision
         What the model computes in, as the recipe says it.
+    by_name
+        Whether it was asked for by name, so that name and weights tell all of it.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Encoder:
     dihedral: bool = False
     device: torch.device | str = "cpu"
     precision: str = "float32"
+    by_name: bool = False
 
     @torch.inference_mode()
     def encode(self, tiles: np.ndarray) -> np.ndarray:

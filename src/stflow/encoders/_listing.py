@@ -13,8 +13,8 @@ NEEDS = {
     "vit": "hub",
     "transformers": "hub, extra 'transformers'",
     "conch": "hub, package 'conch'",
-    "ciga": "`checkpoint=`",
-    "ctranspath": "`checkpoint=`",
+    "ciga": "`weights=`",
+    "ctranspath": "`weights=`",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from os import PathLike
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import timm
 import torch
@@ -33,7 +33,8 @@ from stflow.encoders.families import (
     wrap_image_model,
 )
 
-POOLINGS = ("stages", "final")
+Pooling: TypeAlias = Literal["stages", "final"]
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 BUILDERS: dict[str, Callable[[Card, str | PathLike[str] | None], nn.Module]] = {
     "vit": build_vit,
     "transformers": build_transformer,
@@ -46,8 +47,8 @@ BUILDERS: dict[str, Callable[[Card, str | PathLike[str] | None], nn.Module]] = {
 def get_encoder(
     spec: Any,
     *,
-    pooling: str | None = None,
-    checkpoint: str | PathLike[str] | None = None,
+    pooling: Pooling | None = None,
+    weights: str | PathLike[str] | None = None,
     transform: Callable[[Tensor], Tensor] | None = None,
     dihedral: bool = False,
     device: torch.device | str = "cpu",
@@ -64,8 +65,8 @@ def get_encoder(
     pooling
         ``"stages"`` or ``"final"``. None: stages for convolutional networks known by name, final
         for everything else.
-    checkpoint
-        Weights on disk instead of the hub, of an encoder known by name.
+    weights
+        File with the weights of an encoder known by name, instead of those of the hub.
     transform
         Takes and gives float tiles, shape (B, 3, H, W), in [0, 1]; for a module or callable.
     dihedral
@@ -80,7 +81,7 @@ def get_encoder(
     Raises
     ------
     ValueError
-        An unknown name, an option that the encoder cannot honour, or a checkpoint of another
+        An unknown name, an option that the encoder cannot honour, or weights of another
         network.
     TypeError
         ``spec`` is nothing that encodes.
@@ -95,9 +96,9 @@ def get_encoder(
     if isinstance(spec, str):
         if transform is not None:
             raise ValueError(f"Encoder {spec!r} has its own normalisation; leave out `transform=`.")
-        return _named(known_name(spec), pooling, checkpoint, dihedral, device)
-    if pooling == "stages" or checkpoint is not None:
-        raise ValueError("`pooling='stages'` and `checkpoint=` are for encoders named by a string.")
+        return _named(known_name(spec), pooling, weights, dihedral, device)
+    if pooling == "stages" or weights is not None:
+        raise ValueError("`pooling='stages'` and `weights=` are for encoders named by a string.")
     if hasattr(spec, "encode_image") and hasattr(spec, "get_transform"):
         if transform is not None:
             raise ValueError("The encoder brings its own transform; leave out `transform=`.")
@@ -124,17 +125,17 @@ def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
-def require_encoder(name: str, *, checkpoint: str | PathLike[str] | None) -> None:
+def require_encoder(name: str, *, weights: str | PathLike[str] | None) -> None:
     """Raise ``ValueError`` unless an encoder goes by that name; nothing is built or downloaded."""
     name = known_name(name)
     if name != LITE0 and name not in CARDS:
-        require_known(name, pretrained=checkpoint is None)
+        require_known(name, pretrained=weights is None)
 
 
 def _named(
     name: str,
-    pooling: str | None,
-    checkpoint: str | PathLike[str] | None,
+    pooling: Pooling | None,
+    weights: str | PathLike[str] | None,
     dihedral: bool,
     device: torch.device,
 ) -> Encoder:
@@ -142,9 +143,9 @@ def _named(
     if card is not None:
         show_licence(card)
     if card is not None and card.family in BUILDERS:
-        network = BUILDERS[card.family](card, checkpoint)
+        network = BUILDERS[card.family](card, weights)
     else:
-        network = _plain(name, checkpoint)
+        network = _plain(name, weights)
     if pooling is None:
         pooling = "stages" if is_convolutional(network) else "final"
     elif pooling == "stages" and not is_convolutional(network):
@@ -167,14 +168,15 @@ def _named(
         transform=transform,
         dihedral=dihedral,
         device=device,
+        by_name=True,
     )
 
 
-def _plain(name: str, checkpoint: str | PathLike[str] | None) -> nn.Module:
+def _plain(name: str, weights: str | PathLike[str] | None) -> nn.Module:
     """Build the default encoder, or any network of timm."""
-    if name == LITE0 and checkpoint is not None:
-        raise ValueError(f"{LITE0!r} brings its weights; with `checkpoint=` name 'tf_{LITE0}'.")
-    return create_lite0() if name == LITE0 else create_timm(name, checkpoint=checkpoint)
+    if name == LITE0 and weights is not None:
+        raise ValueError(f"{LITE0!r} brings its weights; with `weights=` name 'tf_{LITE0}'.")
+    return create_lite0() if name == LITE0 else create_timm(name, weights=weights)
 
 
 def assemble(card: Card, network: nn.Module, *, pooling: str) -> nn.Module:

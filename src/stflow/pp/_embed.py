@@ -13,7 +13,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._device import resolve_device
-from stflow._sdata import Region, get_regions, get_table, warn_of_blank_tiles
+from stflow._sdata import Region, get_regions, get_table, store_path, warn_of_blank_tiles
 from stflow._sdata.places import PlacedSpots, spots_on_image
 from stflow._validation import (
     listing,
@@ -22,7 +22,19 @@ from stflow._validation import (
     require_free,
     require_positive,
 )
-from stflow.embedding import TileJob, cache_folder, encode_tiles, open_cache
+from stflow.embedding import (
+    PRECISIONS,
+    Precision,
+    TileJob,
+    cache_folder,
+    encode_tiles,
+    move,
+    open_cache,
+    prepare,
+    replicate,
+    tiles_at_a_time,
+)
+from stflow.encoders import Encoder, Pooling, get_encoder
 from stflow.images import outside, read_tiles
 from stflow.pp._blank import BlankCount
 
@@ -31,26 +43,23 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-PRECISIONS = ("auto", "float32", "bfloat16")
 MOST_ENLARGED = 5.0
 
 
 def embed(
     sdata: SpatialData,
     *,
-    encoder: str | Callable[[torch.Tensor], torch.Tensor] | Any = "efficientnet_lite0",
+    encoder: str | Encoder | Callable[[torch.Tensor], torch.Tensor] | Any = "efficientnet_lite0",
     mpp: float | Sequence[float] = 0.5,
     tile_px: int = 224,
-    pooling: str | None = None,
+    pooling: Pooling | None = None,
     dihedral: bool = False,
-    checkpoint: str | PathLike[str] | None = None,
-    transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
     image_key: str | Mapping[str, str] | None = None,
     image_mpp: float | Mapping[str, float] | None = None,
     shapes_key: str | None = None,
     table_key: str = _keys.TABLE,
     key_added: str = _keys.EMBEDDING,
-    precision: str = "auto",
+    precision: Precision = "auto",
     cache: str | PathLike[str] | bool | None = None,
     batch_size: int | None = None,
     num_workers: int | None = None,
@@ -76,7 +85,10 @@ def embed(
         ``"efficientnet_lite0"`` (ImageNet weights, nothing to download), another name that
         :func:`stflow.encoders.list` shows, or that of any timm network; an ``nn.Module`` or
         callable that takes float tiles, shape (B, 3, H, W), in [0, 1] and gives vectors, shape
-        (B, F); or an object with ``encode_image`` and ``get_transform``.
+        (B, F); an object with ``encode_image`` and ``get_transform``; or what
+        :func:`stflow.encoders.get_encoder` makes of any of these, with weights from a file, or a
+        normalisation of your own. It is brought to ``device``, but for a callable, which stays
+        where it is.
     mpp
         Micrometres per pixel of a tile. With several, each spot is embedded at each scale and
         the vectors are joined in that order.
@@ -84,14 +96,11 @@ def embed(
         Side of a tile in pixels, as the encoder takes it.
     pooling
         ``"stages"`` (mean and standard deviation over space of intermediate maps) or ``"final"``
-        (the network's own output). None: stages for convolutional networks, final for others.
+        (the network's own output). None: stages for convolutional networks, final for others,
+        or as ``get_encoder`` was told.
     dihedral
         Whether to average each vector over the 8 flips and rotations of its tile, so that it
         does not depend on how the slide lay on the scanner; eight times the work.
-    checkpoint
-        File with the weights of a timm network, instead of those of the hub.
-    transform
-        What to do to float tiles before a module or callable, normalisation for instance.
     image_key
         Name of the image, or a name for each region of the table. None: the only one.
     image_mpp
@@ -111,7 +120,7 @@ def embed(
     cache
         Folder to keep vectors in, so that an interrupted run goes on where it stopped, and the
         same tiles are not encoded again. It knows a tile by its pixels, and the encoder by digests
-        of its weights and of what ``transform`` does, so a changed image or spot is never taken
+        of its weights and of what its transform does, so a changed image or spot is never taken
         for the old one; delete it when you like. None: for an encoder known by name and a
         SpatialData that is on disk, a folder beside it, ``<store>.embeddings``, while that can be
         written. True: that folder, whatever the encoder. False: nowhere.
@@ -148,7 +157,8 @@ def embed(
     KeyError
         The table, the image, the shapes, or the shape of some spots is missing.
     ValueError
-        The key is taken, an argument makes no sense, the table has no spots, the image is not
+        The key is taken, an argument makes no sense or was already decided in ``get_encoder``, the
+        table has no spots, the image is not
         8-bit RGB, nothing tells its scale, a tile lies outside it, the encoder is unknown or
         does not fit the tiles, it gives vectors of different lengths or values that are not
         finite, or ``cache`` holds something else or is for an encoder that shows no weights.
@@ -173,6 +183,8 @@ def embed(
     """
     if not isinstance(sdata, SpatialData):
         raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
+    if isinstance(encoder, Encoder):
+        _require_undecided(encoder, pooling=pooling, dihedral=dihedral)
     devices = _devices(device)
     batch_size, num_workers = _at_a_time(devices[0], batch_size, num_workers)
     require_choice(precision, PRECISIONS, name="precision")
@@ -188,21 +200,12 @@ def embed(
     cutting = {"tile_px": int(tile_px), "batch_size": batch_size, "num_workers": num_workers}
     blank = {place.region.name: BlankCount() for place in places}
     jobs = _jobs(places, scales, blank, **cutting)
-    folder = cache_folder(sdata, cache, named=isinstance(encoder, str))
-
-    from stflow.embedding import prepare, replicate
-    from stflow.encoders import get_encoder
-
-    chosen = get_encoder(
-        encoder,
-        pooling=pooling,
-        checkpoint=checkpoint,
-        transform=transform,
-        dihedral=dihedral,
-        device=devices[0],
-    )
-    if precision == "auto" and not isinstance(encoder, str):
-        precision = "float32"
+    by_name = encoder.by_name if isinstance(encoder, Encoder) else isinstance(encoder, str)
+    folder = cache_folder(cache, store=store_path(sdata), by_name=by_name)
+    if isinstance(encoder, Encoder):
+        chosen = move(encoder, devices[0])
+    else:
+        chosen = get_encoder(encoder, pooling=pooling, dihedral=dihedral, device=devices[0])
     chosen = prepare(chosen, precision=precision, tile_px=tile_px)
     replicas = replicate(chosen, devices)
     shape = (table.n_obs, len(scales), chosen.width(tile_px))
@@ -240,15 +243,25 @@ def _devices(
     return [resolve_device(str(name)) for name in names]
 
 
+def _require_undecided(encoder: Encoder, *, pooling: Pooling | None, dihedral: bool) -> None:
+    """Raise ``ValueError`` for what an encoder that was made before can no longer be told."""
+    for word, given in (("pooling", pooling), ("dihedral", dihedral or None)):
+        if given is not None:
+            made = f"`{word}={getattr(encoder, word)!r}`"
+            raise ValueError(
+                f"Encoder {encoder.name!r} was made with {made}. Leave out `{word}=` here; it is "
+                "for `stf.encoders.get_encoder`."
+            )
+
+
 def _at_a_time(
     device: torch.device, batch_size: int | None, num_workers: int | None
 ) -> tuple[int, int]:
     """Batch size and threads, as given or as the device likes them."""
-    on_cpu = device.type == "cpu"
     if batch_size is None:
-        batch_size = 8 if on_cpu else 64
+        batch_size = tiles_at_a_time(device)
     if num_workers is None:
-        num_workers = 1 if on_cpu else min(8, os.cpu_count() or 1)
+        num_workers = 1 if device.type == "cpu" else min(8, os.cpu_count() or 1)
     return batch_size, num_workers
 
 

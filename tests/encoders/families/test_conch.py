@@ -32,9 +32,9 @@ def package(monkeypatch):
     """Stands in for the package; collects what was asked of it."""
     asked = []
 
-    def create_model_from_pretrained(name, checkpoint):
-        asked.append((name, checkpoint))
-        if checkpoint.endswith("wrong.bin"):
+    def create_model_from_pretrained(name, weights):
+        asked.append((name, weights))
+        if weights.endswith("wrong.bin"):
             raise RuntimeError("size mismatch")
         return Tower(), None
 
@@ -62,13 +62,13 @@ def test_the_vectors_are_those_before_the_projection(package, monkeypatch, rng):
 def test_a_file_instead_of_the_hub(package, tmp_path):
     path = tmp_path / "weights.bin"
     path.touch()
-    assert get_encoder("conch", checkpoint=path).width(448) == 512
+    assert get_encoder("conch", weights=path).width(448) == 512
     assert package == [("conch_ViT-B-16", str(path))]
-    with pytest.raises(FileNotFoundError, match="No checkpoint"):
-        get_encoder("conch", checkpoint=tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="No file of weights"):
+        get_encoder("conch", weights=tmp_path / "nowhere")
     (tmp_path / "wrong.bin").touch()
-    with pytest.raises(ValueError, match=r"wrong\.bin' does not fit the encoder: size mismatch"):
-        get_encoder("conch", checkpoint=tmp_path / "wrong.bin")
+    with pytest.raises(ValueError, match=r"wrong\.bin' do not fit the encoder: size mismatch"):
+        get_encoder("conch", weights=tmp_path / "wrong.bin")
 
 
 def test_without_a_token_it_is_not_asked_for(package, monkeypatch):

@@ -31,9 +31,9 @@ def token(monkeypatch):
     return give
 
 
-ASK = r"gated\. Request access at https://huggingface\.co/owner/fake, .*`hf auth login`.*checkpoint"
+ASK = r"gated\. Request access at https://huggingface\.co/owner/fake, .*`hf auth login`.*weights"
 NOT_OPEN = r"'fake' from the hub: 403 Client Error\. Request access at"
-OFFLINE = r"'fake' from the hub: offline\. Download .*`checkpoint=`"
+OFFLINE = r"'fake' from the hub: offline\. Download .*`weights=`"
 
 
 def test_a_gated_encoder_is_not_asked_for_without_a_token(token):

@@ -37,10 +37,10 @@ def test_ciga_is_torchvisions_resnet18_whatever_was_put_before_the_names(prefix,
     network.fc = nn.Identity()
     with torch.inference_mode():
         expected = network(normalised(tiles)).numpy()
-    encoder = get_encoder("ciga", checkpoint=path, pooling="final")
+    encoder = get_encoder("ciga", weights=path, pooling="final")
     np.testing.assert_allclose(encoder.encode(tiles), expected, atol=1e-4)
     assert encoder.width(64) == 512
-    stages = get_encoder("ciga", checkpoint=path)
+    stages = get_encoder("ciga", weights=path)
     assert (stages.pooling, stages.width(64)) == ("stages", 2048)
 
 
@@ -56,7 +56,7 @@ def test_ctranspath_loads_tensors_named_as_its_authors_named_them(tmp_path):
     torch.save({"model": dict(as_published(network))}, path)
     with torch.inference_mode():
         expected = network(normalised(tiles)).numpy()
-    encoder = get_encoder("ctranspath", checkpoint=path)
+    encoder = get_encoder("ctranspath", weights=path)
     np.testing.assert_allclose(encoder.encode(tiles), expected, atol=1e-4)
     assert np.abs(expected - fresh).max() > 0.1
 
@@ -76,9 +76,9 @@ def test_a_plain_swin_transformer_is_not_ctranspath(tmp_path):
     swin = timm.create_model("swin_tiny_patch4_window7_224", num_classes=0)
     save_file(swin.state_dict(), path)
     with pytest.raises(
-        ValueError, match=r"swin\.safetensors' does not fit .*without the convolutional stem"
+        ValueError, match=r"swin\.safetensors' do not fit .*without the convolutional stem"
     ):
-        get_encoder("ctranspath", checkpoint=path)
+        get_encoder("ctranspath", weights=path)
 
 
 def test_the_stem_makes_patches_of_four_pixels():
@@ -99,7 +99,7 @@ def test_the_stem_makes_patches_of_four_pixels():
 
 @pytest.mark.parametrize("name", ["ciga", "ctranspath"])
 def test_without_a_file_the_message_says_where_it_is(name, tmp_path):
-    with pytest.raises(OSError, match=rf"'{name}' are not on the hub\. .*github.*`checkpoint=`"):
+    with pytest.raises(OSError, match=rf"'{name}' are not on the hub\. .*github.*`weights=`"):
         get_encoder(name)
-    with pytest.raises(FileNotFoundError, match="No checkpoint"):
-        get_encoder(name, checkpoint=tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="No file of weights"):
+        get_encoder(name, weights=tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""Networks of timm: bundled weights, checkpoints, names that do not exist, no network."""
+"""Networks of timm: bundled weights, files of weights, names that do not exist, no network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def small() -> torch.nn.Module:
 
 
 @pytest.fixture
-def checkpoint(small, tmp_path) -> Path:
+def weights(small, tmp_path) -> Path:
     path = tmp_path / "weights.safetensors"
     save_file(small.state_dict(), path)
     return path
@@ -90,18 +90,18 @@ def test_lite0_with_a_foreign_file(monkeypatch):
         get_encoder("efficientnet_lite0")
 
 
-def test_lite0_takes_no_checkpoint(checkpoint):
+def test_lite0_takes_no_weights(weights):
     with pytest.raises(ValueError, match="name 'tf_efficientnet_lite0'"):
-        get_encoder("efficientnet_lite0", checkpoint=checkpoint)
+        get_encoder("efficientnet_lite0", weights=weights)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "torch", "nested"])
-def test_a_checkpoint_on_disk_is_what_runs(kind, small, checkpoint, tiles):
+def test_weights_on_disk_are_what_runs(kind, small, weights, tiles):
     if kind != "safetensors":
         state = small.state_dict()
-        checkpoint = checkpoint.with_suffix(".pth")
-        torch.save({"state_dict": state} if kind == "nested" else state, checkpoint)
-    encoder = get_encoder(SMALL, pooling="final", checkpoint=checkpoint)
+        weights = weights.with_suffix(".pth")
+        torch.save({"state_dict": state} if kind == "nested" else state, weights)
+    encoder = get_encoder(SMALL, pooling="final", weights=weights)
     bare = timm.create_model(SMALL, num_classes=0).eval()
     kept = {k: v for k, v in small.state_dict().items() if not k.startswith("fc.")}
     bare.load_state_dict(kept)
@@ -112,24 +112,24 @@ def test_a_checkpoint_on_disk_is_what_runs(kind, small, checkpoint, tiles):
     assert (encoder.mean, encoder.std) == (config["mean"], config["std"])
 
 
-def test_convolutional_networks_pool_stages_unless_told(checkpoint):
+def test_convolutional_networks_pool_stages_unless_told(weights):
     maps = timm.create_model(SMALL, features_only=True).feature_info.channels()
-    encoder = get_encoder(SMALL, checkpoint=checkpoint)
+    encoder = get_encoder(SMALL, weights=weights)
     assert encoder.recipe()["pooling"] == "stages"
     assert encoder.width(64) == 2 * sum(maps)
-    assert get_encoder(SMALL, checkpoint=checkpoint, pooling="final").width(64) == maps[-1]
+    assert get_encoder(SMALL, weights=weights, pooling="final").width(64) == maps[-1]
 
 
 def test_transformers_give_their_final_features(tmp_path):
     name, path = "vit_tiny_patch16_224", tmp_path / "vit.safetensors"
     save_file(timm.create_model(name, num_classes=0).state_dict(), path)
-    encoder = get_encoder(name, checkpoint=path)
+    encoder = get_encoder(name, weights=path)
     assert encoder.pooling == "final"
     assert encoder.width(224) == 192
     with pytest.raises(ValueError, match=r"vit_tiny.* does not encode tiles of 100 px"):
         encoder.width(100)
     with pytest.raises(ValueError, match=r"no convolutional stages; use `pooling='final'`"):
-        get_encoder(name, checkpoint=path, pooling="stages")
+        get_encoder(name, weights=path, pooling="stages")
 
 
 def test_an_unknown_name_lists_close_ones():
@@ -179,7 +179,7 @@ def test_a_recipe_tells_the_name_that_is_written_here():
 def test_an_unknown_tag_lists_known_ones():
     with pytest.raises(ValueError, match=r"weights 'resnet18.nope'; available: 'resnet18.a1_in1k'"):
         get_encoder("resnet18.nope")
-    with pytest.raises(ValueError, match=r"'efficientnet_b8'; available: none.*`checkpoint=`"):
+    with pytest.raises(ValueError, match=r"'efficientnet_b8'; available: none.*`weights=`"):
         get_encoder("efficientnet_b8")
 
 
@@ -189,9 +189,7 @@ def test_without_a_network_the_message_says_what_to_do(monkeypatch):
         raise ConnectionError("no route")
 
     monkeypatch.setattr(family.timm, "create_model", fail)
-    with pytest.raises(
-        OSError, match=r"encoder 'resnet18' from the hub: no route\. .*`checkpoint=`"
-    ):
+    with pytest.raises(OSError, match=r"encoder 'resnet18' from the hub: no route\. .*`weights=`"):
         get_encoder("resnet18")
 
 
@@ -203,36 +201,36 @@ def test_names_on_the_hub_are_handed_to_timm(monkeypatch):
     assert asked == ["hf-hub:owner/name"]
 
 
-def test_a_missing_checkpoint(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"No checkpoint '.*nowhere\.pth'"):
-        get_encoder(SMALL, checkpoint=tmp_path / "nowhere.pth")
+def test_a_missing_file_of_weights(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"No file of weights '.*nowhere\.pth'"):
+        get_encoder(SMALL, weights=tmp_path / "nowhere.pth")
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pth"])
-def test_a_truncated_checkpoint(name, small, tmp_path):
+def test_truncated_weights(name, small, tmp_path):
     path = tmp_path / name
     if name.endswith("pth"):
         torch.save(small.state_dict(), path)
     else:
         save_file(small.state_dict(), path)
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(ValueError, match=rf"Checkpoint '.*{name}' does not fit the encoder"):
-        get_encoder(SMALL, checkpoint=path)
+    with pytest.raises(ValueError, match=rf"Weights '.*{name}' do not fit the encoder"):
+        get_encoder(SMALL, weights=path)
 
 
 @pytest.mark.parametrize("content", ["text", "pickle", "list"])
-def test_a_file_that_is_no_checkpoint(content, tmp_path):
+def test_a_file_that_holds_no_weights(content, tmp_path):
     path = tmp_path / "weights.pth"
     if content == "text":
         path.write_text("not weights")
     else:
         torch.save(Path("x") if content == "pickle" else [torch.zeros(1)], path)
-    with pytest.raises(ValueError, match=r"weights\.pth' does not fit the encoder"):
-        get_encoder(SMALL, checkpoint=path)
+    with pytest.raises(ValueError, match=r"weights\.pth' do not fit the encoder"):
+        get_encoder(SMALL, weights=path)
 
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])
-def test_a_checkpoint_of_another_network(change, small, tmp_path):
+def test_weights_of_another_network(change, small, tmp_path):
     state = small.state_dict()
     first = next(iter(state))
     if change == "missing":
@@ -240,8 +238,8 @@ def test_a_checkpoint_of_another_network(change, small, tmp_path):
     else:
         state["other" if change == "unexpected" else first] = torch.zeros(2, 2)
     save_file(state, tmp_path / "other.safetensors")
-    with pytest.raises(ValueError, match=r"other\.safetensors' does not fit the encoder"):
-        get_encoder(SMALL, checkpoint=tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other\.safetensors' do not fit the encoder"):
+        get_encoder(SMALL, weights=tmp_path / "other.safetensors")
 
 
 def test_building_a_network_leaves_the_global_random_state() -> None:

@@ -64,14 +64,14 @@ def tiles(rng) -> np.ndarray:
 
 @pytest.mark.parametrize("architecture", KINDS)
 @pytest.mark.parametrize("names", ["of the hub", "of the installed version"])
-def test_a_checkpoint_is_pooled_as_the_card_says(architecture, names, register, tiles, tmp_path):
+def test_weights_are_pooled_as_the_card_says(architecture, names, register, tiles, tmp_path):
     card = register(architecture)
     network, path = trained(card), tmp_path / "model.safetensors"
     if names == "of the hub":
         network.save_pretrained(tmp_path)
     else:
         save_file(network.state_dict(), path)
-    vectors = get_encoder("small", checkpoint=path).encode(tiles)
+    vectors = get_encoder("small", weights=path).encode(tiles)
     np.testing.assert_allclose(vectors, expected(network, tiles, card.leading), atol=1e-4)
     control = expected(blank_transformer(card).model.eval(), tiles, card.leading)
     assert np.abs(vectors - control.numpy()).max() > 0.1
@@ -86,12 +86,12 @@ def test_the_hub_gives_what_was_put_there(architecture, register, tiles, tmp_pat
     np.testing.assert_allclose(vectors, expected(network, tiles, card.leading), atol=1e-4)
 
 
-def test_a_checkpoint_made_for_larger_images(register, tiles, tmp_path):
+def test_weights_made_for_larger_images(register, tiles, tmp_path):
     large = register("Dinov2Model", geometry={**SHAPE, "image_size": 64})
     network = trained(large)
     network.save_pretrained(tmp_path)
     register("Dinov2Model")
-    encoder = get_encoder("small", checkpoint=tmp_path / "model.safetensors")
+    encoder = get_encoder("small", weights=tmp_path / "model.safetensors")
     np.testing.assert_allclose(encoder.encode(tiles), expected(network, tiles, 1), atol=1e-4)
     assert encoder.width(64) == 64
 
@@ -107,8 +107,8 @@ def test_weights_of_another_network(change, register, tmp_path):
     else:
         state["more.weight" if change == "unexpected" else norm] = torch.zeros(3)
     save_file(state, path)
-    with pytest.raises(ValueError, match=rf"model\.safetensors' does not fit .*({change}|size)"):
-        get_encoder("small", checkpoint=path)
+    with pytest.raises(ValueError, match=rf"model\.safetensors' do not fit .*({change}|size)"):
+        get_encoder("small", weights=path)
 
 
 def test_a_repository_of_another_network(register, tmp_path):
@@ -121,7 +121,7 @@ def test_a_repository_of_another_network(register, tmp_path):
 
 def test_without_a_network(register, monkeypatch, tmp_path):
     register("ViTModel", source=str(tmp_path / "nowhere"), pooling=CLASS)
-    with pytest.raises(OSError, match=r"Could not get encoder 'small' from the hub: .*checkpoint"):
+    with pytest.raises(OSError, match=r"Could not get encoder 'small' from the hub: .*weights"):
         get_encoder("small")
 
 
@@ -136,6 +136,6 @@ def test_without_a_token(register, monkeypatch):
 def test_without_transformers(register, monkeypatch, tmp_path):
     register("ViTModel")
     monkeypatch.setitem(sys.modules, "transformers", None)
-    for checkpoint in (None, tmp_path / "model.safetensors"):
+    for weights in (None, tmp_path / "model.safetensors"):
         with pytest.raises(ImportError, match=r"'small' needs `pip install .*\[transformers\]'`"):
-            get_encoder("small", checkpoint=checkpoint)
+            get_encoder("small", weights=weights)

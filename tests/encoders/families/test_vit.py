@@ -75,13 +75,13 @@ def tokens(network, tiles) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
-def test_a_checkpoint_is_normalised_and_pooled_as_the_card_says(suffix, register, tiles, tmp_path):
+def test_weights_are_normalised_and_pooled_as_the_card_says(suffix, register, tiles, tmp_path):
     network, path = trained(register()), tmp_path / f"weights.{suffix}"
     if suffix == "pth":
         torch.save(network.state_dict(), path)
     else:
         save_file(network.state_dict(), path)
-    encoder = get_encoder("small", checkpoint=path)
+    encoder = get_encoder("small", weights=path)
     found = tokens(network, tiles)
     expected = torch.cat([found[:, 0], found[:, 3:].mean(1)], dim=1)
     np.testing.assert_allclose(encoder.encode(tiles), expected, atol=1e-5)
@@ -117,7 +117,7 @@ def test_without_a_token_the_hub_is_not_asked(register, monkeypatch):
 def test_tiles_that_do_not_fit_name_those_that_do(register, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file(trained(register()).state_dict(), path)
-    encoder = get_encoder("small", checkpoint=path)
+    encoder = get_encoder("small", weights=path)
     with pytest.raises(ValueError, match=r"does not encode tiles of 224 px .* `tile_px=32`"):
         encoder.width(224)
     assert encoder.width(32) == 96
@@ -126,7 +126,7 @@ def test_tiles_that_do_not_fit_name_those_that_do(register, tmp_path):
 def test_another_width_than_the_registry_says(register, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file(trained(register(width=1024, pooling=CLASS)).state_dict(), path)
-    encoder = get_encoder("small", checkpoint=path)
+    encoder = get_encoder("small", weights=path)
     with pytest.raises(ValueError, match=r"'small' gives vectors of 48 values .* says 1024"):
         encoder.width(32)
 
@@ -135,24 +135,24 @@ def test_weights_of_another_model(register, tmp_path):
     register()
     path = tmp_path / "weights.safetensors"
     save_file(timm.create_model("resnet10t").state_dict(), path)
-    with pytest.raises(ValueError, match=r"weights\.safetensors' does not fit the encoder"):
-        get_encoder("small", checkpoint=path)
-    with pytest.raises(FileNotFoundError, match="No checkpoint"):
-        get_encoder("small", checkpoint=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"weights\.safetensors' do not fit the encoder"):
+        get_encoder("small", weights=path)
+    with pytest.raises(FileNotFoundError, match="No file of weights"):
+        get_encoder("small", weights=tmp_path / "nowhere")
 
 
 def test_tokens_have_no_stages(register, tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file(trained(register()).state_dict(), path)
     with pytest.raises(ValueError, match="'small' has no convolutional stages"):
-        get_encoder("small", checkpoint=path, pooling="stages")
+        get_encoder("small", weights=path, pooling="stages")
 
 
 def test_a_card_that_resizes_takes_tiles_of_any_size(register, rng, tmp_path):
     network = trained(register(resize=40, any_multiple=1))
     path = tmp_path / "weights.safetensors"
     save_file(network.state_dict(), path)
-    encoder = get_encoder("small", checkpoint=path)
+    encoder = get_encoder("small", weights=path)
     tiles = rng.integers(0, 256, (2, 40, 40, 3), dtype=np.uint8)
     middle = tokens(network, tiles[:, 4:36, 4:36])
     np.testing.assert_allclose(encoder.encode(tiles)[:, :48], middle[:, 0], atol=1e-4)
@@ -165,7 +165,7 @@ def test_the_licence_is_shown_when_the_encoder_is_first_built(register, tmp_path
     path = tmp_path / "weights.safetensors"
     save_file(trained(register()).state_dict(), path)
     with pytest.warns(LicenceNotice, match="CC-BY-NC-ND"):
-        get_encoder("small", checkpoint=path)
+        get_encoder("small", weights=path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        get_encoder("small", checkpoint=path)
+        get_encoder("small", weights=path)

@@ -24,7 +24,7 @@ class Runs:
 def test_nothing_in_a_file_is_run(tmp_path):
     path, trace = tmp_path / "weights.pth", tmp_path / "trace"
     torch.save({"state_dict": Runs(trace)}, path)
-    match = r"weights\.pth' does not fit the encoder"
+    match = r"weights\.pth' do not fit the encoder"
     with pytest.raises(ValueError, match=match), fitting(path):
         read_state(path)
     assert not trace.exists()
@@ -33,9 +33,9 @@ def test_nothing_in_a_file_is_run(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"No checkpoint '.*nowhere\.pth'"):
+    with pytest.raises(FileNotFoundError, match=r"No file of weights '.*nowhere\.pth'"):
         require_file(tmp_path / "nowhere.pth")
-    with pytest.raises(FileNotFoundError, match="No checkpoint"):
+    with pytest.raises(FileNotFoundError, match="No file of weights"):
         require_file(tmp_path)
 
 

@@ -28,7 +28,7 @@ class BLEEP(FromTiles):
 
     Parameters
     ----------
-    protocol, max_epochs, device, trunk, checkpoint
+    protocol, max_epochs, device, trunk, weights
         As of every network on tiles.
     frozen
         Whether the trunk stays as it is.
@@ -48,7 +48,7 @@ class BLEEP(FromTiles):
         max_epochs: int | None = None,
         device: str = "auto",
         trunk: str = "resnet50",
-        checkpoint: str | PathLike[str] | None = None,
+        weights: str | PathLike[str] | None = None,
         frozen: bool = False,
     ) -> None:
         super().__init__(
@@ -56,7 +56,7 @@ class BLEEP(FromTiles):
             max_epochs=max_epochs,
             device=device,
             trunk=trunk,
-            checkpoint=checkpoint,
+            weights=weights,
         )
         self.frozen = frozen
 

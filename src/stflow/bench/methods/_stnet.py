@@ -22,7 +22,7 @@ class STNet(FromTiles):
 
     Parameters
     ----------
-    protocol, max_epochs, device, trunk, checkpoint
+    protocol, max_epochs, device, trunk, weights
         As of every network on tiles.
 
     References
@@ -41,14 +41,14 @@ class STNet(FromTiles):
         max_epochs: int | None = None,
         device: str = "auto",
         trunk: str = "densenet121",
-        checkpoint: str | PathLike[str] | None = None,
+        weights: str | PathLike[str] | None = None,
     ) -> None:
         super().__init__(
             protocol=protocol,
             max_epochs=max_epochs,
             device=device,
             trunk=trunk,
-            checkpoint=checkpoint,
+            weights=weights,
         )
 
     def _head(
@@ -65,7 +65,7 @@ class FinetunedSTNet(STNet):
 
     Parameters
     ----------
-    protocol, max_epochs, device, trunk, checkpoint
+    protocol, max_epochs, device, trunk, weights
         As of every network on tiles.
 
     References

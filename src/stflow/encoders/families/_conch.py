@@ -27,7 +27,7 @@ class Unprojected(nn.Module):
         return self.model.encode_image(tiles, proj_contrast=False, normalize=False)
 
 
-def build_conch(card: Card, checkpoint: str | PathLike[str] | None) -> nn.Module:
+def build_conch(card: Card, weights: str | PathLike[str] | None) -> nn.Module:
     """Build CONCH with the weights of the hub, or of a file.
 
     Raises
@@ -37,7 +37,7 @@ def build_conch(card: Card, checkpoint: str | PathLike[str] | None) -> nn.Module
     OSError
         The weights cannot be had from the hub.
     FileNotFoundError
-        There is no file ``checkpoint``.
+        There is no file ``weights``.
     ValueError
         It does not hold the weights of CONCH.
     """
@@ -46,11 +46,11 @@ def build_conch(card: Card, checkpoint: str | PathLike[str] | None) -> nn.Module
     except ImportError as error:
         raise ImportError(f"Encoder {card.name!r} needs `pip install {PACKAGE}`.") from error
     with torch.random.fork_rng(devices=[]):
-        if checkpoint is None:
+        if weights is None:
             with from_hub(card.name, card):
                 model, _ = create_model_from_pretrained(card.architecture, f"hf_hub:{card.source}")
         else:
-            path = require_file(checkpoint)
+            path = require_file(weights)
             with fitting(path):
                 model, _ = create_model_from_pretrained(card.architecture, str(path))
     return Unprojected(model)

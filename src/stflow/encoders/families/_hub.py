@@ -13,7 +13,7 @@ from stflow.encoders._card import Card
 DOWNLOADERS = ("httpx", "huggingface_hub", "requests")
 ELSEWHERE = (
     "Download the weights where there is a network (a gated model also needs your own token: "
-    "`hf auth login`) and pass the file as `checkpoint=`."
+    "`hf auth login`) and pass the file as `weights=`."
 )
 _told: set[str] = set()
 
@@ -64,7 +64,7 @@ def from_hub(name: str, card: Card | None = None) -> Iterator[None]:
 def _access(card: Card) -> str:
     return (
         f"Request access at {card.url}, log in with your own token (`hf auth login`), and call "
-        "again where there is a network; or pass a file with its weights as `checkpoint=`."
+        "again where there is a network; or pass a file with its weights as `weights=`."
     )
 
 

@@ -70,9 +70,9 @@ def blank_ciga(card: Card) -> nn.Module:
         return timm.create_model(card.architecture, num_classes=0)
 
 
-def build_ctranspath(card: Card, checkpoint: str | PathLike[str] | None) -> nn.Module:
+def build_ctranspath(card: Card, weights: str | PathLike[str] | None) -> nn.Module:
     """Build CTransPath with the weights of a file; errors as of `build_ciga`."""
-    path = require_file(_required(card, checkpoint))
+    path = require_file(_required(card, weights))
     model = blank_ctranspath(card)
     with fitting(path):
         state = read_state(path)
@@ -81,7 +81,7 @@ def build_ctranspath(card: Card, checkpoint: str | PathLike[str] | None) -> nn.M
         return load_into(model, checkpoint_filter_fn(state, model))
 
 
-def build_ciga(card: Card, checkpoint: str | PathLike[str] | None) -> nn.Module:
+def build_ciga(card: Card, weights: str | PathLike[str] | None) -> nn.Module:
     """Build the ResNet of Ciga et al. with the weights of a file.
 
     Raises
@@ -89,23 +89,23 @@ def build_ciga(card: Card, checkpoint: str | PathLike[str] | None) -> nn.Module:
     OSError
         No file is given.
     FileNotFoundError
-        There is no file ``checkpoint``.
+        There is no file ``weights``.
     ValueError
         Its tensors are not those of the network.
     """
-    path = require_file(_required(card, checkpoint))
+    path = require_file(_required(card, weights))
     model = blank_ciga(card)
     with fitting(path):
         return load_into(model, {_bare(key): value for key, value in read_state(path).items()})
 
 
-def _required(card: Card, checkpoint: str | PathLike[str] | None) -> str | PathLike[str]:
-    if checkpoint is None:
+def _required(card: Card, weights: str | PathLike[str] | None) -> str | PathLike[str]:
+    if weights is None:
         raise OSError(
             f"The weights of encoder {card.name!r} are not on the hub. Download them from "
-            f"{card.url} and pass the file as `checkpoint=`."
+            f"{card.url} and pass the file as `weights=`."
         )
-    return checkpoint
+    return weights
 
 
 def _bare(key: str) -> str:

@@ -1,4 +1,4 @@
-"""Networks of timm, with weights from the hub, a checkpoint, or an installed package."""
+"""Networks of timm, with weights from the hub, a file, or an installed package."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def create_lite0() -> nn.Module:
     return model
 
 
-def create_timm(name: str, *, checkpoint: str | PathLike[str] | None = None) -> nn.Module:
+def create_timm(name: str, *, weights: str | PathLike[str] | None = None) -> nn.Module:
     """Build a timm network without its classifier.
 
     Parameters
     ----------
     name
         As ``timm.create_model`` takes it, ``"hf-hub:..."`` included.
-    checkpoint
+    weights
         Weights on disk (safetensors or a torch file). None: those of the hub.
 
     Raises
@@ -63,10 +63,10 @@ def create_timm(name: str, *, checkpoint: str | PathLike[str] | None = None) -> 
     OSError
         The weights cannot be had from the hub.
     FileNotFoundError
-        There is no file ``checkpoint``.
+        There is no file ``weights``.
     """
-    require_known(name, pretrained=checkpoint is None)
-    path = None if checkpoint is None else require_file(checkpoint)
+    require_known(name, pretrained=weights is None)
+    path = None if weights is None else require_file(weights)
     with from_hub(name), torch.random.fork_rng(devices=[]):
         model = timm.create_model(name, pretrained=path is None, num_classes=0)
     if path is not None:
@@ -91,5 +91,5 @@ def require_known(name: str, *, pretrained: bool) -> None:
         architecture = name.partition(".")[0]
         known = timm.list_pretrained(f"{architecture}.*")
         raise ValueError(
-            f"No published weights {name!r}; available: {listing(known)}. Else pass `checkpoint=`."
+            f"No published weights {name!r}; available: {listing(known)}. Else pass `weights=`."
         )

@@ -38,7 +38,7 @@ def blank_transformer(card: Card) -> LastHidden:
     return LastHidden(model)
 
 
-def build_transformer(card: Card, checkpoint: str | PathLike[str] | None) -> LastHidden:
+def build_transformer(card: Card, weights: str | PathLike[str] | None) -> LastHidden:
     """Build the network of a card with the weights of the hub, or of a file.
 
     Raises
@@ -48,18 +48,18 @@ def build_transformer(card: Card, checkpoint: str | PathLike[str] | None) -> Las
     OSError
         The weights cannot be had from the hub.
     FileNotFoundError
-        There is no file ``checkpoint``.
+        There is no file ``weights``.
     ValueError
         The weights are not those of the network.
     """
     kind = _kind(card)
     options = {"output_loading_info": True, "dtype": torch.float32, **_without_pooler(card)}
-    if checkpoint is None:
+    if weights is None:
         with from_hub(card.name, card), torch.random.fork_rng(devices=[]):
             model, info = kind.from_pretrained(card.source, **options)
         _require_whole(info, f"Weights {card.source!r}")
         return LastHidden(model)
-    path = require_file(checkpoint)
+    path = require_file(weights)
     with fitting(path), torch.random.fork_rng(devices=[]):
         state = read_state(path)
         config = kind.config_class(**{**card.geometry, **_side(card, state)})
@@ -83,7 +83,7 @@ def _without_pooler(card: Card) -> dict[str, bool]:
 
 
 def _side(card: Card, state: Mapping[str, Tensor]) -> dict[str, int]:
-    """Side of the images that the position embeddings of a checkpoint were made for."""
+    """Side of the images that the position embeddings of weights were made for."""
     grid = round((state[POSITIONS].shape[1] - 1) ** 0.5)
     return {"image_size": grid * card.geometry["patch_size"]}
 

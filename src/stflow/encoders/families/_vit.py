@@ -20,7 +20,7 @@ def blank_vit(card: Card) -> nn.Module:
         return timm.create_model(card.architecture, num_classes=0, **shape)
 
 
-def build_vit(card: Card, checkpoint: str | PathLike[str] | None) -> nn.Module:
+def build_vit(card: Card, weights: str | PathLike[str] | None) -> nn.Module:
     """Build the network of a card with the weights of the hub, or of a file.
 
     Raises
@@ -28,12 +28,12 @@ def build_vit(card: Card, checkpoint: str | PathLike[str] | None) -> nn.Module:
     OSError
         The weights cannot be had from the hub.
     FileNotFoundError
-        There is no file ``checkpoint``.
+        There is no file ``weights``.
     ValueError
         Its tensors are not those of the network.
     """
-    if checkpoint is not None:
-        path = require_file(checkpoint)
+    if weights is not None:
+        path = require_file(weights)
         model = blank_vit(card)
         with fitting(path):
             return load_into(model, read_state(path))

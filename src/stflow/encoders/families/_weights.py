@@ -15,11 +15,11 @@ from timm.models import load_state_dict
 from torch import nn
 
 
-def require_file(checkpoint: str | PathLike[str]) -> Path:
+def require_file(weights: str | PathLike[str]) -> Path:
     """Return the path of a file, or raise ``FileNotFoundError``."""
-    path = Path(checkpoint)
+    path = Path(weights)
     if not path.is_file():
-        raise FileNotFoundError(f"No checkpoint {str(checkpoint)!r}.")
+        raise FileNotFoundError(f"No file of weights {str(weights)!r}.")
     return path
 
 
@@ -41,7 +41,7 @@ def fitting(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise ValueError(f"Checkpoint {str(path)!r} does not fit the encoder: {error}") from error
+        raise ValueError(f"Weights {str(path)!r} do not fit the encoder: {error}") from error
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:

@@ -42,7 +42,7 @@ def test_the_installed_weights_give_features_of_their_own_normalisation():
 
 
 @pytest.mark.parametrize(("name", "width"), [("densenet121", 1024), ("resnet50", 2048)])
-def test_a_checkpoint_fills_the_trunk(name: str, width: int, tmp_path):
+def test_weights_fill_the_trunk(name: str, width: int, tmp_path):
     with torch.random.fork_rng(devices=[]):
         stored = timm.create_model(name).eval()
     save_file(stored.state_dict(), tmp_path / "weights.safetensors")
@@ -56,7 +56,7 @@ def test_a_checkpoint_fills_the_trunk(name: str, width: int, tmp_path):
         expected = stored.forward_head(stored.forward_features(normalise_tiles(GREY)), True)
     assert features.shape == (2, width)
     assert torch.allclose(features, expected)
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(ValueError, match="do not fit"):
         build_trunk("resnet18", tmp_path / "weights.safetensors")
 
 
@@ -65,7 +65,7 @@ def test_weights_out_of_reach_say_what_to_do(arrays, monkeypatch):
         raise ConnectionError("no route to host")
 
     monkeypatch.setattr(timm, "create_model", fail)
-    expected = r"'densenet121' from the hub: no route.*`checkpoint=`.*trunk='efficientnet_lite0'"
+    expected = r"'densenet121' from the hub: no route.*`weights=`.*trunk='efficientnet_lite0'"
     with pytest.raises(OSError, match=expected):
         STNet(**QUICK).fit(arrays)
 
@@ -75,11 +75,11 @@ def test_wrong_arguments_are_refused(name: str, tmp_path):
     method = METHODS[name]
     with pytest.raises(ValueError, match="`trunk` is 'vgg'; available: 'densenet121', 'resnet50'"):
         method(trunk="vgg")
-    with pytest.raises(FileNotFoundError, match=r"No checkpoint 'nowhere\.pth'"):
-        method(checkpoint="nowhere.pth")
+    with pytest.raises(FileNotFoundError, match=r"No file of weights 'nowhere\.pth'"):
+        method(weights="nowhere.pth")
     (tmp_path / "weights.pth").touch()
     with pytest.raises(ValueError, match="brings its weights"):
-        method(trunk="efficientnet_lite0", checkpoint=tmp_path / "weights.pth")
+        method(trunk="efficientnet_lite0", weights=tmp_path / "weights.pth")
     assert [method(trunk=trunk).trunk for trunk in TRUNKS] == list(TRUNKS)
 
 

@@ -56,14 +56,14 @@ class Trunk(nn.Module):
         return self.network(pixels)
 
 
-def build_trunk(name: str, checkpoint: str | PathLike[str] | None = None) -> Trunk:
+def build_trunk(name: str, weights: str | PathLike[str] | None = None) -> Trunk:
     """Build a trunk with ImageNet weights, or with those of a file.
 
     Parameters
     ----------
     name
         One of ``TRUNKS``.
-    checkpoint
+    weights
         Weights on disk. None: those of the hub, and of the installed package for
         ``"efficientnet_lite0"``.
 
@@ -75,7 +75,7 @@ def build_trunk(name: str, checkpoint: str | PathLike[str] | None = None) -> Tru
         The file is of another network.
     """
     try:
-        network = create_lite0() if name == LITE0 else create_timm(name, checkpoint=checkpoint)
+        network = create_lite0() if name == LITE0 else create_timm(name, weights=weights)
     except OSError as error:
         way_out = f"Or use `trunk={LITE0!r}`, whose weights are installed with stflow."
         raise OSError(f"{error} {way_out}") from None
@@ -93,7 +93,7 @@ class FromTiles(Deep):
         As of every published method.
     trunk
         ``"densenet121"``, ``"resnet50"`` or ``"efficientnet_lite0"``.
-    checkpoint
+    weights
         Weights of the trunk on disk. None: ImageNet weights of the hub, and of the installed
         package for ``"efficientnet_lite0"``.
     """
@@ -109,14 +109,14 @@ class FromTiles(Deep):
         max_epochs: int | None = None,
         device: str = "auto",
         trunk: str,
-        checkpoint: str | PathLike[str] | None = None,
+        weights: str | PathLike[str] | None = None,
     ) -> None:
         super().__init__(protocol=protocol, max_epochs=max_epochs, device=device)
         require_choice(trunk, TRUNKS, name="trunk")
-        if checkpoint is not None and trunk == LITE0:
-            raise ValueError(f"The trunk {LITE0!r} brings its weights; leave out `checkpoint=`.")
+        if weights is not None and trunk == LITE0:
+            raise ValueError(f"The trunk {LITE0!r} brings its weights; leave out `weights=`.")
         self.trunk = trunk
-        self.checkpoint = None if checkpoint is None else require_file(checkpoint)
+        self.weights = None if weights is None else require_file(weights)
 
     def fit(self, slides: Sequence[Slide], *, seed: int = 0) -> Self:
         """Choose on slides left out, then fit the choice to all; errors as of every baseline."""
@@ -125,7 +125,7 @@ class FromTiles(Deep):
         require_tiles(slides)
         _require_one_size(slides)
         if self.frozen:
-            trunk = build_trunk(self.trunk, self.checkpoint).to(resolve_device(self.device))
+            trunk = build_trunk(self.trunk, self.weights).to(resolve_device(self.device))
             self._trunk = trunk.eval().requires_grad_(False)
             slides = [self._with_features(slide) for slide in slides]
         return super().fit(slides, seed=seed)
@@ -140,7 +140,7 @@ class FromTiles(Deep):
     def _setup(self, slides: list[Slide], seed: int, device: torch.device) -> Training:
         if self.frozen:
             return self._head(slides, slides[0].embedding.shape[1], None, device)
-        trunk = build_trunk(self.trunk, self.checkpoint)
+        trunk = build_trunk(self.trunk, self.weights)
         return self._head(slides, trunk.width, trunk, device)
 
     @abstractmethod
