@@ -24,7 +24,7 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     sources = {name: make_source(i) for i, name in enumerate("ab")}
     task = Task("toy", sources, (Split("a", ("b",), ("a",)), Split("b", ("a",), ("b",))))
     found = {"ridge": Reds, "shade": Shade}
-    monkeypatch.setattr("stflow.bench.readers._suites.read_suite", lambda *_, **__: [task])
+    monkeypatch.setattr("stflow.bench.readers.read_suite", lambda *_, **__: [task])
     monkeypatch.setattr("stflow.bench._jobs.METHODS", found)
     monkeypatch.setattr("stflow.bench._run.METHODS", found)
     monkeypatch.setattr("stflow.bench._jobs.let_go", lambda: None)
