@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import anndata as ad
 import numpy as np
 import pandas as pd
 import torch
 
 from stflow.baselines import Ridge
-from stflow.bench._task import ArraySource
 from stflow.bench.methods._method import Published
 
 SIDE = 6
@@ -68,6 +69,20 @@ class Peek(Reds):
 def reds(tiles: torch.Tensor) -> torch.Tensor:
     """Mean of each channel."""
     return tiles.mean((2, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySource:
+    """A slide that is at hand."""
+
+    counts: ad.AnnData
+    pixels: np.ndarray
+
+    def table(self) -> ad.AnnData:
+        return self.counts
+
+    def tiles(self) -> np.ndarray:
+        return self.pixels
 
 
 def make_source(seed: int, n_genes: int = 6) -> ArraySource:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from toys import Broken, Peek, Reds, Shade, make_source
 
-from stflow.bench._task import Split, Task
+from stflow._splits import Split
+from stflow.bench._task import Task
 
 
 @pytest.fixture

@@ -14,11 +14,12 @@ from torch import nn
 from toys import Reds, make_source, reds
 
 from stflow._sdata.expression._panel import most_variable
+from stflow._splits import Split
 from stflow.bench import _embeddings
 from stflow.bench._jobs import score, truth_name
 from stflow.bench._results import Key, Results
 from stflow.bench._run import run
-from stflow.bench._task import Split, Task
+from stflow.bench._task import Task
 from stflow.bench.tables._report import write_tables
 from stflow.encoders.families._weights import identify
 

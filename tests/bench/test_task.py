@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from anndata import AnnData
+from toys import ArraySource
 
-from stflow.bench._task import ArraySource, Split, Task
+from stflow._splits import Split
+from stflow.bench._task import Task
 
 
 def test_a_task_holds_its_slides():
@@ -13,19 +15,6 @@ def test_a_task_holds_its_slides():
     assert task.sources["a"].table() is source.counts
     assert task.sources["b"].tiles() is source.pixels
     assert (task.genes, task.constructed) == (None, False)
-
-
-@pytest.mark.parametrize(
-    ("sides", "message"),
-    [
-        (((), ("b",)), "Fold '0' has no slide to train on"),
-        ((("a",), ()), "Fold '0' has no slide to test on"),
-        ((("a", "b"), ("b",)), "Fold '0' has 'b' on both sides"),
-    ],
-)
-def test_folds_that_are_refused(sides: tuple, message: str):
-    with pytest.raises(ValueError, match=message):
-        Split("0", *sides)
 
 
 def test_tasks_that_are_refused():

@@ -55,7 +55,7 @@ def test_constant_genes_are_undefined_not_zero(pair):
     measured[:, 0], predicted[:, 1] = 0.1, 0.1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        table = metrics.score_genes(measured, predicted, genes=list("abcdefg"))
+        table = metrics.per_gene(measured, predicted, genes=list("abcdefg"))
     undefined = table.isna()
     assert undefined["pearson"].tolist() == [True, True] + [False] * 5
     assert undefined["spearman"].tolist() == [True, True] + [False] * 5
@@ -77,14 +77,14 @@ def test_a_constant_spoilt_by_rounding_is_undefined(rng):
 
 
 def test_nothing_defined_has_no_mean():
-    table = metrics.score_genes(np.ones((4, 2)), np.ones((4, 2)), genes=["a", "b"])
+    table = metrics.per_gene(np.ones((4, 2)), np.ones((4, 2)), genes=["a", "b"])
     assert np.isnan(table.attrs["pearson"])
     assert table.attrs["n_undefined"]["pearson"] == 2
     assert table.attrs["rmse"] == 0.0
 
 
 def test_one_spot_has_an_error_but_no_correlation():
-    table = metrics.score_genes(np.array([[1.0]]), np.array([[3.0]]), genes=["a"])
+    table = metrics.per_gene(np.array([[1.0]]), np.array([[3.0]]), genes=["a"])
     assert table.loc["a", ["pearson", "spearman", "r2"]].isna().all()
     assert table.loc["a", "rmse"] == 2.0
 
@@ -123,4 +123,4 @@ def test_shapes_must_agree(score):
 
 def test_every_column_needs_a_name():
     with pytest.raises(ValueError, match="1 gene names for 2 columns"):
-        metrics.score_genes(np.ones((3, 2)), np.ones((3, 2)), genes=["a"])
+        metrics.per_gene(np.ones((3, 2)), np.ones((3, 2)), genes=["a"])

@@ -31,14 +31,14 @@ def graph() -> sp.csr_array:
 
 def test_spread_with_samples_or_without(arrays):
     measured, predicted, sd, samples = arrays.values()
-    gaussian = metrics.score_spread(measured, predicted, genes=GENES, sd=sd)
+    gaussian = metrics.per_gene_spread(measured, predicted, genes=GENES, sd=sd)
     assert list(gaussian) == ["crps", "coverage_50", "coverage_80", "coverage_90"]
     np.testing.assert_allclose(gaussian["crps"], metrics.crps_gaussian(measured, predicted, sd))
     for level in metrics.LEVELS:
         interval = metrics.gaussian_interval(predicted, sd, level=level)
         found = gaussian[f"coverage_{round(100 * level)}"]
         np.testing.assert_array_equal(found, metrics.coverage(measured, *interval))
-    both = metrics.score_spread(measured, predicted, genes=GENES, sd=sd, samples=samples)
+    both = metrics.per_gene_spread(measured, predicted, genes=GENES, sd=sd, samples=samples)
     np.testing.assert_allclose(both["crps"], metrics.crps(measured, samples))
     assert list(both[list(gaussian)[1:]]) == list(gaussian)[1:]
     pd.testing.assert_frame_equal(both[list(gaussian)[1:]], gaussian.drop(columns="crps"))
@@ -48,7 +48,7 @@ def test_spread_with_samples_or_without(arrays):
 def test_coverage_of_samples_when_they_are_enough(arrays, rng, n: int, levels: list[int]):
     measured, predicted, *_ = arrays.values()
     samples = rng.uniform(0, 3, size=(n, *measured.shape))
-    found = metrics.score_spread(measured, predicted, genes=GENES, samples=samples)
+    found = metrics.per_gene_spread(measured, predicted, genes=GENES, samples=samples)
     assert list(found) == ["crps", *(f"coverage_{level}_samples" for level in levels)]
     for level in levels:
         interval = metrics.central_interval(samples, level=level / 100)
@@ -58,14 +58,16 @@ def test_coverage_of_samples_when_they_are_enough(arrays, rng, n: int, levels: l
 
 def test_spread_without_spread_has_no_columns(arrays):
     pair = arrays["measured"], arrays["predicted"]
-    assert metrics.score_spread(*pair, genes=GENES).shape == (2, 0)
+    assert metrics.per_gene_spread(*pair, genes=GENES).shape == (2, 0)
     one = arrays["samples"][:1]
-    assert metrics.score_spread(*pair, genes=GENES, samples=one).shape == (2, 0)
+    assert metrics.per_gene_spread(*pair, genes=GENES, samples=one).shape == (2, 0)
 
 
 def test_structure_of_the_mean_and_of_single_samples(arrays, graph):
     measured, predicted, _, samples = arrays.values()
-    table = metrics.score_structure(measured, predicted, genes=GENES, samples=samples, graph=graph)
+    table = metrics.per_gene_structure(
+        measured, predicted, genes=GENES, samples=samples, graph=graph
+    )
     expected = {
         "variance": metrics.variance(measured),
         "variance_mean": metrics.variance(predicted),
@@ -81,7 +83,7 @@ def test_structure_of_the_mean_and_of_single_samples(arrays, graph):
     assert list(table) == list(expected)
     for name, values in expected.items():
         np.testing.assert_allclose(table[name], values)
-    short = metrics.score_structure(measured, predicted, genes=GENES)
+    short = metrics.per_gene_structure(measured, predicted, genes=GENES)
     assert list(short) == ["variance", "variance_mean", "variance_error_mean"]
 
 
@@ -96,8 +98,8 @@ def test_means_leave_out_what_is_undefined_and_count_it():
 
 def test_every_column_needs_a_name(arrays):
     pair = arrays["measured"], arrays["predicted"]
-    for score in (metrics.score_genes, metrics.score_structure):
+    for score in (metrics.per_gene, metrics.per_gene_structure):
         with pytest.raises(ValueError, match="1 gene names for 2 columns"):
             score(*pair, genes=["A"])
     with pytest.raises(ValueError, match="1 gene names for 2 columns"):
-        metrics.score_spread(*pair, genes=["A"], sd=arrays["sd"])
+        metrics.per_gene_spread(*pair, genes=["A"], sd=arrays["sd"])

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from stflow.metrics import score_genes
+from stflow.metrics import per_gene
 from stflow.pl import scores
 
 
@@ -17,7 +17,7 @@ from stflow.pl import scores
 def table(rng: np.random.Generator) -> pd.DataFrame:
     measured = rng.normal(size=(30, 5))
     predicted = measured + rng.normal(size=(30, 5)) * np.array([0.5, 2.0, 0.1, 1.0, 0.3])
-    return score_genes(measured, predicted, genes=list("ABCDE"))
+    return per_gene(measured, predicted, genes=list("ABCDE"))
 
 
 def dots(axes) -> list[np.ndarray]:
@@ -64,7 +64,7 @@ def test_methods_side_by_side(table):
 def test_fifty_names_do_not_overlap(rng):
     values = rng.normal(size=(20, 50))
     names = [f"ENSG{i:011d}" for i in range(50)]
-    axes = scores(score_genes(values, values + rng.normal(size=(20, 50)), genes=names))
+    axes = scores(per_gene(values, values + rng.normal(size=(20, 50)), genes=names))
     axes.figure.canvas.draw()
     boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
     assert len(boxes) == 50

@@ -17,7 +17,7 @@ from support import SMALL, snapshot
 import stflow as stf
 from stflow._sdata._slides import read_slides
 from stflow.baselines import Baseline, Ridge
-from stflow.metrics import crps, score_genes
+from stflow.metrics import crps, per_gene
 from stflow.slide._slide import Slide
 from stflow.tl._contest._words import describe_method
 from stflow.tl._cross_validate import cross_validate
@@ -95,7 +95,7 @@ def test_scores_are_those_of_the_method_by_hand(tissue: dict[str, SpatialData]) 
     }
     ridge = Ridge().fit([slides["S1"], slides["S2"]], seed=4)
     measured = np.log1p(tissue["S3"]["table"][:, genes].X.toarray())
-    expected = score_genes(measured, ridge.predict(slides["S3"]), genes=genes)
+    expected = per_gene(measured, ridge.predict(slides["S3"]), genes=genes)
     rows = table[(table["fold"] == "S3") & (table["method"] == "ridge")].set_index("gene")
     assert list(rows.index) == genes
     assert np.allclose(rows[expected.columns], expected, atol=1e-5)

@@ -273,7 +273,7 @@ def test_samples_are_scored_themselves_and_follow_the_genes(table):
         scores = evaluate(table, genes=panel)
         measured, predicted = arrays(table, panel)
         draws, graph = samples[:, :, order], table.obsp["spatial_connectivities"]
-        known = metrics.score_structure(
+        known = metrics.per_gene_structure(
             measured, predicted, genes=panel, samples=draws, graph=graph
         )
         np.testing.assert_allclose(scores["crps"], metrics.crps(measured, draws))

@@ -11,10 +11,11 @@ from anndata import AnnData
 
 from stflow import _keys
 from stflow._sdata.expression import most_variable, read_log_counts, require_genes
+from stflow._splits import Split
 from stflow._validation import require_places
 from stflow.bench._embeddings import Embedded, Embedder
 from stflow.bench._results import TILES, Results, file_name
-from stflow.bench._task import Split, Task
+from stflow.bench._task import Task
 from stflow.slide import Slide, knn_graph
 
 

@@ -13,12 +13,13 @@ import numpy as np
 
 from stflow._device import resolve_device
 from stflow._digest import digest
+from stflow._splits import Split
 from stflow._validation import require_choice, require_seed, require_unique
 from stflow.bench._embeddings import Embedder
 from stflow.bench._folds import Reader
 from stflow.bench._measure import Measure, let_go
 from stflow.bench._results import PREDICTIONS, TRUTHS, Key, OtherDataError, Results
-from stflow.bench._task import Split, Task
+from stflow.bench._task import Task
 from stflow.bench.methods import METHODS, PROTOCOLS, Published
 from stflow.encoders.families import identify
 from stflow.metrics import pearson

@@ -1,4 +1,4 @@
-"""What a benchmark consists of: suites of tasks, tasks of slides and splits."""
+"""What a benchmark consists of: tasks of slides and splits."""
 
 from __future__ import annotations
 
@@ -6,56 +6,48 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
 
-import numpy as np
 from anndata import AnnData
 
-from stflow._validation import listing, require_key, require_unique
+from stflow._splits import Split
+from stflow._validation import require_key, require_unique
 
 
 class Source(Protocol):
-    """One slide of a task, read when it is asked for."""
+    """One slide of a task, read when it is asked for: any object with these two methods.
 
-    def table(self) -> AnnData:
-        """Return raw counts of all genes in ``X``, spot centres in ``obsm["spatial"]``."""
+    :class:`Task` takes them by name, so that a data set of your own needs one class.
 
-    def tiles(self) -> Any:
-        """Return RGB tiles, uint8, shape (N, H, W, 3), or an array that gives rows of them.
-
-        An array whose ``in_order`` is true is slow to read in another order.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """One fold.
-
-    Parameters
-    ----------
-    name
-        What tables call it.
-    train, test
-        Names of the slides on either side.
-
-    Raises
-    ------
-    ValueError
-        A side has no slide, or a slide is on both.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> from anndata import AnnData
+    >>> class Mine:
+    ...     def table(self):
+    ...         return AnnData(np.ones((2, 50)), obsm={"spatial": np.eye(2)})
+    ...
+    ...     def tiles(self):
+    ...         return np.zeros((2, 224, 224, 3), dtype=np.uint8)
+    >>> split = stf.bench.Split("first", train=("a",), test=("b",))
+    >>> task = stf.bench.Task("mine", {"a": Mine(), "b": Mine()}, (split,))
     """
 
-    name: str
-    train: tuple[str, ...]
-    test: tuple[str, ...]
+    def table(self) -> AnnData:
+        """Return raw counts of all genes in ``X``, spot centres in ``obsm["spatial"]``.
 
-    def __post_init__(self) -> None:
-        for side, names in (("train on", self.train), ("test on", self.test)):
-            if not names:
-                raise ValueError(f"Fold {self.name!r} has no slide to {side}.")
-        both = sorted({*self.train} & {*self.test})
-        if both:
-            raise ValueError(
-                f"Fold {self.name!r} has {listing(both)} on both sides; a slide that a method "
-                "was trained on is no test."
-            )
+        Returns
+        -------
+        Table of N spots; centres in pixels or micrometres, shape (N, 2), x then y.
+        """
+
+    def tiles(self) -> Any:
+        """Return the tile around each spot.
+
+        Returns
+        -------
+        RGB, uint8, shape (N, H, W, 3), in the order of the table: an array, or what gives rows of
+        one when it is indexed. One whose ``in_order`` is true is slow to read in another order.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,27 +102,3 @@ class Task:
             "constructed": self.constructed,
             "tiles": self.tiles,
         }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArraySource:
-    """A slide that is at hand.
-
-    Parameters
-    ----------
-    counts
-        What `table` returns.
-    pixels
-        What `tiles` returns.
-    """
-
-    counts: AnnData
-    pixels: np.ndarray
-
-    def table(self) -> AnnData:
-        """Return the counts."""
-        return self.counts
-
-    def tiles(self) -> np.ndarray:
-        """Return the tiles."""
-        return self.pixels

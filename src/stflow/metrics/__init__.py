@@ -1,8 +1,11 @@
-"""Scores on arrays. Numpy, scipy and pandas only."""
+"""Scores on arrays of spots and genes. Numpy, scipy and pandas only."""
 
-from stflow.metrics._genes import SCORES, pearson, r2, rmse, spearman
+from stflow.metrics._genes import SCORES as SCORES
+from stflow.metrics._genes import pearson, r2, rmse, spearman
 from stflow.metrics._joint import energy_score, variogram_score
-from stflow.metrics._per_gene import LEVELS, means_of, score_genes, score_spread, score_structure
+from stflow.metrics._per_gene import LEVELS as LEVELS
+from stflow.metrics._per_gene import means_of as means_of
+from stflow.metrics._per_gene import per_gene, per_gene_spread, per_gene_structure
 from stflow.metrics._spread import (
     central_interval,
     coverage,
@@ -20,8 +23,6 @@ from stflow.metrics._structure import (
 )
 
 __all__ = [
-    "LEVELS",
-    "SCORES",
     "central_interval",
     "coverage",
     "crps",
@@ -30,15 +31,14 @@ __all__ = [
     "gaussian_interval",
     "gene_correlation",
     "gene_correlation_error",
-    "means_of",
     "morans_i",
     "morans_i_error",
     "pearson",
+    "per_gene",
+    "per_gene_spread",
+    "per_gene_structure",
     "r2",
     "rmse",
-    "score_genes",
-    "score_spread",
-    "score_structure",
     "spearman",
     "variance",
     "variance_error",

@@ -22,9 +22,7 @@ from stflow.metrics._structure import morans_i, variance, variance_error
 LEVELS = (0.5, 0.8, 0.9)
 
 
-def score_genes(
-    measured: np.ndarray, predicted: np.ndarray, *, genes: Sequence[str]
-) -> pd.DataFrame:
+def per_gene(measured: np.ndarray, predicted: np.ndarray, *, genes: Sequence[str]) -> pd.DataFrame:
     """All scores of each gene, with their means over the genes where they are defined.
 
     Parameters
@@ -56,7 +54,7 @@ def score_genes(
     return table
 
 
-def score_spread(
+def per_gene_spread(
     measured: np.ndarray,
     predicted: np.ndarray,
     *,
@@ -108,7 +106,7 @@ def score_spread(
     return _frame(columns, genes)
 
 
-def score_structure(
+def per_gene_structure(
     measured: np.ndarray,
     predicted: np.ndarray,
     *,

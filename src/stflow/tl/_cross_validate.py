@@ -17,7 +17,7 @@ from stflow import _keys
 from stflow._device import resolve_device
 from stflow._sdata import by_text, groups_of
 from stflow._validation import listing, require_count, require_seed
-from stflow.metrics import score_genes
+from stflow.metrics import per_gene
 from stflow.slide import Slide
 from stflow.tl._contest import (
     Contest,
@@ -239,7 +239,7 @@ def _score(held: Held, outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
     """Rows of the table for one fold."""
     parts = []
     for name, outcome in outcomes.items():
-        scores = score_genes(held.measured, outcome.predicted, genes=held.genes).reset_index()
+        scores = per_gene(held.measured, outcome.predicted, genes=held.genes).reset_index()
         scores.attrs = {}
         parts.append(scores.assign(fold=held.name, method=name, crps=outcome.crps)[COLUMNS])
     return pd.concat(parts)

@@ -14,9 +14,9 @@ from stflow._sdata.expression import Compared, read_compared, with_common_parts
 from stflow.metrics import (
     gene_correlation_error,
     means_of,
-    score_genes,
-    score_spread,
-    score_structure,
+    per_gene,
+    per_gene_spread,
+    per_gene_structure,
 )
 
 
@@ -121,16 +121,16 @@ def evaluate(
 def _score_slide(slide: Compared, genes: Sequence[str]) -> pd.DataFrame:
     pair = slide.measured, slide.predicted
     parts = [
-        score_genes(*pair, genes=genes),
-        score_spread(*pair, genes=genes, sd=slide.sd, samples=slide.samples),
-        score_structure(*pair, genes=genes, samples=slide.samples, graph=slide.graph),
+        per_gene(*pair, genes=genes),
+        per_gene_spread(*pair, genes=genes, sd=slide.sd, samples=slide.samples),
+        per_gene_structure(*pair, genes=genes, samples=slide.samples, graph=slide.graph),
     ]
     return pd.concat(parts, axis=1)
 
 
 def _pool(slides: Sequence[Compared], apart: pd.DataFrame, genes: Sequence[str]) -> pd.DataFrame:
     """Score the spots of all slides together, and average what belongs to a slide over them."""
-    together = score_genes(
+    together = per_gene(
         np.concatenate([slide.measured for slide in slides]),
         np.concatenate([slide.predicted for slide in slides]),
         genes=genes,

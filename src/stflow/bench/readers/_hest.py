@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from stflow._splits import Split
 from stflow._validation import listing, require_unique
-from stflow.bench._task import Split, Task
+from stflow.bench._task import Task
 from stflow.bench.readers._hest_source import HestSource
 
 TASKS = ("IDC", "PRAD", "PAAD", "SKCM", "COAD", "READ", "CCRCC", "HCC", "LUNG", "LYMPH_IDC")

@@ -14,9 +14,10 @@ from stflow import _keys
 from stflow._sdata import by_text, get_regions, get_table, groups_of
 from stflow._sdata.expression import clashes, panel_ids, require_gene_list, slide_ids, tell
 from stflow._sdata.places import PlacedSpots, spots_on_image
+from stflow._splits import leave_groups_out
 from stflow._validation import listing, require_count, require_counts, require_positive
 from stflow._warn import warn
-from stflow.bench._task import Split, Task
+from stflow.bench._task import Task
 from stflow.bench.readers._cut import cut
 from stflow.images import outside
 
@@ -124,7 +125,7 @@ def from_slides(
     require_positive(mpp, name="mpp")
     require_count(tile_px, name="tile_px")
     slides = by_text(slides)
-    splits = _leave_groups_out(groups_of(slides, groups))
+    splits = leave_groups_out(groups_of(slides, groups))
     panel = None if genes is None else tuple(require_gene_list(genes))
     for slide, sdata in slides.items():
         if not isinstance(sdata, SpatialData):
@@ -140,17 +141,6 @@ def from_slides(
         sources[slide] = source
     tiles = f"{tile_px} px at {mpp:g} um/px"
     return Task(name, sources, splits, genes=panel, constructed=True, tiles=tiles)
-
-
-def _leave_groups_out(groups: Mapping[str, str]) -> tuple[Split, ...]:
-    return tuple(
-        Split(
-            name,
-            tuple(slide for slide, group in groups.items() if group != name),
-            tuple(slide for slide, group in groups.items() if group == name),
-        )
-        for name in dict.fromkeys(groups.values())
-    )
 
 
 def _same_genes(
