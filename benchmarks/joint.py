@@ -103,7 +103,7 @@ def of_model(table: AnnData, model: stf.STFlow, seed: int) -> dict[str, dict[str
         scores = score(table, mean, drawn)
         found[f"stflow, {n_steps} steps"] = {
             **scores,
-            "share of the flow": float(model.network.blend),
+            "share of the flow": float(model.ensemble.blend),
         }
     found[APART] = score(table, mean, rng.permuted(drawn, axis=0))
     return found

@@ -33,10 +33,10 @@ class Shade(Published):
     citation = "none"
     trains = True
 
-    def _candidates(self, rest, held_out, seed):
-        yield (), self._learn(rest, (), seed)(held_out)
+    def candidates(self, rest, held_out, seed):
+        yield (), self.learn(rest, (), seed)(held_out)
 
-    def _learn(self, slides, choice, seed):
+    def learn(self, slides, choice, seed):
         n_genes = len(slides[0].genes)
         return lambda slide: np.repeat(slide.tiles[:].mean((1, 2, 3))[:, None], n_genes, 1)
 
@@ -46,10 +46,10 @@ class Broken(Published):
 
     citation = "none"
 
-    def _candidates(self, rest, held_out, seed):
+    def candidates(self, rest, held_out, seed):
         return iter(())
 
-    def _learn(self, slides, choice, seed):
+    def learn(self, slides, choice, seed):
         return lambda slide: np.empty(0)
 
     def fit(self, slides, *, seed=0):

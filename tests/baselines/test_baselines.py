@@ -347,7 +347,7 @@ def test_genes_weigh_one_over_their_variance_and_constant_ones_nothing() -> None
 
 def test_a_choice_that_gives_nan_is_never_best() -> None:
     class Sometimes(TrainingMean):
-        def _candidates(self, rest, held_out, seed):
+        def candidates(self, rest, held_out, seed):
             mean = np.asarray(held_out.expression)
             return [((0.0,), mean * np.nan), ((1.0,), mean), ((2.0,), mean + 1)]
 

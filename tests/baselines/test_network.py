@@ -55,7 +55,7 @@ def test_it_is_a_regression_fitted_without_the_slide_it_predicts(slides: list[Sl
     (rest, held_out), *others = again._pairs(train)
     assert others == []
     assert held_out is train[-1]
-    left_out = again._learn(rest, (), 0)(held_out) - held_out.expression
+    left_out = again.learn(rest, (), 0)(held_out) - held_out.expression
     assert method.residual_sd == pytest.approx(np.sqrt(np.square(left_out).mean(0)), rel=1e-4)
 
 
@@ -64,6 +64,6 @@ def test_an_interrupt_ends_the_fit(slides: list[Slide], monkeypatch, method) -> 
     def interrupted(*_: object, **__: object) -> None:
         warnings.warn("Training was interrupted after 1 whole epochs", stacklevel=2)
 
-    monkeypatch.setattr(_network, "fit_network", interrupted)
+    monkeypatch.setattr(_network, "fit_ensemble", interrupted)
     with pytest.raises(KeyboardInterrupt):
         method().fit(slides)

@@ -54,7 +54,7 @@ def test_priors_are_saved(tissue, tmp_path, prior: str) -> None:
     fitted = stf.tl.fit(tissue, ["GENE001", "GENE002"], prior=prior, **{**SMALL, "max_epochs": 1})
     fitted.save(tmp_path / "m")
     loaded = stf.STFlow.load(tmp_path / "m")
-    kept, found = (m.network.members[0].prior.state_dict() for m in (fitted, loaded))
+    kept, found = (m.ensemble.members[0].prior.state_dict() for m in (fitted, loaded))
     assert list(kept) == list(found)
     assert all(torch.equal(kept[name], found[name]) for name in kept)
     first, second = (stf.tl.predict(tissue["S1"], m, inplace=False) for m in (fitted, loaded))

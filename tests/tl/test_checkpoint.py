@@ -54,7 +54,7 @@ class Spy(Callback):
 
 def equal(one: stf.STFlow, two: stf.STFlow) -> bool:
     """Bit by bit: all weights, blend and regression, and the history."""
-    states = [model.network.state_dict() for model in (one, two)]
+    states = [model.ensemble.state_dict() for model in (one, two)]
     assert states[0].keys() == states[1].keys()
     same = all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     return same and one.history.equals(two.history)
@@ -141,7 +141,7 @@ what, path = sys.argv[1:]
 callbacks = [Kill(2)] if what == "killed" else []
 checkpoint = None if what == "whole" else path
 model = test_checkpoint.fit(make_tissue(n_spots=64), *callbacks, checkpoint=checkpoint)
-print(joblib.hash({k: v.numpy() for k, v in model.network.state_dict().items()}))
+print(joblib.hash({k: v.numpy() for k, v in model.ensemble.state_dict().items()}))
 """
 
 
@@ -332,7 +332,7 @@ def test_several_flows_are_resumed_one_by_one(tissue, tmp_path) -> None:
     uncut = fit(tissue, **several)
     with pytest.warns(UserWarning, match="after 3 whole epochs, in flow 2 of 3"):
         part = fit(tissue, StopInFlow(1, 1), checkpoint=tmp_path, **several)
-    assert len(part.network.members) == 2
+    assert len(part.ensemble.members) == 2
     assert part.history["flow"].tolist() == [0, 0, 1]
     out = stf.tl.predict(tissue["S1"], part, inplace=False).obsm["stflow"]
     assert np.isfinite(out.to_numpy()).all()
@@ -350,7 +350,7 @@ def test_several_flows_are_resumed_one_by_one(tissue, tmp_path) -> None:
 def test_a_flow_without_a_whole_epoch_is_left_out(tissue) -> None:
     with pytest.warns(UserWarning, match="after 2 whole epochs, in flow 1 of 3"):
         part = fit(tissue, StopInFlow(1, 0), n_flows=3, max_epochs=2)
-    assert len(part.network.members) == 1
+    assert len(part.ensemble.members) == 1
     assert "validated on S1" in repr(part)
 
 

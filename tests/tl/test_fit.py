@@ -39,7 +39,7 @@ def test_same_seed_same_numbers_and_no_global_state(tissue) -> None:
     assert torch.equal(before[0], after[0])
     assert before[1] == after[1]
     assert (before[2] == after[2]).all()
-    states = [model.network.state_dict() for model in (first, second)]
+    states = [model.ensemble.state_dict() for model in (first, second)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     pd.testing.assert_frame_equal(first.history, second.history)
 
@@ -62,13 +62,13 @@ def test_validation_slide_teaches_the_flow_nothing(tissue) -> None:
     table.X = table.X[::-1].copy()
     for_one_epoch = {"validation": "S3", "max_epochs": 1}
     first, second = fit(tissue, **for_one_epoch), fit(changed, **for_one_epoch)
-    weights = [model.network.members[0].denoiser.state_dict() for model in (first, second)]
+    weights = [model.ensemble.members[0].denoiser.state_dict() for model in (first, second)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     assert first.history["val_loss"][0] != second.history["val_loss"][0]
     table.X = tissue["S3"]["table"].X
     control = changed["S1"]["table"]
     control.X = control.X[::-1].copy()
-    third = fit(changed, **for_one_epoch).network.members[0].denoiser.state_dict()
+    third = fit(changed, **for_one_epoch).ensemble.members[0].denoiser.state_dict()
     assert not all(torch.equal(weights[0][name], third[name]) for name in third)
 
 
@@ -90,7 +90,7 @@ def test_stops_early_and_keeps_the_best_weights(tissue) -> None:
     assert len(losses) < 40
     assert len(losses) == losses.idxmin() + 3
     short = fit(tissue, max_epochs=int(losses.idxmin()) + 1, early_stopping=99, lr=0.05)
-    states = [model.network.members[0].denoiser.state_dict() for model in (long, short)]
+    states = [model.ensemble.members[0].denoiser.state_dict() for model in (long, short)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
@@ -105,11 +105,11 @@ def test_the_prior_is_fitted_to_training_counts_alone(tissue) -> None:
     """Its mean is that of the training slides, whatever the held-out slide holds."""
     table = tissue["S3"]["table"]
     table.X = table.X * 100
-    prior = fit(tissue, prior="nb", max_epochs=1).network.members[0].prior
+    prior = fit(tissue, prior="nb", max_epochs=1).ensemble.members[0].prior
     counts = np.concatenate([tissue[s]["table"][:, PANEL].X.toarray() for s in ("S1", "S2")])
     assert prior.mu.numpy() == pytest.approx(counts.mean(0), rel=1e-4)
     held = fit(tissue, prior="nb", max_epochs=1, prior_parameters={"mu": 0.2})
-    held = held.network.members[0].prior
+    held = held.ensemble.members[0].prior
     assert held.mu.tolist() == pytest.approx([0.2] * 3)
     assert held.phi.unique().numel() == 3
 

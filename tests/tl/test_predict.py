@@ -526,9 +526,9 @@ def test_observed_spots_correct_a_slide_that_is_off(tissue, model, blend) -> Non
 
     Also where all is flow, which answers with what was measured once it is held there.
     """
-    network = deepcopy(model.network)
+    network = deepcopy(model.ensemble)
     network.blend.fill_(blend)
-    model = dataclasses.replace(model, network=network)
+    model = dataclasses.replace(model, ensemble=network)
     sdata = tissue["S1"]
     table = sdata["table"]
     table.X = table.X * 3

@@ -75,7 +75,7 @@ def require_one_sample(
     libraries = [] if region else _libraries(table, obs)
     around: Neighbourhood | None = None
     apart = False
-    for source, groups, strict in _candidates(obs, libraries):
+    for source, groups, strict in candidates(obs, libraries):
         codes, names = _codes(groups)
         if len(names) < 2:
             continue
@@ -100,7 +100,7 @@ def _libraries(table: AnnData, obs: pd.DataFrame) -> list[str]:
     return [] if one or len(names) < 2 else names
 
 
-def _candidates(obs: pd.DataFrame, libraries: list[str]) -> Iterator[tuple[str, pd.Series, bool]]:
+def candidates(obs: pd.DataFrame, libraries: list[str]) -> Iterator[tuple[str, pd.Series, bool]]:
     """Find what may tell samples apart, its values, and whether only overlaid lattices prove it."""
     words = {str(name): re.sub("[^a-z]", "", str(name).lower()) for name in obs.columns}
     telling = [name for name, word in words.items() if TELLS_SAMPLES.fullmatch(word)]

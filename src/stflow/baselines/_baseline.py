@@ -43,13 +43,13 @@ class Baseline(ABC):
     _predictor: Predictor
 
     @abstractmethod
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         """Predict ``held_out`` by every choice, fitted to ``rest``; the same choices each time."""
 
     @abstractmethod
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         """Fit one choice to all slides."""
 
     def fit(self, slides: Sequence[Slide], *, seed: int = 0) -> Self:
@@ -75,7 +75,7 @@ class Baseline(ABC):
         self._slides, self._seed = slides, seed
         vars(self).pop("residual_sd", None)
         self.choice = self._choose(slides, seed)
-        self._predictor = self._learn(slides, self.choice, seed)
+        self._predictor = self.learn(slides, self.choice, seed)
         return self
 
     @cached_property
@@ -106,7 +106,7 @@ class Baseline(ABC):
         """Sum of squared errors of each gene, shape (G,), by choice, over slides left out."""
         errors: dict[Choice, np.ndarray] = {}
         for rest, held_out in pairs:
-            for choice, predicted in self._candidates(rest, held_out, seed):
+            for choice, predicted in self.candidates(rest, held_out, seed):
                 squared = np.square(predicted - held_out.expression, dtype=np.float64).sum(0)
                 errors[choice] = errors.get(choice, 0) + squared
         return errors

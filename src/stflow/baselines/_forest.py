@@ -22,12 +22,12 @@ class RandomForest(Baseline):
     the least number of spots in a leaf.
     """
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
-        return (((leaf,), self._learn(rest, (leaf,), seed)(held_out)) for leaf in LEAVES)
+        return (((leaf,), self.learn(rest, (leaf,), seed)(held_out)) for leaf in LEAVES)
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         return fit_forest(slides, seed, (N_COMPONENTS, *choice), max_features=1 / 3)
 
 

@@ -28,7 +28,7 @@ class KernelRidge(Baseline):
     penalty. Exact up to 2,000 training spots, with as many random landmarks above.
     """
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         features = Features.fit(rest, N_COMPONENTS, seed)
@@ -39,7 +39,7 @@ class KernelRidge(Baseline):
             for penalty in PENALTIES:
                 yield (width, penalty), fitted.predict(lifted, penalty)
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         width, penalty = choice
         features = Features.fit(slides, N_COMPONENTS, seed)
         fitted = KernelPath.fit(slides, features, width, seed)

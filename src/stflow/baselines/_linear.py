@@ -19,12 +19,12 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 0.9)
 class TrainingMean(Baseline):
     """The mean of each gene over the training spots, everywhere. Nothing is chosen."""
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
-        yield (), self._learn(rest, (), seed)(held_out)
+        yield (), self.learn(rest, (), seed)(held_out)
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         mean = np.concatenate([np.asarray(slide.expression) for slide in slides]).mean(0)
         return lambda slide: np.tile(mean, (slide.n_spots, 1))
 
@@ -36,7 +36,7 @@ class Ridge(Baseline):
     spots times the mean variance of all components kept.
     """
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         path = RidgePath(rest, seed)
@@ -44,7 +44,7 @@ class Ridge(Baseline):
         for kept, penalty in product(COMPONENTS, PENALTIES):
             yield (kept, penalty), path.predict(reduced, kept, penalty)
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         path = RidgePath(slides, seed)
         kept, penalty = choice
         return lambda slide: path.predict(
@@ -58,17 +58,17 @@ class SmoothedRidge(Baseline):
     ``choice`` is that of `Ridge` and the neighbours' share of the average.
     """
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
-        for choice, predicted in Ridge()._candidates(rest, held_out, seed):
+        for choice, predicted in Ridge().candidates(rest, held_out, seed):
             change = neighbour_mean(predicted, held_out.graph) - predicted
             for share in SHARES:
                 yield (*choice, share), predicted + share * change
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         *how, share = choice
-        ridge = Ridge()._learn(slides, tuple(how), seed)
+        ridge = Ridge().learn(slides, tuple(how), seed)
 
         def predict(slide: Slide) -> np.ndarray:
             predicted = ridge(slide)

@@ -24,13 +24,13 @@ class MLP(Baseline):
     ``choice`` is the number of epochs: the best on slides left out, and then as many on all.
     """
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         epochs = train(rest, MAX_EPOCHS, seed)
         return (((epoch,), predictor(held_out)) for epoch, predictor in enumerate(epochs, 1))
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         *_, last = train(slides, int(choice[0]), seed)
         return last
 

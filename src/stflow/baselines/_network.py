@@ -10,8 +10,8 @@ import torch
 
 from stflow._device import resolve_device
 from stflow.baselines._baseline import Baseline, Choice, Predictor, leave_one_out
-from stflow.model import Config, Network
-from stflow.model.training import all_or_nothing, fit_network, folds
+from stflow.model import Config, Ensemble
+from stflow.model.training import all_or_nothing, fit_ensemble, folds
 from stflow.slide import Slide
 
 N_FLOWS = 4
@@ -34,12 +34,12 @@ class NetworkRegression(Baseline):
     def _pairs(self, slides: list[Slide]) -> list[tuple[list[Slide], Slide]]:
         return list(leave_one_out(slides))[-1:]
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
-        yield (), self._learn(rest, (), seed)(held_out)
+        yield (), self.learn(rest, (), seed)(held_out)
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         device = resolve_device("auto")
         network = fit_by_default(slides, Config(flow=False), seed=seed, device=device)
 
@@ -65,7 +65,7 @@ def fit_by_default(
     seed: int,
     device: torch.device,
     max_epochs: int | None = None,
-) -> Network:
+) -> Ensemble:
     """Fit as ``stf.tl.fit`` does by default, or not at all.
 
     Raises
@@ -75,7 +75,7 @@ def fit_by_default(
     """
     epochs = max_epochs or TRAINING["max_epochs"]
     with all_or_nothing():
-        network, _ = fit_network(
+        network, _ = fit_ensemble(
             slides,
             folds(slides, None, N_FLOWS),
             config,

@@ -25,7 +25,7 @@ class Retrieval(Baseline):
     components and k.
     """
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         library = Library.fit(rest, seed)
@@ -33,7 +33,7 @@ class Retrieval(Baseline):
             means = library.means(held_out, kept, COUNTS)
             yield from (((kept, k), mean) for k, mean in zip(COUNTS, means, strict=True))
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         kept, k = (int(each) for each in choice)
         library = Library.fit(slides, seed)
         return lambda slide: library.means(slide, kept, (k,))[0]

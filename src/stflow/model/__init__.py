@@ -1,10 +1,10 @@
 """The model: features, regression, denoiser, residuals, and the fitted STFlow. Slides only."""
 
 from stflow.model._config import Config
-from stflow.model._ensemble import Network
+from stflow.model._ensemble import Ensemble
 from stflow.model._features import Features
 from stflow.model._files import require_free_folder
 from stflow.model._prediction import Prediction
 from stflow.model._stflow import STFlow
 
-__all__ = ["Config", "Features", "Network", "Prediction", "STFlow", "require_free_folder"]
+__all__ = ["Config", "Features", "Ensemble", "Prediction", "STFlow", "require_free_folder"]

@@ -22,7 +22,7 @@ from stflow.model.residuals import Observed, ResidualLaw, Smoother
 from stflow.slide import Slide
 
 
-class Network(nn.Module):
+class Ensemble(nn.Module):
     """Image features, a regression and flows on them, their blend, and the law of what is left.
 
     The mean is ``blend * flow + (1 - blend) * regression``, with the mean over flows. A sample is
@@ -59,7 +59,7 @@ class Network(nn.Module):
         self.eval()
 
     @classmethod
-    def empty(cls, sizes: dict[str, Any], config: Config) -> Network:
+    def empty(cls, sizes: dict[str, Any], config: Config) -> Ensemble:
         """Build the modules with the sizes of `sizes`, to be filled from a file."""
         features = Features(sizes["n_inputs"], sizes["n_components"])
         n_genes, n_rows = sizes["n_genes"], sizes["n_prior_rows"]

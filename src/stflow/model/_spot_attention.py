@@ -8,14 +8,14 @@ import scipy.sparse as sp
 import torch
 
 from stflow._random import spawn_seeds
-from stflow.model._ensemble import Network
+from stflow.model._ensemble import Ensemble
 from stflow.model.denoiser import Evaluation, draws
 from stflow.slide import Slide
 
 
 @torch.inference_mode()
 def spot_attention(
-    network: Network, slide: Slide, *, n_steps: int, seed: int, **how: Any
+    network: Ensemble, slide: Slide, *, n_steps: int, seed: int, **how: Any
 ) -> sp.csr_matrix:
     """Return the first flow's attention in the last evaluation of one sample, shape (N, N).
 

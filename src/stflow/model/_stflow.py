@@ -15,7 +15,7 @@ from stflow._device import resolve_device
 from stflow._validation import listing, require_choice, require_count, require_seed, require_unique
 from stflow.model import _files
 from stflow.model._config import Config
-from stflow.model._ensemble import Network
+from stflow.model._ensemble import Ensemble
 from stflow.model._prediction import Prediction
 from stflow.model._spot_attention import spot_attention
 from stflow.model.denoiser import PRECISIONS
@@ -42,7 +42,7 @@ class STFlow:
     history
         One row an epoch of a flow: ``flow``, ``epoch``, ``train_loss``, ``val_loss``,
         ``val_pearson``.
-    network
+    ensemble
         What was learned.
     info
         Seed, versions and names of the slides of the fit: ``training``, from which a flow learned,
@@ -54,7 +54,7 @@ class STFlow:
     encoder: dict[str, Any]
     config: Config
     history: pd.DataFrame
-    network: Network
+    ensemble: Ensemble
     info: dict[str, Any]
 
     def __repr__(self) -> str:
@@ -74,7 +74,7 @@ class STFlow:
     @property
     def n_inputs(self) -> int:
         """Width F of the embeddings that the model reads."""
-        return self.network.sizes["n_inputs"]
+        return self.ensemble.sizes["n_inputs"]
 
     def predict(
         self,
@@ -134,7 +134,7 @@ class STFlow:
         total = n_samples * self._steps(n_steps) * self.config.n_layers
         total *= 1 if observed is None else 2
         with tqdm(total=total, desc="predict", unit="layer", disable=not show_progress_bar) as bar:
-            return self.network.predict(
+            return self.ensemble.predict(
                 slide,
                 n_samples=n_samples,
                 n_steps=n_steps,
@@ -194,7 +194,7 @@ class STFlow:
             total=total, desc="attention", unit="layer", disable=not show_progress_bar
         ) as bar:
             return spot_attention(
-                self.network,
+                self.ensemble,
                 slide,
                 n_steps=n_steps,
                 seed=seed,
@@ -204,7 +204,7 @@ class STFlow:
             )
 
     def _steps(self, n_steps: int) -> int:
-        return self.network.members[0].denoiser.steps(n_steps)
+        return self.ensemble.members[0].denoiser.steps(n_steps)
 
     def _require_width(self, slide: Slide) -> None:
         width = slide.embedding.shape[1]
@@ -234,10 +234,10 @@ class STFlow:
             "encoder": self.encoder,
             "config": self.config.to_dict(),
             "history": self.history.to_dict(orient="list"),
-            "sizes": self.network.sizes,
+            "sizes": self.ensemble.sizes,
             "info": self.info,
         }
-        _files.write(Path(path), self.network.state_dict(), metadata, overwrite=overwrite)
+        _files.write(Path(path), self.ensemble.state_dict(), metadata, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -262,16 +262,16 @@ class STFlow:
         tensors, metadata = _files.read(Path(path))
         try:
             config = Config(**metadata["config"])
-            network = Network.empty(metadata["sizes"], config)
-            network.load_state_dict(tensors)
+            ensemble = Ensemble.empty(metadata["sizes"], config)
+            ensemble.load_state_dict(tensors)
             history = pd.DataFrame(metadata["history"])
-            _require_whole(metadata, history, network.sizes["n_genes"])
+            _require_whole(metadata, history, ensemble.sizes["n_genes"])
             return cls(
                 genes=tuple(metadata["genes"]),
                 encoder=metadata["encoder"],
                 config=config,
                 history=history,
-                network=network,
+                ensemble=ensemble,
                 info=metadata["info"],
             )
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:

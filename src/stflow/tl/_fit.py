@@ -209,7 +209,7 @@ def fit(
     )
 
     from stflow.model import STFlow
-    from stflow.model.training import Checkpoint, describe_run, fit_network, folds
+    from stflow.model.training import Checkpoint, describe_run, fit_ensemble, folds
 
     where = resolve_device(device)
     saved = [None if checkpoint is None else Checkpoint.open(checkpoint, k) for k in range(n_flows)]
@@ -232,7 +232,7 @@ def fit(
     if checkpoint is not None:
         run = describe_run(slides, _left_out(slides, held_out), config, **learning)
         saved = [each and each.claim(run, max_epochs=max_epochs) for each in saved]
-    network, history = fit_network(
+    network, history = fit_ensemble(
         slides,
         held_out,
         config,

@@ -168,10 +168,10 @@ def test_an_interrupt_ends_the_fit(arrays, monkeypatch) -> None:
 
 
 def test_the_full_model_is_the_one_of_fit(arrays, monkeypatch) -> None:
-    seen, fit = [], _network.fit_network
+    seen, fit = [], _network.fit_ensemble
     monkeypatch.setattr(_network, "N_FLOWS", 2)
     monkeypatch.setattr(
-        _network, "fit_network", lambda *a, **k: seen.append(fit(*a, **k)) or seen[-1]
+        _network, "fit_ensemble", lambda *a, **k: seen.append(fit(*a, **k)) or seen[-1]
     )
     method = FullModel(max_epochs=1, **HOW).fit(arrays[:2], seed=0)
     ((network, _),) = seen

@@ -80,7 +80,7 @@ def test_same_seed_same_numbers(name, protocol, arrays):
 
 @heads
 def test_protocol_hest_chooses_nothing(name, protocol, arrays):
-    candidates = METHODS[name](protocol=protocol)._candidates(arrays[:1], arrays[1], 0)
+    candidates = METHODS[name](protocol=protocol).candidates(arrays[:1], arrays[1], 0)
     choices = [choice for choice, _ in candidates]
     assert (len(choices) == 1) == (protocol == "hest")
     assert len(set(choices)) == len(choices)

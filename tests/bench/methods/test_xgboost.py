@@ -39,9 +39,9 @@ def test_nested_stops_early_where_nothing_can_be_learned(arrays, rng):
 
 
 def test_predictions_of_fewer_rounds_are_those_of_a_shorter_fit(arrays):
-    found = dict(XGBoost()._candidates(arrays[:2], arrays[2], 0))
+    found = dict(XGBoost().candidates(arrays[:2], arrays[2], 0))
     assert set(found) == {(depth, rounds) for depth in (3, 6) for rounds in (10, 30, 100)}
-    shorter = XGBoost()._learn(arrays[:2], (3, 30), 0)(arrays[2])
+    shorter = XGBoost().learn(arrays[:2], (3, 30), 0)(arrays[2])
     assert np.array_equal(found[3, 30], shorter)
     assert not np.array_equal(found[3, 100], shorter)
 

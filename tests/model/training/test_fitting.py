@@ -9,10 +9,10 @@ from support import make_tissue
 
 from stflow._sdata._slides import read_slides
 from stflow.model._config import Config
-from stflow.model._ensemble import Network
+from stflow.model._ensemble import Ensemble
 from stflow.model.training import _fitting
 from stflow.model.training._blend import blend_weight
-from stflow.model.training._fitting import fit_network, fit_regression
+from stflow.model.training._fitting import fit_ensemble, fit_regression
 from stflow.model.training._folds import folds
 from stflow.slide._slide import Slide
 
@@ -36,13 +36,13 @@ def slides() -> list[Slide]:
     return [read_slides(each, name=name, genes=genes, **how)[0] for name, each in tissue.items()]
 
 
-def fit(slides: list[Slide], n_flows: int = 3) -> Network:
+def fit(slides: list[Slide], n_flows: int = 3) -> Ensemble:
     config, held_out = Config(hidden=32, n_layers=1), folds(slides, None, n_flows)
     how = {"seed": 0, "device": CPU, "checkpoints": [None] * n_flows, **TRAINING}
-    return fit_network(slides, held_out, config, **how)[0]
+    return fit_ensemble(slides, held_out, config, **how)[0]
 
 
-def weights(network: Network) -> list[dict[str, torch.Tensor]]:
+def weights(network: Ensemble) -> list[dict[str, torch.Tensor]]:
     return [{**member.state_dict()} for member in network.members]
 
 
@@ -115,10 +115,10 @@ def test_novelty_is_1_where_held_out_spots_end(slides) -> None:
     assert network.predict(odd, **how).novelty.min() > 1
 
 
-def replace_members(network: Network, *which: int) -> Network:
+def replace_members(network: Ensemble, *which: int) -> Ensemble:
     members = [network.members[i] for i in which]
     parts = network.features, network.regression, members, network.residuals
-    return Network(*parts, float(network.blend), float(network.reach))
+    return Ensemble(*parts, float(network.blend), float(network.reach))
 
 
 def test_the_flows_are_averaged(slides) -> None:

@@ -68,7 +68,7 @@ def digest(module: torch.nn.Module) -> str:
 
 
 def fitted(data, **trainer_kwargs) -> str:
-    return digest(stf.tl.fit(data, PANEL, trainer_kwargs=trainer_kwargs, **SMALL).network)
+    return digest(stf.tl.fit(data, PANEL, trainer_kwargs=trainer_kwargs, **SMALL).ensemble)
 
 
 @pytest.fixture(scope="module")

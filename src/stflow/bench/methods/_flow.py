@@ -74,14 +74,14 @@ class Flow(Published):
         self._trained.clear()
         return self
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         for rate in (LR,) if self.protocol == "hest" else RATES:
             self._trained[(rate,)] = self._train(rest, held_out, rate, seed)
             yield (rate,), self._trained[(rate,)](held_out)
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         return self._trained[choice]
 
     def _judges(self, held_out: Slide) -> list[Slide]:

@@ -42,7 +42,7 @@ class FullModel(Published):
         samples = self._predict(slide, n_samples, seed, keep_samples=True).samples
         return np.moveaxis(np.asarray(samples), -1, 0)
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         return ()  # nothing is chosen outside the fit
@@ -50,7 +50,7 @@ class FullModel(Published):
     def _choose(self, slides: list[Slide], seed: int) -> Choice:
         return ()
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         device = resolve_device(self.device)
         self._network = fit_by_default(
             slides, Config(), seed=seed, device=device, max_epochs=self.max_epochs

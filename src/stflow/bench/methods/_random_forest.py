@@ -29,12 +29,12 @@ class RandomForest(Published):
     citation = "jaume2024hest"
     published = COMPONENTS[-1], LEAVES[0]
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         choices = [self.published] if self.protocol == "hest" else product(COMPONENTS, LEAVES)
-        return ((choice, self._learn(rest, choice, seed)(held_out)) for choice in choices)
+        return ((choice, self.learn(rest, choice, seed)(held_out)) for choice in choices)
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         share = 1.0 if self.protocol == "hest" else 1 / 3
         return fit_forest(slides, seed, choice, max_features=share)

@@ -36,16 +36,16 @@ class Ridge(Published):
     citation = "jaume2024hest"
     published = ()
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         if self.protocol == "nested":
-            return baselines.Ridge()._candidates(rest, held_out, seed)
-        return [((), self._learn(rest, (), seed)(held_out))]
+            return baselines.Ridge().candidates(rest, held_out, seed)
+        return [((), self.learn(rest, (), seed)(held_out))]
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         if self.protocol == "nested":
-            return baselines.Ridge()._learn(slides, choice, seed)
+            return baselines.Ridge().learn(slides, choice, seed)
         return fit_published(slides, seed)
 
 

@@ -43,7 +43,7 @@ class XGBoost(Published):
         super().__init__(protocol=protocol, max_epochs=max_epochs, device=device)
         import_xgboost()
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         hest = self.protocol == "hest"
@@ -52,7 +52,7 @@ class XGBoost(Published):
             for rounds in (N_ROUNDS,) if hest else ROUNDS:
                 yield (depth, rounds), boosted.predict(held_out, rounds)
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         depth, rounds = (int(number) for number in choice)
         boosted = Boosted(slides, seed, n_rounds=rounds, depth=depth, bins=self._bins)
         return lambda slide: boosted.predict(slide, rounds)

@@ -15,7 +15,7 @@ from stflow._random import isolated_rng, spawn_seeds
 from stflow._warn import warn
 from stflow.flow import fit_prior
 from stflow.model._config import Config
-from stflow.model._ensemble import Network
+from stflow.model._ensemble import Ensemble
 from stflow.model._features import Features
 from stflow.model._member import Member
 from stflow.model._regression import KernelRidge
@@ -33,7 +33,7 @@ from stflow.slide import Slide
 CALIBRATION_SAMPLES, MAX_CALIBRATION, USUAL = 8, 16_384, 0.95
 
 
-def fit_network(
+def fit_ensemble(
     slides: list[Slide],
     folds: list[Masks],
     config: Config,
@@ -42,7 +42,7 @@ def fit_network(
     device: torch.device,
     checkpoints: Sequence[Checkpoint | None],
     **training: Any,
-) -> tuple[Network, pd.DataFrame]:
+) -> tuple[Ensemble, pd.DataFrame]:
     """Fit everything to labelled slides.
 
     Parameters
@@ -109,7 +109,7 @@ def fit_network(
     if interrupted:
         _warn_of_interrupt(histories, len(folds), checkpoints[0])
     regression = fit_regression(ready, seed)
-    network = Network(features, regression, members, *_learn_from(unseen, seed))
+    network = Ensemble(features, regression, members, *_learn_from(unseen, seed))
     return network, pd.concat(histories, ignore_index=True)
 
 

@@ -60,7 +60,7 @@ class Deep(Published):
     def _setup(self, slides: list[Slide], seed: int, device: torch.device) -> Training:
         """Build the untrained network; called with torch's generators seeded."""
 
-    def _candidates(
+    def candidates(
         self, rest: list[Slide], held_out: Slide, seed: int
     ) -> Iterable[tuple[Choice, np.ndarray]]:
         weights = gene_weights([*rest, held_out])
@@ -74,7 +74,7 @@ class Deep(Published):
                 if waited >= PATIENCE:
                     break
 
-    def _learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
+    def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         rate, n_epochs = choice
         *_, last = islice(self._epochs(slides, rate, seed), int(n_epochs))
         return last
