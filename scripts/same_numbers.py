@@ -66,7 +66,7 @@ def of_tissue(slides: Mapping[str, SpatialData]) -> Iterator[tuple[str, str]]:
     train, test = {name: slides[name] for name in training}, slides[last]
     genes = stf.pp.select_genes(train, n_top_genes=20)
     yield "select_genes", digest(genes)
-    model = stf.tl.fit(train, genes, n_flows=2, max_epochs=4, **QUIET)
+    model = stf.tl.fit(train, genes, config={"n_flows": 2}, max_epochs=4, **QUIET)
     yield "fit", of_frame(model.history)
     seen = np.arange(test["table"].n_obs) < 9
     stf.tl.predict(test, model, n_samples=3, keep_samples=True, **QUIET)
@@ -77,7 +77,7 @@ def of_tissue(slides: Mapping[str, SpatialData]) -> Iterator[tuple[str, str]]:
     stf.tl.attention(test, model, **QUIET)
     yield "attention", digest(test["table"].obsp["stflow_attention"].data)
     how: dict[str, Any] = {"n_samples": 2, "n_top_genes": 8, **QUIET}
-    fitting = {"n_flows": 1, "max_epochs": 2}
+    fitting = {"config": {"n_flows": 1}, "max_epochs": 2}
     scores = stf.tl.cross_validate(slides, fit_kwargs=fitting, **how)
     yield "cross_validate", of_frame(scores)
     compared = pd.DataFrame(scores.attrs["comparison"]).drop(columns="by_fold")

@@ -13,7 +13,7 @@ import torch
 from hypothesis import settings
 from spatialdata import SpatialData
 from spatialdata.models import TableModel
-from support import SMALL, make_tissue
+from support import SHAPE, SMALL, make_tissue
 
 import stflow as stf
 
@@ -62,7 +62,7 @@ def tissue(_tissue: dict[str, SpatialData]) -> dict[str, SpatialData]:
 def model(_tissue: dict[str, SpatialData]) -> stf.STFlow:
     """A model fitted in passing to S1, S2 and S3, good for plumbing only."""
     genes = stf.pp.select_genes(_tissue, n_top_genes=8)
-    return stf.tl.fit(_tissue, genes=genes, **{**SMALL, "n_flows": 2})
+    return stf.tl.fit(_tissue, genes=genes, **{**SMALL, "config": {**SHAPE, "n_flows": 2}})
 
 
 @pytest.fixture

@@ -50,11 +50,10 @@ def archipelago(side: int) -> sp.csr_matrix:
     return sp.block_diag([*pieces, sp.csr_matrix((5, 5))], format="csr")
 
 
+SHAPE = {"hidden": 32, "n_layers": 2, "n_flows": 1}
 SMALL = {
-    "hidden": 32,
-    "n_layers": 2,
+    "config": SHAPE,
     "max_epochs": 3,
-    "n_flows": 1,
     "device": "cpu",
     "show_progress_bar": False,
 }

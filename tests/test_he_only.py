@@ -34,7 +34,8 @@ def trained(data_dir) -> stf.STFlow:
         stf.pp.embed(sdata, mpp=1.0, device="cpu", show_progress_bar=False)
         stf.pp.neighbors(sdata)
     genes = stf.pp.select_genes(train, n_top_genes=30)
-    how = {"n_flows": 1, "max_epochs": 10, "device": "cpu", "show_progress_bar": False}
+    how = {"config": {"n_flows": 1}, "max_epochs": 10, "device": "cpu"}
+    how["show_progress_bar"] = False
     return stf.tl.fit(train, genes=[*dict.fromkeys([*GENES, *genes])], **how)
 
 

@@ -31,7 +31,7 @@ def genes(sections) -> list[str]:
 
 
 def fit(slides, genes: list[str], n_flows: int = 2) -> stf.STFlow:
-    how = {"n_flows": n_flows, "max_epochs": 15, "device": "cpu"}
+    how = {"config": {"n_flows": n_flows}, "max_epochs": 15, "device": "cpu"}
     return stf.tl.fit(slides, genes=genes, show_progress_bar=False, **how)
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import inspect
-import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 import torch
 from support import make_tissue
 
-import stflow as stf
+from stflow._schedule import Schedule
 from stflow._sdata._slides import read_slides
 from stflow.baselines import METHODS, NetworkRegression, _network
 from stflow.bench.methods import FullModel
@@ -25,15 +23,9 @@ def slides() -> list[Slide]:
     return [read_slides(each, name=name, genes=genes, **how)[0] for name, each in tissue.items()]
 
 
-def test_it_is_trained_as_fit_trains() -> None:
-    defaults = inspect.signature(stf.tl.fit).parameters
-    training = {**_network.TRAINING, "n_flows": _network.N_FLOWS}
-    assert training == {name: defaults[name].default for name in training}
-
-
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_network.TRAINING, "max_epochs", 1)
+    monkeypatch.setattr(_network, "Schedule", lambda: Schedule(max_epochs=1))
     monkeypatch.setattr(_network, "N_FLOWS", 1)
 
 
@@ -61,8 +53,8 @@ def test_it_is_a_regression_fitted_without_the_slide_it_predicts(slides: list[Sl
 
 @pytest.mark.parametrize("method", [NetworkRegression, FullModel])
 def test_an_interrupt_ends_the_fit(slides: list[Slide], monkeypatch, method) -> None:
-    def interrupted(*_: object, **__: object) -> None:
-        warnings.warn("Training was interrupted after 1 whole epochs", stacklevel=2)
+    def interrupted(*_: object, **__: object) -> tuple[None, None, bool]:
+        return None, None, True
 
     monkeypatch.setattr(_network, "fit_ensemble", interrupted)
     with pytest.raises(KeyboardInterrupt):

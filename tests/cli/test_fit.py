@@ -12,7 +12,8 @@ import stflow as stf
 
 Run = Callable[..., Result]
 
-FAST = ("--hidden", 32, "--n-layers", 2, "--max-epochs", 2, "--n-flows", 1, "--device", "cpu")
+SHAPE = ("--config", "hidden=32", "--config", "n_layers=2", "--config", "n_flows=1")
+FAST = (*SHAPE, "--max-epochs", 2, "--device", "cpu")
 
 
 def test_a_model_of_the_most_variable_genes(disk: Path, run: Run, tissue):
@@ -51,6 +52,14 @@ def test_a_model_of_named_genes(disk: Path, run: Run, model: stf.STFlow):
             ("S1.zarr", "-o", "new", "--n-top-genes", 5, "--lr", -1),
             "`lr` must be a positive number",
         ),
+        (
+            ("S1.zarr", "-o", "new", "--n-top-genes", 5, "--config", "hiden=3"),
+            "holds 'hiden'; it may hold 'n_layers'",
+        ),
+        (
+            ("S1.zarr", "-o", "new", "--n-top-genes", 5, "--config", "prior=beta"),
+            "`prior` is 'beta'; available:",
+        ),
         (("S1.zarr", "model", "-o", "new"), "model is no SpatialData store"),
     ],
 )
@@ -79,6 +88,7 @@ def test_errors_are_one_line_and_write_nothing(
             ("S1.zarr", "-o", "new", "--genes", "model/model.json", "--n-top-genes", 50),
             "--genes and --n-top-genes exclude each other",
         ),
+        (("S1.zarr", "-o", "new", "--config", "hidden"), "'hidden' is no NAME=VALUE"),
     ],
 )
 def test_wrong_calls(disk: Path, run: Run, arguments: tuple[object, ...], message: str):
@@ -100,5 +110,5 @@ def test_ctrl_c_keeps_the_best_model_and_says_so(
     monkeypatch.setattr(stf.tl, "fit", interrupted)
     result = run("fit", "S1.zarr", "S2.zarr", "-o", "new", "--n-top-genes", 5, *FAST, code=130)
     assert "stflow: warning: Training was interrupted after 1 whole epochs" in result.stderr
-    assert "Pass `--checkpoint` to be able to resume" in result.stderr
+    assert "Pass `--resume` to be able to resume" in result.stderr
     assert len(stf.STFlow.load("new").history) == 1

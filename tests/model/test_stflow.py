@@ -11,7 +11,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
-from support import SMALL
+from support import SHAPE, SMALL
 
 import stflow as stf
 
@@ -51,7 +51,11 @@ def test_a_loaded_model_holds_no_file_which_windows_could_not_replace(saved) -> 
 
 @pytest.mark.parametrize("prior", ["zinb", "nb", "zero", "gaussian", "empirical"])
 def test_priors_are_saved(tissue, tmp_path, prior: str) -> None:
-    fitted = stf.tl.fit(tissue, ["GENE001", "GENE002"], prior=prior, **{**SMALL, "max_epochs": 1})
+    fitted = stf.tl.fit(
+        tissue,
+        ["GENE001", "GENE002"],
+        **{**SMALL, "config": {**SHAPE, "prior": prior}, "max_epochs": 1},
+    )
     fitted.save(tmp_path / "m")
     loaded = stf.STFlow.load(tmp_path / "m")
     kept, found = (m.ensemble.members[0].prior.state_dict() for m in (fitted, loaded))

@@ -28,7 +28,8 @@ from stflow._sdata._described import describe
 from stflow.pl._stage import read_stage
 
 CELLS = 25
-SMALL = {"n_flows": 1, "max_epochs": 1, "hidden": 8, "n_heads": 2, "n_layers": 1, "device": "cpu"}
+SHAPE = {"n_flows": 1, "hidden": 8, "n_heads": 2, "n_layers": 1}
+SMALL = {"config": SHAPE, "max_epochs": 1, "device": "cpu"}
 
 
 def cells() -> np.ndarray:

@@ -6,7 +6,7 @@ import scanpy as sc
 import scipy.sparse as sp
 import spatialdata as sd
 import squidpy as sq
-from support import SMALL, snapshot
+from support import SHAPE, SMALL, snapshot
 
 import stflow as stf
 
@@ -21,7 +21,9 @@ def attend(data, model, **how) -> sp.csr_matrix:
 @pytest.fixture(scope="session")
 def regression(_tissue) -> stf.STFlow:
     """A model without draws, whose numbers do not depend on the order of spots."""
-    return stf.tl.fit(_tissue, ["GENE001", "GENE002"], flow=False, **SMALL)
+    return stf.tl.fit(
+        _tissue, ["GENE001", "GENE002"], **{**SMALL, "config": {**SHAPE, "flow": False}}
+    )
 
 
 def test_a_graph_of_shares(tissue, model) -> None:

@@ -12,7 +12,7 @@ import pytest
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from spatialdata import SpatialData
-from support import SMALL, snapshot
+from support import SHAPE, SMALL, snapshot
 
 import stflow as stf
 from stflow._sdata._slides import read_slides
@@ -29,7 +29,7 @@ FAST: dict[str, Any] = {
     "device": "cpu",
     "show_progress_bar": False,
 }
-SMALL_FIT = {name: SMALL[name] for name in ("hidden", "n_layers", "max_epochs", "n_flows")}
+SMALL_FIT = {name: SMALL[name] for name in ("config", "max_epochs")}
 
 
 class Spy(Ridge):
@@ -123,9 +123,9 @@ def test_a_leak_would_be_seen(tissue: dict[str, SpatialData], tmp_path: Path) ->
         for g in tissue["S1"]["table"].var_names[::-1]
         if g not in stf.pp.select_genes(training, n_top_genes=5)
     )
-    tables = [cross_validate(tissue, **FAST, path=plain)]
+    tables = [cross_validate(tissue, **FAST, resume=plain)]
     changed = {**tissue, "S3": scaled(tissue["S3"], gene, 1000)}
-    tables.append(cross_validate(changed, **FAST, path=planted))
+    tables.append(cross_validate(changed, **FAST, resume=planted))
     panels = [table.groupby("fold")["gene"].agg(set) for table in tables]
     assert panels[0]["S3"] == panels[1]["S3"]
     assert gene not in panels[1]["S3"]
@@ -182,16 +182,16 @@ def test_a_run_that_was_cut_off_is_taken_up(tissue: dict[str, SpatialData], tmp_
     whole = cross_validate(tissue, **how)
     Spy.reset(die_after=1)
     with pytest.raises(KeyboardInterrupt):
-        cross_validate(tissue, **how, path=tmp_path / "run")
+        cross_validate(tissue, **how, resume=tmp_path / "run")
     done = {file.name for file in (tmp_path / "run").iterdir()}
     assert done == {"run.json", "S1--spy.npz", "S1--mean.npz"}
     Spy.reset()
-    resumed = cross_validate(tissue, **how, path=tmp_path / "run")
+    resumed = cross_validate(tissue, **how, resume=tmp_path / "run")
     assert len(Spy.seen) == 2
     pd.testing.assert_frame_equal(resumed, whole)
     assert repr(resumed.attrs["comparison"]) == repr(whole.attrs["comparison"])
     Spy.reset()
-    pd.testing.assert_frame_equal(cross_validate(tissue, **how, path=tmp_path / "run"), whole)
+    pd.testing.assert_frame_equal(cross_validate(tissue, **how, resume=tmp_path / "run"), whole)
     assert Spy.seen == []
 
 
@@ -215,25 +215,31 @@ def test_a_fit_that_was_interrupted_is_not_taken_for_finished(
 ) -> None:
     del tissue["S3"]
     trainer_kwargs = {"callbacks": [CtrlC(fit=2)]}
-    how = {**FAST, "methods": "stflow", "fit_kwargs": {**SMALL_FIT, "n_flows": 2}}
+    how = {
+        **FAST,
+        "methods": "stflow",
+        "fit_kwargs": {**SMALL_FIT, "config": {**SHAPE, "n_flows": 2}},
+    }
     whole = cross_validate(tissue, **how)
     how["fit_kwargs"]["trainer_kwargs"] = trainer_kwargs
     with pytest.warns(UserWarning, match="interrupted after 4 whole epochs"):
         stf.tl.fit(tissue, ["GENE001"], **{**SMALL, **how["fit_kwargs"]})
-    trainer_kwargs["callbacks"][0].fits = -how["fit_kwargs"]["n_flows"]
+    trainer_kwargs["callbacks"][0].fits = -2
     with pytest.raises(KeyboardInterrupt):
-        cross_validate(tissue, **how, path=tmp_path)
+        cross_validate(tissue, **how, resume=tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {"run.json", "S1--stflow.npz"}
-    pd.testing.assert_frame_equal(cross_validate(tissue, **how, path=tmp_path), whole)
+    pd.testing.assert_frame_equal(cross_validate(tissue, **how, resume=tmp_path), whole)
 
 
 def test_methods_can_be_added_to_a_run(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
-    cross_validate(tissue, **{**FAST, "methods": {"spy": Spy()}}, path=tmp_path)
-    both = cross_validate(tissue, **{**FAST, "methods": {"spy": Spy(), "m": "mean"}}, path=tmp_path)
+    cross_validate(tissue, **{**FAST, "methods": {"spy": Spy()}}, resume=tmp_path)
+    both = cross_validate(
+        tissue, **{**FAST, "methods": {"spy": Spy(), "m": "mean"}}, resume=tmp_path
+    )
     assert len(Spy.seen) == 3
     assert set(both["method"]) == {"spy", "m"}
     with pytest.raises(ValueError, match=r"spy\.npz is of another method"):
-        cross_validate(tissue, **{**FAST, "methods": {"spy": "ridge"}}, path=tmp_path)
+        cross_validate(tissue, **{**FAST, "methods": {"spy": "ridge"}}, resume=tmp_path)
 
 
 @dataclass
@@ -291,7 +297,7 @@ def test_baselines_that_hold_other_things_are_told_apart(change: dict[str, Any])
 def test_a_stored_fold_is_of_a_baseline_that_holds_the_same(
     tissue: dict[str, SpatialData], tmp_path: Path
 ) -> None:
-    how = {**FAST, "path": tmp_path}
+    how = {**FAST, "resume": tmp_path}
     mine = Configured(**OPTIONS)
     first = cross_validate(tissue, **{**how, "methods": {"mine": mine}})
     where = {"table_key": "table", "embedding_key": "X_embedding", "coordinate_system": "global"}
@@ -309,8 +315,8 @@ def test_a_baseline_that_cannot_be_told_is_not_stored(
     tissue: dict[str, SpatialData], tmp_path: Path, odd: Any
 ) -> None:
     how = {**FAST, "methods": {"mine": Configured(odd=odd)}}
-    with pytest.raises(TypeError, match=r"Method 'mine' cannot be told .* holds a .*`path=`"):
-        cross_validate(tissue, **how, path=tmp_path / "run")
+    with pytest.raises(TypeError, match=r"Method 'mine' cannot be told .* holds a .*`resume=`"):
+        cross_validate(tissue, **how, resume=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert len(cross_validate(tissue, **how)) == 15
 
@@ -318,40 +324,40 @@ def test_a_baseline_that_cannot_be_told_is_not_stored(
 def test_names_may_hold_anything(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
     renamed = {f"../{name} ü": sdata for name, sdata in tissue.items()}
     how = {**FAST, "methods": {"a/b": "ridge"}}
-    first = cross_validate(renamed, **how, path=tmp_path / "run")
+    first = cross_validate(renamed, **how, resume=tmp_path / "run")
     assert {file.parent for file in tmp_path.rglob("*.npz")} == {tmp_path / "run"}
-    pd.testing.assert_frame_equal(cross_validate(renamed, **how, path=tmp_path / "run"), first)
+    pd.testing.assert_frame_equal(cross_validate(renamed, **how, resume=tmp_path / "run"), first)
 
 
 def test_a_folder_of_another_run_is_refused(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    cross_validate(tissue, **FAST, path=run)
+    cross_validate(tissue, **FAST, resume=run)
     with pytest.raises(ValueError, match="another cross-validation: 'seed' differ"):
-        cross_validate(tissue, **FAST, path=run, seed=1)
+        cross_validate(tissue, **FAST, resume=run, seed=1)
     with pytest.raises(ValueError, match="'groups' differ"):
-        cross_validate(tissue, {"S1": "p", "S2": "q", "S3": "p"}, **FAST, path=run)
+        cross_validate(tissue, {"S1": "p", "S2": "q", "S3": "p"}, **FAST, resume=run)
     changed = {**tissue, "S3": scaled(tissue["S3"], tissue["S3"]["table"].var_names[0], 2)}
     with pytest.raises(ValueError, match="'data' differ"):
-        cross_validate(changed, **FAST, path=run)
+        cross_validate(changed, **FAST, resume=run)
     (run / "run.json").write_text("{")
     with pytest.raises(ValueError, match=r"run\.json is damaged"):
-        cross_validate(tissue, **FAST, path=run)
+        cross_validate(tissue, **FAST, resume=run)
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.docx").touch()
     with pytest.raises(FileExistsError, match=r"no cross-validation, but 'thesis\.docx'"):
-        cross_validate(tissue, **FAST, path=other)
+        cross_validate(tissue, **FAST, resume=other)
     with pytest.raises(FileExistsError, match="is a file"):
-        cross_validate(tissue, **FAST, path=other / "thesis.docx")
+        cross_validate(tissue, **FAST, resume=other / "thesis.docx")
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"lr": -1}, "`lr` must be a positive number"),
-        ({"hidden": 7}, "`hidden` is 7, but must be a multiple of"),
-        ({"num_workers": -1}, "`num_workers` must be a whole number of at least 0, not -1"),
-        ({"prior": "poisson"}, "'poisson'"),
+        ({"config": {"hidden": 7}}, "`hidden` is 7, but must be a multiple of"),
+        ({"batch_size": -1}, "`batch_size` must be a whole number"),
+        ({"config": {"prior": "poisson"}}, "'poisson'"),
     ],
 )
 def test_bad_arguments_of_a_fit_leave_no_folder(
@@ -359,16 +365,16 @@ def test_bad_arguments_of_a_fit_leave_no_folder(
 ) -> None:
     run = tmp_path / "run"
     with pytest.raises(ValueError, match=message):
-        cross_validate(tissue, **FAST, path=run, fit_kwargs=wrong)
+        cross_validate(tissue, **FAST, resume=run, fit_kwargs=wrong)
     assert not run.exists()
 
 
 def test_a_damaged_file_is_named(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
-    cross_validate(tissue, **FAST, path=tmp_path)
+    cross_validate(tissue, **FAST, resume=tmp_path)
     file = tmp_path / "S2--ridge.npz"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match=r"S2--ridge\.npz is damaged"):
-        cross_validate(tissue, **FAST, path=tmp_path)
+        cross_validate(tissue, **FAST, resume=tmp_path)
 
 
 def test_patients_that_are_split_are_named(tissue: dict[str, SpatialData]) -> None:
@@ -414,7 +420,7 @@ def test_given_genes_and_layer(tissue: dict[str, SpatialData]) -> None:
 @pytest.mark.slow
 def test_the_model_itself(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
     how = {**FAST, "methods": ["stflow", "ridge"], "fit_kwargs": SMALL_FIT}
-    table = cross_validate(tissue, **how, path=tmp_path)
+    table = cross_validate(tissue, **how, resume=tmp_path)
     training = {name: tissue[name] for name in ("S1", "S2")}
     genes = stf.pp.select_genes(training, n_top_genes=5)
     model = stf.tl.fit(training, genes, **SMALL)
@@ -424,26 +430,24 @@ def test_the_model_itself(tissue: dict[str, SpatialData], tmp_path: Path) -> Non
     rows = table[(table["fold"] == "S3") & (table["method"] == "stflow")].set_index("gene")
     assert np.allclose(rows["pearson"], expected["pearson"], atol=1e-4)
     assert rows["crps"].notna().all()
-    pd.testing.assert_frame_equal(cross_validate(tissue, **how, path=tmp_path), table)
+    pd.testing.assert_frame_equal(cross_validate(tissue, **how, resume=tmp_path), table)
 
 
 def test_the_model_is_not_shown_the_counts_that_it_predicts(
     tissue: dict[str, SpatialData], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stflow.tl._contest import _competitors
-
-    tables = []
+    slides = []
     del tissue["S3"]
-    predict = _competitors.predict
+    predict = stf.STFlow.predict
 
-    def spy(data: Any, *args: Any, **kwargs: Any) -> Any:
-        tables.append(data)
-        return predict(data, *args, **kwargs)
+    def spy(model: stf.STFlow, slide: Slide, **kwargs: Any) -> Any:
+        slides.append(slide)
+        return predict(model, slide, **kwargs)
 
-    monkeypatch.setattr(_competitors, "predict", spy)
+    monkeypatch.setattr(stf.STFlow, "predict", spy)
     cross_validate(tissue, **{**FAST, "methods": "stflow", "fit_kwargs": SMALL_FIT})
-    assert [table.n_vars for table in tables] == [0, 0]
-    assert all(table.X is None and not table.layers for table in tables)
+    assert [slide.name for slide in slides] == ["S1", "S2"]
+    assert all(slide.expression is None and not slide.genes for slide in slides)
 
 
 @pytest.mark.parametrize(
@@ -466,9 +470,10 @@ def test_the_model_is_not_shown_the_counts_that_it_predicts(
         ({"layer": "raw"}, KeyError, "'raw'"),
         ({"table_key": "desk"}, KeyError, "'desk'"),
         ({"embedding_key": "X_none"}, KeyError, "'X_none'"),
-        ({"fit_kwargs": {"checkpoint": "x"}}, TypeError, "holds 'checkpoint'; it may hold"),
+        ({"fit_kwargs": {"resume": "x"}}, TypeError, "holds 'resume'; it may hold"),
         ({"fit_kwargs": {"seed": 1}}, TypeError, "holds 'seed'"),
-        ({"fit_kwargs": {"hiden": 1}}, TypeError, "holds 'hiden'"),
+        ({"fit_kwargs": {"hidden": 1}}, TypeError, "holds 'hidden'"),
+        ({"fit_kwargs": {"config": {"hiden": 1}}}, TypeError, "holds 'hiden'"),
         ({"methods": {(1,): Spy()}}, TypeError, r"methods have text .* \(1,\) is a tuple"),
         ({"genes": [0, 1]}, TypeError, "`genes` holds '0', '1', a int"),
         ({"groups": {"S1": ("a",), "S2": "b", "S3": "c"}}, TypeError, "'S1' is a tuple"),
@@ -521,9 +526,9 @@ def test_slides_and_groups_may_have_numbers(tissue: dict[str, SpatialData], tmp_
     """Negative control: the same slides under other groups give another table."""
     numbered = {int(name[1]): sdata for name, sdata in tissue.items()}
     groups = pd.Series([1.0, 2.0, 2.0], index=[1, 2, 3])
-    found = cross_validate(numbered, groups, **FAST, path=tmp_path)
+    found = cross_validate(numbered, groups, **FAST, resume=tmp_path)
     named = dict(zip("123", tissue.values(), strict=True))
-    same = cross_validate(named, {"1": "1", "2": "2", "3": "2"}, **FAST, path=tmp_path)
+    same = cross_validate(named, {"1": "1", "2": "2", "3": "2"}, **FAST, resume=tmp_path)
     pd.testing.assert_frame_equal(found, same)
     assert found["fold"].unique().tolist() == ["1", "2"]
     assert cross_validate(numbered, **FAST)["fold"].unique().tolist() == ["1", "2", "3"]

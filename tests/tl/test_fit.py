@@ -14,15 +14,16 @@ import zarr
 from lightning.pytorch.callbacks import Callback
 from spatialdata import SpatialData
 from spatialdata.transformations import Identity, Scale, set_transformation
-from support import SMALL, colours, make_tissue, snapshot
+from support import SHAPE, SMALL, colours, make_tissue, snapshot
 
 import stflow as stf
 
 PANEL = ["GENE001", "GENE002", "GENE003"]
 
 
-def fit(data, **kwargs) -> stf.STFlow:
-    return stf.tl.fit(data, **{"genes": PANEL, **SMALL, **kwargs})
+def fit(data, shape=None, **kwargs) -> stf.STFlow:
+    config = {**SHAPE, **(shape or {})}
+    return stf.tl.fit(data, **{"genes": PANEL, **SMALL, "config": config, **kwargs})
 
 
 def prediction(model: stf.STFlow, sdata: SpatialData) -> np.ndarray:
@@ -34,7 +35,7 @@ def test_same_seed_same_numbers_and_no_global_state(tissue) -> None:
     random.seed(123)
     np.random.seed(123)  # noqa: NPY002
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]  # noqa: NPY002
-    first, second = fit(tissue), fit(tissue, num_workers=1)
+    first, second = fit(tissue), fit(tissue)
     after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1]  # noqa: NPY002
     assert torch.equal(before[0], after[0])
     assert before[1] == after[1]
@@ -96,7 +97,7 @@ def test_stops_early_and_keeps_the_best_weights(tissue) -> None:
 
 @pytest.mark.parametrize("prior", ["zinb", "nb", "zero", "gaussian", "empirical"])
 def test_priors(tissue, prior: str) -> None:
-    model = fit(tissue, prior=prior, max_epochs=1)
+    model = fit(tissue, {"prior": prior}, max_epochs=1)
     assert np.isfinite(prediction(model, tissue["S1"])).all()
     assert f"{prior} prior" in repr(model)
 
@@ -105,10 +106,10 @@ def test_the_prior_is_fitted_to_training_counts_alone(tissue) -> None:
     """Its mean is that of the training slides, whatever the held-out slide holds."""
     table = tissue["S3"]["table"]
     table.X = table.X * 100
-    prior = fit(tissue, prior="nb", max_epochs=1).ensemble.members[0].prior
+    prior = fit(tissue, {"prior": "nb"}, max_epochs=1).ensemble.members[0].prior
     counts = np.concatenate([tissue[s]["table"][:, PANEL].X.toarray() for s in ("S1", "S2")])
     assert prior.mu.numpy() == pytest.approx(counts.mean(0), rel=1e-4)
-    held = fit(tissue, prior="nb", max_epochs=1, prior_parameters={"mu": 0.2})
+    held = fit(tissue, {"prior": "nb", "prior_parameters": {"mu": 0.2}}, max_epochs=1)
     held = held.ensemble.members[0].prior
     assert held.mu.tolist() == pytest.approx([0.2] * 3)
     assert held.phi.unique().numel() == 3
@@ -321,16 +322,20 @@ def test_bad_slide(tissue, case: str) -> None:
         ({"embedding_key": "X_uni"}, KeyError, "available: .*'X_embedding'"),
         ({"coordinate_system": "aligned"}, KeyError, "'aligned'; available: 'global'"),
         ({"validation": "S9"}, KeyError, "'S9'; available: 'S1', 'S2', 'S3'"),
-        ({"prior": "beta"}, ValueError, "`prior` is 'beta'; available: 'zinb'"),
-        ({"prior_parameters": {"mu": -1}}, ValueError, "`mu` must be positive"),
+        ({"shape": {"prior": "beta"}}, ValueError, "`prior` is 'beta'; available: .*'zinb'"),
+        ({"shape": {"prior_parameters": {"mu": -1}}}, ValueError, "`mu` must be positive"),
         ({"device": "tpu"}, ValueError, "`device` is 'tpu'; available: 'auto'"),
-        ({"prior_parameters": {"mean": 1}}, ValueError, "'mu', 'phi', 'pi'"),
+        ({"shape": {"prior_parameters": {"mean": 1}}}, ValueError, "'mu', 'phi', 'pi'"),
         ({"seed": -1}, ValueError, "`seed` must be a whole number from 0"),
         ({"seed": 2**32}, ValueError, r"from 0 to 2\*\*32 - 1, not 4294967296"),
         ({"lr": 0}, ValueError, "`lr` must be a positive"),
         ({"max_epochs": 0}, ValueError, "`max_epochs` must be a whole number"),
         ({"batch_size": -2}, ValueError, "`batch_size` must be a whole number"),
-        ({"n_flows": 0}, ValueError, "`n_flows` must be a whole number"),
+        ({"shape": {"n_flows": 0}}, ValueError, "`n_flows` must be a whole number"),
+        ({"shape": {"n_flows": 2}, "validation": "S1"}, ValueError, "but `n_flows` is 2"),
+        ({"shape": {"flow": False, "prior": "nb"}}, ValueError, "without a flow nothing starts"),
+        ({"shape": {"hiden": 32}}, TypeError, "`config` holds 'hiden'; it may hold 'n_layers'"),
+        ({"config": 4}, TypeError, "`config` is a int; pass an `stf.Config` or a dict"),
     ],
 )
 def test_bad_argument(tissue, arguments: dict, error: type, message: str) -> None:
@@ -383,9 +388,9 @@ def test_slides_may_be_called_by_numbers(tissue, tmp_path) -> None:
 
 
 def test_numbers_of_numpy_are_kept_in_a_saved_model(tissue, tmp_path) -> None:
-    given = {"seed": np.int64(3), "hidden": np.int64(32), "dropout": np.float32(0.25)}
+    given = {"hidden": np.int64(32), "dropout": np.float32(0.25)}
     given |= {"flow": np.bool_(True), "prior_parameters": {"mu": np.float32(1.5)}}
-    model = fit(tissue["S1"], **given)
+    model = fit(tissue["S1"], given, seed=np.int64(3))
     model.save(tmp_path / "model")
     read = stf.STFlow.load(tmp_path / "model")
     assert read.config == model.config

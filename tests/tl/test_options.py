@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support import SMALL
+from support import SHAPE, SMALL
 
 import stflow as stf
 
 PANEL = ["GENE001", "GENE002", "GENE003"]
 
 
-def fit(data, **kwargs) -> stf.STFlow:
-    return stf.tl.fit(data, PANEL, **{**SMALL, "max_epochs": 1, **kwargs})
+def fit(data, resume=None, **shape) -> stf.STFlow:
+    config = stf.Config(**{**SHAPE, **shape})
+    return stf.tl.fit(data, PANEL, **{**SMALL, "config": config, "max_epochs": 1}, resume=resume)
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +66,7 @@ def test_options_are_saved(tissue, tmp_path, options: dict) -> None:
     assert all(np.array_equal(first[key], second[key]) for key in first)
 
 
-def test_a_checkpoint_of_another_kind_is_not_taken_up(tissue, tmp_path) -> None:
-    fit(tissue, checkpoint=tmp_path / "c")
+def test_a_run_of_another_kind_is_not_taken_up(tissue, tmp_path) -> None:
+    fit(tissue, resume=tmp_path / "c")
     with pytest.raises(ValueError, match="frames"):
-        fit(tissue, checkpoint=tmp_path / "c", frames=False)
+        fit(tissue, resume=tmp_path / "c", frames=False)

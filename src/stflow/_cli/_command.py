@@ -82,11 +82,6 @@ def given(name: str) -> bool:
     return source is not click.core.ParameterSource.DEFAULT
 
 
-def warned_of(text: str) -> bool:
-    """Whether a warning began with ``text``."""
-    return any(message.startswith(text) for message in _run().warned)
-
-
 def note(text: str, *, quiet: bool) -> None:
     """Say on stderr what was done."""
     if not quiet:

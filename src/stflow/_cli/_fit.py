@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from stflow._cli import _options as opt
-from stflow._cli._command import INTERRUPTED, Command, given, note, warned_of
-from stflow._cli._inputs import by_stem, read_genes
+from stflow._cli._command import INTERRUPTED, Command, given, note
+from stflow._cli._inputs import by_stem, read_genes, values_of
+from stflow._schedule import Schedule
 
 
 @click.command(cls=Command)
@@ -23,23 +24,24 @@ from stflow._cli._inputs import by_stem, read_genes
 )
 @opt.layer
 @opt.option("--validation", help="Name of the slide to hold out; left out, they take turns.")
-@opt.option("--n-flows", default=4, help="Flows at most, each with other slides held out.")
-@opt.option("--prior", default="zinb", help="zinb, nb, empirical, zero or gaussian.")
-@opt.option("--n-layers", default=4, help="Layers of the network.")
-@opt.option("--n-heads", default=4, help="Attention heads.")
-@opt.option("--hidden", default=128, help="Width of the network.")
-@opt.option("--dropout", default=0.2, help="Share of features dropped while training.")
-@opt.option("--n-components", default=64, help="Principal components kept of the embedding.")
-@opt.option("--flow/--no-flow", default=True, help="Sample expression, or regress it.")
-@opt.option("--frames/--no-frames", default=True, help="Give attention directions.")
-@opt.option("--max-epochs", default=100, help="Epochs at most.")
-@opt.option("--early-stopping", default=20, help="Epochs without gain after which to stop.")
-@opt.option("--lr", default=5e-4, help="Learning rate.")
-@opt.option("--batch-size", default=4, help="Regions in a training step.")
-@opt.option("--num-workers", default=0, help="Processes that draw regions.")
+@opt.option(
+    "--config",
+    "shape",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What shapes the model, as stf.Config names it, such as n_flows=1; repeat for several.",
+)
+@opt.option("--max-epochs", default=Schedule.max_epochs, help="Epochs at most.")
+@opt.option(
+    "--early-stopping",
+    default=Schedule.early_stopping,
+    help="Epochs without gain after which to stop.",
+)
+@opt.option("--lr", default=Schedule.lr, help="Learning rate.")
+@opt.option("--batch-size", default=Schedule.batch_size, help="Crops in a training step.")
 @opt.device
 @opt.seed
-@opt.option("--checkpoint", type=opt.NEW, help="Folder that lets the same command resume.")
+@opt.option("--resume", type=opt.NEW, help="Folder that lets the same command resume.")
 @opt.table_key
 @opt.embedding_key
 @opt.coordinate_system
@@ -49,6 +51,7 @@ def fit(
     output: Path,
     genes_file: Path | None,
     n_top_genes: int,
+    shape: tuple[str, ...],
     overwrite: bool,
     quiet: bool,
     **how: Any,
@@ -61,6 +64,7 @@ def fit(
     """
     if genes_file is not None and given("n_top_genes"):
         raise click.UsageError("--genes and --n-top-genes exclude each other.")
+    config = values_of(shape)
     named = by_stem(stores)
     genes = None if genes_file is None else read_genes(genes_file)
 
@@ -74,8 +78,9 @@ def fit(
     if genes is None:
         where = {"layer": how["layer"], "table_key": how["table_key"]}
         genes = select_genes(slides, n_top_genes, **where)
-    model = fit_model(slides, genes=genes, show_progress_bar=not quiet, **how)
+    how["show_progress_bar"] = not quiet
+    model = fit_model(slides, genes=genes, config=config, **how)
     model.save(output, overwrite=overwrite)
     note(f"{output}: {model!r}", quiet=quiet)
-    if warned_of("Training was interrupted"):
+    if model.info["interrupted"]:
         click.get_current_context().exit(INTERRUPTED)

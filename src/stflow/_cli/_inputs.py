@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -47,3 +49,17 @@ def read_genes(path: Path) -> list[str]:
     if not names:
         raise ValueError(f"{path} holds no gene names; write one a line.")
     return names
+
+
+def values_of(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value``: numbers, true, false, null and JSON as such, all else as text."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not (name and sign):
+            raise click.UsageError(f"{pair!r} is no NAME=VALUE.")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found

@@ -7,8 +7,13 @@ from stflow._sdata._described import describe, describe_recipe
 from stflow._sdata._elements import put, require_new, same_name
 from stflow._sdata._images import colour_channels, get_pyramid, image_levels, resolve_image
 from stflow._sdata._names import by_text, groups_of, is_missing, require_apart, text_name
-from stflow._sdata._recipe import require_same_recipe
-from stflow._sdata._slides import as_mapping, read_recipe, read_slides
+from stflow._sdata._recipe import (
+    read_recipe,
+    require_same_recipe,
+    require_same_width,
+    shared_recipe,
+)
+from stflow._sdata._slides import as_mapping, read_slides
 from stflow._sdata._store import Store, require_new_store, store_path, write_store
 from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
 from stflow._sdata._write import (
@@ -49,8 +54,10 @@ __all__ = [
     "require_new_store",
     "require_room",
     "require_same_recipe",
+    "require_same_width",
     "resolve_image",
     "same_name",
+    "shared_recipe",
     "spot_centres",
     "store_path",
     "text_name",

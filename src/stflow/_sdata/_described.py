@@ -10,7 +10,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._images import get_pyramid
-from stflow._sdata._slides import read_recipe
+from stflow._sdata._recipe import read_recipe
 from stflow._sdata._tables import Region, get_regions
 from stflow._sdata.expression import has_counts
 from stflow._sdata.places import image_scale, spots_on_image

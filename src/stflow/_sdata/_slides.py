@@ -111,48 +111,6 @@ def read_slides(
     return slides
 
 
-def read_recipe(
-    data: Data, table_key: str, embedding_key: str, *, name: str = ""
-) -> dict[str, Any]:
-    """Recipe of an embedding as plain types, empty when it came without one.
-
-    Raises
-    ------
-    TypeError
-        What is there under the name of the embedding is no dict of plain values.
-    """
-    recipe = get_table(data, table_key, name=name).uns.get(embedding_key)
-    if recipe is None:
-        return {}
-    if not isinstance(recipe, Mapping):
-        of = f" of {name}" if name else ""
-        raise TypeError(
-            f".uns[{embedding_key!r}] of table {table_key!r}{of} is a {type(recipe).__name__}, not "
-            "the recipe of an embedding, a dict. Delete it, or make the embedding anew with "
-            "`stf.pp.embed(sdata, overwrite=True)`."
-        )
-    try:
-        return {str(key): _plain(value) for key, value in recipe.items()}
-    except TypeError as error:
-        raise TypeError(
-            f".uns[{embedding_key!r}] of table {table_key!r}, the recipe of an embedding, holds "
-            f"{error}, which cannot be kept in a model. Write it as text or numbers."
-        ) from error
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can keep, or raise ``TypeError`` with the class that it cannot."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, str | int | float | None):
-        return value
-    raise TypeError(f"a {type(value).__name__}")
-
-
 def _embedding(values: Any, what: str) -> Any:
     """Check an embedding block by block, and leave it where it is: in memory or on disk."""
     embedding: Any = values.to_numpy() if isinstance(values, pd.DataFrame) else values

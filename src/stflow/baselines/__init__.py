@@ -14,7 +14,6 @@ from stflow.baselines._forest import fit_forest as fit_forest
 from stflow.baselines._kernel_ridge import KernelRidge
 from stflow.baselines._linear import Ridge, SmoothedRidge, TrainingMean
 from stflow.baselines._mlp import MLP
-from stflow.baselines._network import TRAINING as TRAINING
 from stflow.baselines._network import NetworkRegression
 from stflow.baselines._network import fit_by_default as fit_by_default
 from stflow.baselines._retrieval import Retrieval

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import torch
 
 from stflow._device import resolve_device
+from stflow._schedule import Schedule
 from stflow.baselines._baseline import Baseline, Choice, Predictor, leave_one_out
 from stflow.model import Config, Ensemble
-from stflow.model.training import all_or_nothing, fit_ensemble, folds
+from stflow.model.training import N_FLOWS, fit_ensemble, folds
 from stflow.slide import Slide
-
-N_FLOWS = 4
-TRAINING: dict[str, Any] = {
-    "max_epochs": 100,
-    "early_stopping": 20,
-    "lr": 5e-4,
-    "batch_size": 4,
-    "num_workers": 0,
-}
 
 
 class NetworkRegression(Baseline):
-    """What ``stf.tl.fit(..., flow=False)`` gives: the networks evaluated once, and their blend.
+    """What `stf.tl.fit` gives without a flow: the networks evaluated once, and their blend.
 
     Everything is chosen in the fit itself, on slides held out by turns, so there is no ``choice``;
     and ``residual_sd`` is measured on the last slide alone, by a fit that has not seen it.
@@ -41,12 +32,12 @@ class NetworkRegression(Baseline):
 
     def learn(self, slides: list[Slide], choice: Choice, seed: int) -> Predictor:
         device = resolve_device("auto")
-        network = fit_by_default(slides, Config(flow=False), seed=seed, device=device)
+        ensemble = fit_by_default(slides, Config(flow=False), seed=seed, device=device)
 
         def predict(slide: Slide) -> np.ndarray:
-            return network.predict(
+            return ensemble.predict(
                 slide,
-                n_samples=len(network.members),
+                n_samples=len(ensemble.members),
                 n_steps=1,
                 seed=seed,
                 device=device,
@@ -73,17 +64,17 @@ def fit_by_default(
     KeyboardInterrupt
         Ctrl-C, at any time.
     """
-    epochs = max_epochs or TRAINING["max_epochs"]
-    with all_or_nothing():
-        network, _ = fit_ensemble(
-            slides,
-            folds(slides, None, N_FLOWS),
-            config,
-            seed=seed,
-            device=device,
-            show_progress_bar=False,
-            trainer_kwargs={},
-            checkpoints=[None] * N_FLOWS,
-            **{**TRAINING, "max_epochs": epochs},
-        )
-    return network
+    schedule = Schedule() if max_epochs is None else Schedule(max_epochs)
+    ensemble, _, interrupted = fit_ensemble(
+        slides,
+        folds(slides, None, N_FLOWS),
+        config,
+        schedule,
+        seed=seed,
+        device=device,
+        show_progress_bar=False,
+        trainer_kwargs={},
+    )
+    if interrupted:
+        raise KeyboardInterrupt
+    return ensemble

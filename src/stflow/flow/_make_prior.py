@@ -6,22 +6,9 @@ from collections.abc import Mapping
 from math import isfinite
 from numbers import Real
 
-import torch
 from torch import Generator, Tensor
 
-from stflow.flow._counts import require_counts, tally
-from stflow.flow._maximum_likelihood import fit_zinb
-from stflow.flow._priors import NB, ZINB, Empirical, Gaussian, Prior, Zero
-
-MAX_ROWS = 10_000
-
-PRIORS: dict[str, type[Prior]] = {
-    "zinb": ZINB,
-    "nb": NB,
-    "zero": Zero,
-    "gaussian": Gaussian,
-    "empirical": Empirical,
-}
+from stflow.flow._priors import PRIORS, Prior
 
 
 def require_prior(name: str, parameters: Mapping[str, float]) -> None:
@@ -88,17 +75,7 @@ def fit_prior(
     Whole-Slide Flow Matching", ICML 2025.
     """
     require_prior(name, parameters)
-    if PRIORS[name] in (Zero, Gaussian):
-        return PRIORS[name]()
-    require_counts(counts, prior=name)
-    if PRIORS[name] is Empirical:
-        if len(counts) > MAX_ROWS:
-            kept = torch.randperm(len(counts), generator=generator, device=generator.device)
-            counts = counts[kept[:MAX_ROWS].sort().values.to(counts.device)]
-        return Empirical(counts.cpu())
-    fixed = dict(parameters) if name == "zinb" else {**parameters, "pi": 0.0}
-    fitted = fit_zinb(tally(counts), fixed)
-    return PRIORS[name](*(fitted[key] for key in PRIORS[name].known))
+    return PRIORS[name].fit(counts, parameters, generator)
 
 
 def make_prior(name: str, *, n_genes: int, n_rows: int = 1) -> Prior:
@@ -111,10 +88,7 @@ def make_prior(name: str, *, n_genes: int, n_rows: int = 1) -> Prior:
     n_genes
         Number of genes G.
     n_rows
-        Number of training spots that an ``"empirical"`` prior holds, ``len(prior.counts)``.
+        Number of training spots that the prior holds, its ``n_rows``.
     """
     require_prior(name, {})
-    if PRIORS[name] is Empirical:
-        return Empirical(torch.zeros(n_rows, n_genes))
-    neutral = {"mu": torch.ones(n_genes), "phi": torch.ones(n_genes), "pi": torch.zeros(n_genes)}
-    return PRIORS[name](*(neutral[key] for key in PRIORS[name].known))
+    return PRIORS[name].empty(n_genes, n_rows)

@@ -1,24 +1,48 @@
-"""Prior distributions of expression at time 0, drawn in log1p space. Pure tensors."""
+"""Prior distributions of expression at time 0, drawn in log1p space. Pure tensors.
+
+A prior is a class here, derived from `Prior`: with a name, a way to fit it, one to make it empty.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 import torch
 from torch import Generator, Tensor, nn
 
-from stflow.flow._counts import log_zinb
+from stflow.flow._counts import log_zinb, require_counts, tally
+from stflow.flow._maximum_likelihood import fit_zinb
+
+MAX_ROWS = 10_000
+PRIORS: dict[str, type[Prior]] = {}
 
 
 class Prior(nn.Module, ABC):
     """What the flow starts from; its values are buffers, saved and moved with the module.
 
     Keep it on the device of the generator it draws with: elsewhere it still works, but copies
-    its buffers at each draw.
+    its buffers at each draw. A subclass is known by its ``name=``; ``known`` are the parameters
+    that can be held.
     """
 
     known: ClassVar[tuple[str, ...]] = ()
+    n_rows = 1
+
+    def __init_subclass__(cls, *, name: str, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        PRIORS[name] = cls
+
+    @classmethod
+    def fit(cls, counts: Tensor, parameters: Mapping[str, float], generator: Generator) -> Self:
+        """Learn from the raw counts of the training spots, shape (N, G)."""
+        return cls()
+
+    @classmethod
+    def empty(cls, n_genes: int, n_rows: int) -> Self:
+        """Make one of the right size, whose buffers are then loaded."""
+        return cls()
 
     @abstractmethod
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
@@ -33,7 +57,7 @@ class Prior(nn.Module, ABC):
         """
 
 
-class NB(Prior):
+class NB(Prior, name="nb"):
     """Negative binomial counts, then log1p.
 
     Parameters
@@ -53,6 +77,20 @@ class NB(Prior):
         for name, value in (("mu", mu), ("phi", phi)):
             self.register_buffer(name, torch.as_tensor(value).float())
 
+    @classmethod
+    def fit(cls, counts: Tensor, parameters: Mapping[str, float], generator: Generator) -> Self:
+        """Estimate what is not held by maximum likelihood, gene by gene."""
+        require_counts(counts, prior=cls.__name__.lower())
+        held = {"pi": 0.0} if "pi" not in cls.known else {}
+        fitted = fit_zinb(tally(counts), {**parameters, **held})
+        return cls(*(fitted[name] for name in cls.known))
+
+    @classmethod
+    def empty(cls, n_genes: int, n_rows: int) -> Self:
+        """Make one of the right size."""
+        start = {"mu": torch.ones, "phi": torch.ones, "pi": torch.zeros}
+        return cls(*(start[name](n_genes) for name in cls.known))
+
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
         """Draw counts as a gamma-mixed Poisson, take log1p."""
         mu, phi = self.mu.to(generator.device), self.phi.to(generator.device)
@@ -65,7 +103,7 @@ class NB(Prior):
         return log_zinb(counts, mu, phi, torch.zeros_like(mu))
 
 
-class ZINB(NB):
+class ZINB(NB, name="zinb"):
     """Zero-inflated negative binomial counts, then log1p (equation 3 of Huang et al. 2025).
 
     Parameters
@@ -94,7 +132,7 @@ class ZINB(NB):
         return log_zinb(counts, self.mu.double(), self.phi.double(), self.pi.double())
 
 
-class Zero(Prior):
+class Zero(Prior, name="zero"):
     """No expression anywhere."""
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
@@ -102,7 +140,7 @@ class Zero(Prior):
         return torch.zeros(shape, device=generator.device)
 
 
-class Gaussian(Prior):
+class Gaussian(Prior, name="gaussian"):
     """Standard normal values."""
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
@@ -110,7 +148,7 @@ class Gaussian(Prior):
         return torch.randn(shape, generator=generator, device=generator.device)
 
 
-class Empirical(Prior):
+class Empirical(Prior, name="empirical"):
     """Counts seen in training, each gene drawn from its own, then log1p.
 
     Parameters
@@ -123,6 +161,25 @@ class Empirical(Prior):
         super().__init__()
         self.counts: Tensor
         self.register_buffer("counts", counts.to(torch.int32))
+
+    @property
+    def n_rows(self) -> int:  # type: ignore[override]
+        """Number of training spots M that it holds."""
+        return len(self.counts)
+
+    @classmethod
+    def fit(cls, counts: Tensor, parameters: Mapping[str, float], generator: Generator) -> Self:
+        """Keep the counts, of 10,000 spots that are drawn where there are more."""
+        require_counts(counts, prior="empirical")
+        if len(counts) > MAX_ROWS:
+            kept = torch.randperm(len(counts), generator=generator, device=generator.device)
+            counts = counts[kept[:MAX_ROWS].sort().values.to(counts.device)]
+        return cls(counts.cpu())
+
+    @classmethod
+    def empty(cls, n_genes: int, n_rows: int) -> Self:
+        """Make one of the right size."""
+        return cls(torch.zeros(n_rows, n_genes))
 
     def sample(self, shape: tuple[int, ...], generator: Generator) -> Tensor:
         """Take the count of a random training spot for each entry, take log1p."""

@@ -11,15 +11,30 @@ import torch
 from torch import Tensor, nn
 
 from stflow._random import spawn_seeds
-from stflow.flow import Empirical, make_prior
+from stflow.flow import Prior, make_prior
 from stflow.model._config import Config
 from stflow.model._features import Features
-from stflow.model._member import Member
 from stflow.model._prediction import Moments, Prediction
 from stflow.model._regression import KernelRidge
 from stflow.model.denoiser import Denoiser, Evaluation, draws
 from stflow.model.residuals import Observed, ResidualLaw, Smoother
 from stflow.slide import Slide
+
+
+class Member(nn.Module):
+    """A flow, which others that saw other slides are averaged with.
+
+    Parameters
+    ----------
+    denoiser
+        The network that moves expression.
+    prior
+        Where it starts.
+    """
+
+    def __init__(self, denoiser: Denoiser, prior: Prior) -> None:
+        super().__init__()
+        self.denoiser, self.prior = denoiser, prior
 
 
 class Ensemble(nn.Module):
@@ -64,7 +79,7 @@ class Ensemble(nn.Module):
         features = Features(sizes["n_inputs"], sizes["n_components"])
         n_genes, n_rows = sizes["n_genes"], sizes["n_prior_rows"]
         regression = KernelRidge(sizes["n_landmarks"], features.width, n_genes)
-        priors = [make_prior(config.prior, n_genes=n_genes, n_rows=n) for n in n_rows]
+        priors = [make_prior(str(config.prior), n_genes=n_genes, n_rows=n) for n in n_rows]
         with torch.random.fork_rng(devices=[]):
             members = [Member(Denoiser(features.width, n_genes, config), each) for each in priors]
         return cls(features, regression, members, ResidualLaw(n_genes, sizes["n_factors"]))
@@ -79,14 +94,13 @@ class Ensemble(nn.Module):
         """Sizes from which `empty` builds the same modules; the rows of each flow's prior."""
         _, n_components, n_inputs = self.features.components.shape
         n_landmarks, n_genes = self.regression.weights.shape
-        priors = [member.prior for member in self.members]
         return {
             "n_inputs": n_inputs,
             "n_components": n_components,
             "n_landmarks": n_landmarks,
             "n_genes": n_genes,
             "n_factors": self.residuals.loadings.shape[1],
-            "n_prior_rows": [len(p.counts) if isinstance(p, Empirical) else 1 for p in priors],
+            "n_prior_rows": [member.prior.n_rows for member in self.members],
         }
 
     @torch.inference_mode()

@@ -111,7 +111,8 @@ class STFlow:
         keep_samples
             Whether to return the samples, too.
         observed
-            Spots whose expression the slide holds and the prediction may use, shape (K,).
+            Whether a spot was measured, shape (N,): the slide holds its expression, which the
+            prediction may use. None: nothing was.
         show_progress_bar
             Whether to show progress, in layers.
 
@@ -122,7 +123,8 @@ class STFlow:
         Raises
         ------
         ValueError
-            The embeddings have another width, or an argument is out of its range.
+            The embeddings have another width, ``observed`` is not one truth a spot, or names spots
+            whose expression the slide does not hold, or an argument is out of its range.
         """
         require_count(n_samples, name="n_samples")
         require_count(n_steps, name="n_steps")
@@ -132,7 +134,8 @@ class STFlow:
         if chunk_size is not None:
             require_count(chunk_size, name="chunk_size")
         total = n_samples * self._steps(n_steps) * self.config.n_layers
-        total *= 1 if observed is None else 2
+        spots = self._measured(slide, observed)
+        total *= 1 if spots is None else 2
         with tqdm(total=total, desc="predict", unit="layer", disable=not show_progress_bar) as bar:
             return self.ensemble.predict(
                 slide,
@@ -144,7 +147,7 @@ class STFlow:
                 precision=precision,
                 on_layer=bar.update,
                 keep_samples=keep_samples,
-                observed=observed,
+                observed=spots,
             )
 
     def attention(
@@ -205,6 +208,24 @@ class STFlow:
 
     def _steps(self, n_steps: int) -> int:
         return self.ensemble.members[0].denoiser.steps(n_steps)
+
+    def _measured(self, slide: Slide, observed: np.ndarray | None) -> np.ndarray | None:
+        """Return the numbers of the spots that were measured; None when there are none."""
+        if observed is None:
+            return None
+        given = np.asarray(observed)
+        if given.dtype != bool or given.shape != (slide.n_spots,):
+            raise ValueError(
+                f"`observed` must be booleans of shape ({slide.n_spots},), one a spot of "
+                f"{slide.name}, not {given.dtype} of shape {given.shape}."
+            )
+        spots = np.flatnonzero(given)
+        if len(spots) and (slide.expression is None or slide.genes != self.genes):
+            raise ValueError(
+                f"`observed` marks spots of {slide.name}, which does not hold the expression of "
+                "the model's genes."
+            )
+        return spots if len(spots) else None
 
     def _require_width(self, slide: Slide) -> None:
         width = slide.embedding.shape[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ from tqdm.auto import tqdm
 
 from stflow import _keys
 from stflow._device import resolve_device
-from stflow._sdata import by_text, groups_of
+from stflow._schedule import Schedule
+from stflow._sdata import by_text, groups_of, shared_recipe
 from stflow._validation import listing, require_count, require_seed
 from stflow.metrics import per_gene
 from stflow.slide import Slide
@@ -29,7 +31,6 @@ from stflow.tl._contest import (
     describe_contest,
     describe_method,
     make_folds,
-    require_alike,
     resolve_methods,
     spatial_blocks,
     warn_of_split_patients,
@@ -56,7 +57,7 @@ def cross_validate(
     fit_kwargs: Mapping[str, Any] | None = None,
     device: str = "auto",
     seed: int = 0,
-    path: str | Path | None = None,
+    resume: str | Path | None = None,
     table_key: str = _keys.TABLE,
     embedding_key: str = _keys.EMBEDDING,
     coordinate_system: str = _keys.COORDINATE_SYSTEM,
@@ -99,7 +100,7 @@ def cross_validate(
         Where the model is fitted and applied: ``"auto"`` or a torch device.
     seed
         Seed of everything that is drawn.
-    path
+    resume
         Folder for finished folds, a file for each and each method. The same call takes up a run
         that was cut off there. A baseline of one's own is known by its class and all that it holds.
         None: nothing is written.
@@ -128,7 +129,7 @@ def cross_validate(
     Raises
     ------
     FileExistsError
-        ``path`` is a file, or a folder with other files.
+        ``resume`` is a file, or a folder with other files.
     KeyboardInterrupt
         Ctrl-C, also within a fit, whose fold is then not finished.
     KeyError
@@ -137,12 +138,12 @@ def cross_validate(
     TypeError
         ``data`` is no dict, the name of a slide or gene is no text, a group is neither text nor a
         number, a method is no baseline, ``fit_kwargs`` holds what :func:`stflow.tl.fit` does not
-        take, or, with ``path``, a baseline holds what cannot be told in words, such as a function.
+        take, or, with ``resume``, a baseline holds what cannot be told in words, as a function.
     ValueError
         The group of a slide is missing, as NaN; there is one group only, or one with a single
         spot; a name is empty or occurs twice; two groups hold the same spots; a method is
-        unknown; the embeddings are not alike; an argument is out of its range; or ``path`` is of
-        another run.
+        unknown; the embeddings are not alike; an argument is out of its range; or ``resume`` is
+        of another run.
 
     Warns
     -----
@@ -162,9 +163,9 @@ def cross_validate(
     grouped = groups_of(data, groups)
     _require_range(n_samples, n_steps, n_top_genes, seed)
     resolve_device(device)
+    shared_recipe(data, table_key, embedding_key)
     contest = Contest(
         data=data,
-        recipe=require_alike(data, table_key, embedding_key),
         keys={
             "table_key": table_key,
             "embedding_key": embedding_key,
@@ -182,7 +183,7 @@ def cross_validate(
     folds = make_folds(data, grouped, table_key=table_key, **choosing)
     run = {**choosing, "groups": grouped, **describe_contest(contest, grouped)}
     warn_of_split_patients(data, grouped, table_key)
-    store = None if path is None else FoldStore.open(path, run, _describe(competitors))
+    store = None if resume is None else FoldStore.open(resume, run, _describe(competitors))
     n_fits = len(folds) * len(competitors)
     tables, held = [], []
     with tqdm(total=n_fits, desc="folds", unit="fit", disable=not show_progress_bar) as bar:
@@ -256,15 +257,14 @@ def _require_range(n_samples: int, n_steps: int, n_top_genes: int, seed: int) ->
 
 def _require_fit_kwargs(fit_kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is for `fit`, when it takes it and it is not decided here or in each fold."""
-    taken = {*inspect.signature(cross_validate).parameters, "validation", "checkpoint"}
-    takes = inspect.signature(fit).parameters
-    free = {name: takes[name].default for name in takes if name not in taken}
+    taken = {*inspect.signature(cross_validate).parameters, "validation"}
+    free = [name for name in inspect.signature(fit).parameters if name not in taken]
     odd = [name for name in fit_kwargs if name not in free]
     if odd:
         raise TypeError(
             f"`fit_kwargs` holds {listing(odd)}; it may hold {listing(free, limit=99)}."
         )
-    judged = {**free, **fit_kwargs}
-    del judged["trainer_kwargs"]
-    checked_config(**judged)
+    learning = {each.name for each in fields(Schedule)}
+    Schedule(**{name: value for name, value in fit_kwargs.items() if name in learning})
+    checked_config(fit_kwargs.get("config"), None)
     return dict(fit_kwargs)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,21 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._device import resolve_device
+from stflow._schedule import Schedule
 from stflow._sdata import (
     as_mapping,
     get_table,
     read_recipe,
     read_slides,
     require_apart,
-    require_same_recipe,
+    require_same_width,
+    shared_recipe,
     text_name,
     warn_of_blank_slides,
 )
 from stflow._sdata.expression import panel_ids, require_gene_list
-from stflow._validation import require_count, require_positive, require_seed
+from stflow._validation import require_seed
+from stflow._warn import warn
 from stflow.slide import Slide
 
 if TYPE_CHECKING:
@@ -38,24 +41,14 @@ def fit(
     *,
     layer: str | None = None,
     validation: str | None = None,
-    n_flows: int = 4,
-    prior: str = "zinb",
-    prior_parameters: Mapping[str, float] | None = None,
-    n_layers: int = 4,
-    n_heads: int = 4,
-    hidden: int = 128,
-    dropout: float = 0.2,
-    n_components: int = 64,
-    flow: bool = True,
-    frames: bool = True,
-    max_epochs: int = 100,
-    early_stopping: int = 20,
-    lr: float = 5e-4,
-    batch_size: int = 4,
-    num_workers: int = 0,
+    config: Config | Mapping[str, Any] | None = None,
+    max_epochs: int = Schedule.max_epochs,
+    early_stopping: int = Schedule.early_stopping,
+    lr: float = Schedule.lr,
+    batch_size: int = Schedule.batch_size,
     device: str = "auto",
     seed: int = 0,
-    checkpoint: str | Path | None = None,
+    resume: str | Path | None = None,
     table_key: str = _keys.TABLE,
     embedding_key: str = _keys.EMBEDDING,
     coordinate_system: str = _keys.COORDINATE_SYSTEM,
@@ -71,8 +64,8 @@ def fit(
     a kernel ridge regression on the same features, and how far off the blend is, is learned from
     spots that neither had seen. Nothing is written to ``data``.
 
-    Ctrl-C while training ends it with the best model so far and a warning. With a
-    ``checkpoint``, the same call takes up an unfinished run where its last whole epoch ended; on
+    Ctrl-C while training ends it with the best model so far and a warning. With
+    ``resume``, the same call takes up an unfinished run where its last whole epoch ended; on
     the CPU the result is that of a run that was never cut off.
 
     Parameters
@@ -91,31 +84,9 @@ def fit(
         kept are fitted to it, too, and blend and standard deviations are learned from it. So its
         score is not that of a new slide; for an honest one, use
         :func:`stflow.tl.cross_validate`.
-    n_flows
-        Flows at most, each with another fold of the slides held out, or another block of the only
-        one. 1 takes a fraction of the time: it holds out the last slide, or the fifth of the only
-        one's spots at one end.
-    prior
-        What the flow starts from: ``"zinb"`` or ``"nb"``, (zero-inflated) negative binomial counts
-        fitted to each gene by maximum likelihood; ``"empirical"``, the training counts
-        themselves; ``"zero"`` or ``"gaussian"``.
-    prior_parameters
-        Values that are held instead of fitted, the same for all genes: ``mu``, ``phi`` and
-        ``pi``, mean, inverse dispersion and share of extra zeros. The paper holds all three.
-    n_layers, n_heads, hidden
-        Layers, attention heads and width of the denoiser.
-    dropout
-        Share of features and hidden units dropped while training.
-    n_components
-        Principal components kept of the embedding of a spot, and of the mean embedding of its
-        neighbours.
-    flow
-        Whether expression is sampled. False makes the network a regression, evaluated once, from
-        no expression at all, so that ``prior``, and ``n_steps`` of ``predict``, mean nothing.
-    frames
-        Whether attention sees the direction of a neighbour, averaged over the frames of the
-        neighbourhood; False leaves it the distance. This and ``flow`` are what Table 4 of the
-        paper takes away.
+    config
+        What shapes the model: an :class:`stflow.Config`, or a dict of some of its values, such as
+        ``{"n_flows": 1}``. None: its defaults.
     max_epochs
         Epochs at most; an epoch is one random region for each slide, or 32 if that is more.
     early_stopping
@@ -124,14 +95,12 @@ def fit(
         Learning rate of Adam.
     batch_size
         Regions in a training step.
-    num_workers
-        Processes that draw regions; the result does not depend on it.
     device
         Where to train: ``"auto"`` (CUDA, else CPU) or a torch device.
     seed
         Seed of everything that is drawn; the global random state is left as it was.
-    checkpoint
-        Directory for the state of training, written after each epoch and read when it is there.
+    resume
+        Folder for the state of training, written after each epoch and read when it is there.
         A finished run is not trained again; a larger ``max_epochs`` continues it. Callbacks and
         loggers in ``trainer_kwargs`` start anew. None: nothing is written.
     table_key
@@ -158,16 +127,17 @@ def fit(
         A table, embedding, graph, layer or gene is missing, or no slide is called
         ``validation``.
     TypeError
-        A slide is none, the name of a slide or gene is no text, or the recipe of an embedding is
-        no dict of plain values.
+        A slide is none, the name of a slide or gene is no text, the recipe of an embedding is no
+        dict of plain values, or ``config`` is none or holds what a model does not have.
     ValueError
         Too few spots, nothing measured, counts that are not raw counts, an embedding that is not
         finite, slides with different embeddings, a name of the panel that stands for different
         genes by the ids that the tables keep (``.var["gene_ids"]`` and the like), names that are
-        empty or occur twice, or an argument out of its range. Or the ``checkpoint`` is damaged,
-        holds more than ``max_epochs``, or is of a fit to other data or with other arguments.
+        empty or occur twice, ``validation`` beside several flows, or an argument out of its range.
+        Or the folder ``resume`` is damaged, holds more than ``max_epochs``, or is of a fit to other
+        data or with other arguments.
     FileExistsError, NotADirectoryError, PermissionError
-        ``checkpoint`` is a file, holds other files, or cannot be made.
+        ``resume`` is a file, holds other files, or cannot be made.
     FloatingPointError
         Training diverged from the start, as with too large a ``lr``.
     KeyboardInterrupt
@@ -190,29 +160,15 @@ def fit(
     """
     require_seed(seed)
     named, panel = as_mapping(data), require_gene_list(genes)
-    config = checked_config(
-        lr=lr,
-        max_epochs=max_epochs,
-        early_stopping=early_stopping,
-        batch_size=batch_size,
-        n_flows=n_flows,
-        num_workers=num_workers,
-        n_layers=n_layers,
-        n_heads=n_heads,
-        hidden=hidden,
-        dropout=dropout,
-        n_components=n_components,
-        flow=flow,
-        frames=frames,
-        prior=prior,
-        prior_parameters=prior_parameters,
-    )
+    schedule = Schedule(max_epochs, early_stopping, lr, batch_size)
+    held_out_slide = None if validation is None else text_name(validation)
 
     from stflow.model import STFlow
-    from stflow.model.training import Checkpoint, describe_run, fit_ensemble, folds
+    from stflow.model.training import claim, describe_run, fit_ensemble, folds, open_states
 
+    shape = checked_config(config, validation)
     where = resolve_device(device)
-    saved = [None if checkpoint is None else Checkpoint.open(checkpoint, k) for k in range(n_flows)]
+    states = [] if resume is None else open_states(resume, shape.n_flows or 1)
     slides, recipe, ids = _read(
         named,
         genes=panel,
@@ -221,63 +177,53 @@ def fit(
         embedding_key=embedding_key,
         coordinate_system=coordinate_system,
     )
-    held_out = folds(slides, None if validation is None else text_name(validation), n_flows)
-    learning: dict[str, Any] = {
-        "early_stopping": early_stopping,
-        "lr": lr,
-        "batch_size": batch_size,
-        "seed": seed,
-        "trainer_kwargs": dict(trainer_kwargs or {}),
-    }
-    if checkpoint is not None:
-        run = describe_run(slides, _left_out(slides, held_out), config, **learning)
-        saved = [each and each.claim(run, max_epochs=max_epochs) for each in saved]
-    network, history = fit_ensemble(
+    held_out = folds(slides, held_out_slide, shape.n_flows or 1)
+    learning: dict[str, Any] = {"seed": seed, "trainer_kwargs": dict(trainer_kwargs or {})}
+    if states:
+        run = describe_run(slides, _left_out(slides, held_out), shape, schedule, **learning)
+        states = claim(states, run, max_epochs=max_epochs)
+    ensemble, history, interrupted = fit_ensemble(
         slides,
         held_out,
-        config,
+        shape,
+        schedule,
         **learning,
-        max_epochs=max_epochs,
-        num_workers=num_workers,
         device=where,
         show_progress_bar=show_progress_bar,
-        checkpoints=saved,
+        saved=states,
     )
-    info = _info(seed, slides, held_out[: history["flow"].nunique()], ids)
-    return STFlow(tuple(panel), recipe, config, history, network, info)
+    done = history["flow"].nunique()
+    if interrupted:
+        _warn_of_interrupt(
+            f"{len(history)} whole epochs, in flow {done} of {len(held_out)}", resume
+        )
+    info = {**_info(seed, slides, held_out[:done], ids), "interrupted": interrupted}
+    return STFlow(tuple(panel), recipe, shape, history, ensemble, info)
 
 
-def checked_config(
-    *,
-    lr: float,
-    num_workers: int,
-    prior_parameters: Mapping[str, float] | None,
-    max_epochs: int,
-    early_stopping: int,
-    batch_size: int,
-    n_flows: int,
-    **shape: Any,
-) -> Config:
-    """Check the arguments of `fit` that can be judged without data; return the hyper-parameters.
+def checked_config(config: Config | Mapping[str, Any] | None, validation: str | None) -> Config:
+    """Return what shapes a model, its number of flows settled.
 
     Raises
     ------
+    TypeError
+        It is no configuration.
     ValueError
-        An argument is out of its range.
+        A value is out of its range, or several flows would hold out one slide.
     """
-    require_positive(lr, name="lr")
-    require_count(max_epochs, name="max_epochs")
-    require_count(early_stopping, name="early_stopping")
-    require_count(batch_size, name="batch_size")
-    require_count(n_flows, name="n_flows")
-    if not isinstance(num_workers, Integral) or num_workers < 0:
-        raise ValueError(
-            f"`num_workers` must be a whole number of at least 0, not {num_workers!r}."
-        )
-
     from stflow.model import Config
+    from stflow.model.training import count_flows
 
-    return Config(**shape, prior_parameters=dict(prior_parameters or {}))
+    shape = Config.of(config)
+    return replace(shape, n_flows=count_flows(shape.n_flows, validation))
+
+
+def _warn_of_interrupt(done: str, resume: str | Path | None) -> None:
+    """Say, where the user called `fit`, what the model is and how to go on."""
+    hint = "Pass `resume=` to be able to resume such a run."
+    if resume is not None:
+        hint = f"The same call with `resume={str(resume)!r}` resumes it."
+    warn(f"Training was interrupted after {done}; the model is the best so far. {hint}")
 
 
 def _info(
@@ -307,23 +253,14 @@ def _read(
     data: Mapping[str, SpatialData | AnnData], *, table_key: str, embedding_key: str, **how: Any
 ) -> tuple[list[Slide], dict[str, Any], dict[str, str]]:
     """Read all slides, the recipe that their embeddings share, and the ids of the panel's genes."""
-    slides: list[Slide] = []
-    recipes = {
-        name: read_recipe(each, table_key, embedding_key, name=name) for name, each in data.items()
-    }
+    recipe = shared_recipe(data, table_key, embedding_key)
     tables = {name: get_table(each, table_key, name=name) for name, each in data.items()}
     ids = panel_ids(tables, how["genes"])
+    slides: list[Slide] = []
     for name, each in data.items():
         read = read_slides(each, name=name, table_key=table_key, embedding_key=embedding_key, **how)
-        warn_of_blank_slides(read, recipes[name])
+        warn_of_blank_slides(read, read_recipe(each, table_key, embedding_key))
         slides += read
     require_apart([slide.name for slide in slides])
-    first = next(iter(recipes))
-    for name, recipe in recipes.items():
-        require_same_recipe(
-            recipe, recipes[first], what=f"slide {name!r}", other=f"slide {first!r}"
-        )
-    widths = {slide.name: slide.embedding.shape[1] for slide in slides}
-    if len(set(widths.values())) > 1:
-        raise ValueError(f"The embeddings of the slides differ in width: {widths}.")
-    return slides, recipes[first], ids
+    require_same_width({slide.name: slide.embedding.shape[1] for slide in slides})
+    return slides, recipe, ids

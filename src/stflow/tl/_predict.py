@@ -196,7 +196,7 @@ def predict(
             n_samples=n_samples,
             n_steps=n_steps,
             keep_samples=keep_samples,
-            observed=_known_spots(slide),
+            observed=None if slide.expression is None else _measured(slide.expression),
             chunk_size=chunk_size,
             precision=precision,
             device=device,
@@ -244,14 +244,6 @@ def _warn_of_novelty(slides: list[Slide], predictions: list[Prediction]) -> None
 def _with_known(slide: Slide, known: np.ndarray, genes: Sequence[str]) -> Slide:
     """Give a slide its rows of the table's known expression."""
     return replace(slide, expression=known[slide.rows], genes=tuple(genes))
-
-
-def _known_spots(slide: Slide) -> np.ndarray | None:
-    """Find the spots whose expression is known; None when there is none."""
-    if slide.expression is None:
-        return None
-    spots = np.flatnonzero(_measured(slide.expression))
-    return spots if len(spots) else None
 
 
 def _measured(known: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from stflow.flow import make_prior
 from stflow.model.training._crops import Batch, Draws, Regions, TensorSlide
@@ -56,26 +55,6 @@ def test_a_draw_depends_on_its_number_alone() -> None:
     assert torch.equal(first.graph.geometry, second.graph.geometry)
     other = make_regions(seed=1)[11]
     assert other.graph.n_spots != first.graph.n_spots or not torch.equal(other.t, first.t)
-
-
-def test_number_of_workers_changes_nothing() -> None:
-    def draw(num_workers: int) -> list[torch.Tensor]:
-        loader = DataLoader(
-            make_regions(),
-            batch_size=2,
-            sampler=Draws(6),
-            collate_fn=Batch.collate,
-            num_workers=num_workers,
-        )
-        batches = []
-        for epoch in range(2):
-            loader.sampler.set_epoch(epoch)
-            batches += [batch.noisy for batch in loader]
-        return batches
-
-    alone, shared = draw(0), draw(2)
-    assert len(alone) == 6
-    assert all(torch.equal(a, b) for a, b in zip(alone, shared, strict=True))
 
 
 def test_draws_never_repeat() -> None:

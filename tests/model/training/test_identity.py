@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from lightning.pytorch.callbacks import Callback
 
-from stflow._digest import digest
+from stflow._schedule import Schedule
 from stflow.model._config import Config
-from stflow.model.training import _identity as _run
 from stflow.model.training._identity import describe_run
 from stflow.slide._graph import knn_graph
 from stflow.slide._slide import Slide
@@ -29,9 +28,11 @@ def make_slide(name: str = "a", n: int = 12) -> Slide:
 
 
 def describe(kept: Slide | None = None, **changed) -> dict:
-    arguments = {"seed": np.int64(1), "lr": 0.1, "trainer_kwargs": {}, **changed}
+    arguments = {"seed": 1, "trainer_kwargs": {}, **changed}
     config = arguments.pop("config", Config())
-    return describe_run([kept or make_slide(), make_slide("bc")], ["bc"], config, **arguments)
+    schedule = arguments.pop("schedule", Schedule())
+    slides = [kept or make_slide(), make_slide("bc")]
+    return describe_run(slides, ["bc"], config, schedule, **arguments)
 
 
 def other(array: np.ndarray) -> np.ndarray:
@@ -67,21 +68,11 @@ def test_a_changed_edge_slide_or_argument_shows() -> None:
     }
     renamed = replace(make_slide(), name="c")
     assert differing(describe(), describe(renamed)) == {"slides"}
-    assert differing(describe(), describe(lr=0.2)) == {"lr"}
+    assert differing(describe(), describe(schedule=Schedule(lr=0.2))) == {"lr"}
+    assert describe() == describe(schedule=Schedule(max_epochs=7))
     assert differing(describe(), describe(config=Config(hidden=64))) == {"hidden"}
 
 
 def test_of_the_trainer_only_what_changes_the_result_counts() -> None:
     kwargs = {"precision": "bf16-mixed", "callbacks": [Callback()], "max_time": "00:01:00:00"}
     assert describe(trainer_kwargs=kwargs)["trainer_kwargs"] == {"precision": "bf16-mixed"}
-
-
-def test_digest_depends_on_values_shape_and_type_not_on_layout(monkeypatch) -> None:
-    array = np.arange(12.0).reshape(4, 3)
-    known = digest(iter([array]))
-    assert known == digest(iter([np.asfortranarray(array)]))
-    changed = [array.reshape(3, 4), array.astype(np.float32), array[::-1], array[:3]]
-    found = {digest(iter([each])) for each in changed} | {digest(iter([array, array[:0]])), known}
-    assert len(found) == 6
-    monkeypatch.setattr(_run, "ROWS_AT_ONCE", 3)
-    assert known == digest(iter([array]))

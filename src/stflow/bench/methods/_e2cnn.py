@@ -23,8 +23,8 @@ from stflow.bench.methods._parts import (
 )
 from stflow.flow import fit_prior, interpolate, sample
 from stflow.model import Config, Features
-from stflow.model.denoiser import TimeEncoder
-from stflow.model.training import N_STEPS, TensorSlide, to_tensors
+from stflow.model.denoiser import N_STEPS, TimeEncoder
+from stflow.model.training import TensorSlide, to_tensors
 from stflow.slide import Slide, neighbour_distance
 
 SIDE, REACH, N_NEAREST = 5, 0.6, 3
@@ -142,7 +142,7 @@ class SteerableTraining(Training):
         expression = torch.cat([slide.expression for slide in self.slides])
         generator = torch.Generator().manual_seed(seed)
         counts = expression.expm1().round()
-        self.prior = fit_prior(config.prior, counts, {}, generator=generator)
+        self.prior = fit_prior(str(config.prior), counts, {}, generator=generator)
         self.network = SteerableDenoiser(self.features.width, expression.shape[1], config)
         start_from(self.network.head, slides)
 

@@ -12,12 +12,13 @@ from torch import nn
 
 from stflow._device import resolve_device
 from stflow._random import spawn_seeds
-from stflow.baselines import TRAINING, Choice, Predictor, require_alike
+from stflow._schedule import Schedule
+from stflow.baselines import Choice, Predictor, require_alike
 from stflow.bench.methods._method import Published
 from stflow.bench.methods._parts import LR, RATES, egnn
 from stflow.model import Config, Features
-from stflow.model.denoiser import Evaluation, draws, spatial_attention
-from stflow.model.training import N_STEPS, to_tensors, train_member
+from stflow.model.denoiser import N_STEPS, Evaluation, draws, spatial_attention
+from stflow.model.training import to_tensors, train_member
 from stflow.slide import Slide
 
 N_SAMPLES = 8
@@ -91,21 +92,21 @@ class Flow(Published):
     def _train(self, rest: list[Slide], held_out: Slide, rate: float, seed: int) -> Predictor:
         device = resolve_device(self.device)
         features = Features.fit([*rest, held_out], self._config.n_components, seed)
-        epochs = self.max_epochs or TRAINING["max_epochs"]
-        training = {**TRAINING, "lr": rate, "max_epochs": epochs, "judged_by": self.judged_by}
+        schedule = Schedule(self.max_epochs or Schedule.max_epochs, lr=rate)
         if self.peeks:
-            training["early_stopping"] = epochs
+            schedule = replace(schedule, early_stopping=schedule.max_epochs)
         member, _, interrupted = train_member(
             [to_tensors(slide, features) for slide in rest],
             [to_tensors(slide, features) for slide in self._judges(held_out)],
             self._config,
-            seed,
-            device,
+            schedule,
+            seed=seed,
+            device=device,
             make_layer=self.make_layer,
             label=type(self).__name__,
             show_progress_bar=False,
             trainer_kwargs={},
-            **training,
+            judged_by=self.judged_by,
         )
         if interrupted:
             raise KeyboardInterrupt

@@ -14,7 +14,7 @@ from stflow.baselines import Choice, Predictor, fit_by_default
 from stflow.bench.methods._flow import N_SAMPLES
 from stflow.bench.methods._method import Published
 from stflow.model import Config, Prediction
-from stflow.model.training import N_STEPS
+from stflow.model.denoiser import N_STEPS
 from stflow.slide import Slide
 
 

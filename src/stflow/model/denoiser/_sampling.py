@@ -24,6 +24,7 @@ from stflow.model.denoiser._staging import staged
 
 CHUNK_SIZE = {"cpu": 2048, "cuda": 65_536}
 EDGE_BYTES = 2**29
+N_STEPS = 5
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

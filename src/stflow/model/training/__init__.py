@@ -2,22 +2,22 @@
 
 from stflow.model.training._crops import TensorSlide
 from stflow.model.training._fitting import fit_ensemble, to_tensors, train_member
-from stflow.model.training._folds import Masks, folds, held_out_name
+from stflow.model.training._folds import N_FLOWS, Masks, count_flows, folds, held_out_name
 from stflow.model.training._identity import describe_run
-from stflow.model.training._interrupt import all_or_nothing
-from stflow.model.training._plan import N_STEPS
-from stflow.model.training._state import Checkpoint
+from stflow.model.training._state import FlowState, claim, open_states
 
 __all__ = [
-    "N_STEPS",
-    "Checkpoint",
+    "N_FLOWS",
+    "FlowState",
     "Masks",
     "TensorSlide",
-    "all_or_nothing",
+    "claim",
+    "count_flows",
     "describe_run",
     "fit_ensemble",
     "folds",
     "held_out_name",
+    "open_states",
     "to_tensors",
     "train_member",
 ]

@@ -12,22 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from stflow._random import isolated_rng, spawn_seeds
-from stflow._warn import warn
+from stflow._schedule import Schedule
 from stflow.flow import fit_prior
 from stflow.model._config import Config
-from stflow.model._ensemble import Ensemble
+from stflow.model._ensemble import Ensemble, Member
 from stflow.model._features import Features
-from stflow.model._member import Member
 from stflow.model._regression import KernelRidge
-from stflow.model.denoiser import Denoiser, Evaluation, draws, spatial_attention
+from stflow.model.denoiser import N_STEPS, Denoiser, Evaluation, draws, spatial_attention
 from stflow.model.residuals import ResidualLaw
-from stflow.model.training._blend import blend_weight
 from stflow.model.training._crops import TensorSlide
 from stflow.model.training._folds import Masks
-from stflow.model.training._interrupt import INTERRUPTED
-from stflow.model.training._loop import train
-from stflow.model.training._plan import N_STEPS
-from stflow.model.training._state import Checkpoint
+from stflow.model.training._state import FlowState
 from stflow.slide import Slide
 
 CALIBRATION_SAMPLES, MAX_CALIBRATION, USUAL = 8, 16_384, 0.95
@@ -37,12 +32,13 @@ def fit_ensemble(
     slides: list[Slide],
     folds: list[Masks],
     config: Config,
+    schedule: Schedule,
     *,
     seed: int,
     device: torch.device,
-    checkpoints: Sequence[Checkpoint | None],
+    saved: Sequence[FlowState] = (),
     **training: Any,
-) -> tuple[Ensemble, pd.DataFrame]:
+) -> tuple[Ensemble, pd.DataFrame, bool]:
     """Fit everything to labelled slides.
 
     Parameters
@@ -51,28 +47,23 @@ def fit_ensemble(
         Labelled slides with the same genes.
     folds
         What each flow leaves out; after Ctrl-C the model has the flows so far.
-    config
-        Hyper-parameters.
+    config, schedule
+        What shapes the model, and how it is trained.
     seed, device
         Seed of all draws, and where the denoisers train.
-    checkpoints
+    saved
         Where each flow leaves the state of its training, if anywhere.
     training
         Further arguments of `train`.
 
     Returns
     -------
-    The network, on the CPU, and the history of its training.
+    The ensemble, on the CPU, the history of its training, and whether Ctrl-C cut it short.
 
     Raises
     ------
     KeyboardInterrupt
         Ctrl-C before an epoch was finished.
-
-    Warns
-    -----
-    UserWarning
-        Ctrl-C later; the history ends there.
     """
     features = Features.fit(slides, config.n_components, seed)
     ready = [to_tensors(slide, features) for slide in slides]
@@ -90,9 +81,10 @@ def fit_ensemble(
             kept,
             held_out,
             config,
-            seeds[number],
-            device,
-            checkpoint=checkpoints[number],
+            schedule,
+            seed=seeds[number],
+            device=device,
+            saved=saved[number] if saved else None,
             label=label,
             **training,
         )
@@ -106,11 +98,9 @@ def fit_ensemble(
             break
     if not members:
         raise KeyboardInterrupt
-    if interrupted:
-        _warn_of_interrupt(histories, len(folds), checkpoints[0])
     regression = fit_regression(ready, seed)
-    network = Ensemble(features, regression, members, *_learn_from(unseen, seed))
-    return network, pd.concat(histories, ignore_index=True)
+    ensemble = Ensemble(features, regression, members, *_learn_from(unseen, seed))
+    return ensemble, pd.concat(histories, ignore_index=True), interrupted
 
 
 def fit_regression(slides: list[TensorSlide], seed: int) -> KernelRidge:
@@ -161,9 +151,10 @@ def train_member(
     kept: list[TensorSlide],
     held_out: list[TensorSlide],
     config: Config,
+    schedule: Schedule,
+    *,
     seed: int,
     device: torch.device,
-    *,
     make_layer: Callable[[int, Config], nn.Module] = spatial_attention,
     **training: Any,
 ) -> tuple[Member, pd.DataFrame, bool]:
@@ -173,9 +164,11 @@ def train_member(
     -------
     The flow, on the CPU, its history, and whether Ctrl-C cut it short.
     """
+    from stflow.model.training._loop import train  # lightning loads slowly
+
     expression = torch.cat([slide.expression for slide in kept])
     prior = fit_prior(
-        config.prior,
+        str(config.prior),
         expression.expm1().round(),
         config.prior_parameters,
         generator=torch.Generator().manual_seed(seed),
@@ -185,7 +178,7 @@ def train_member(
         denoiser = Denoiser(n_features, n_genes, config, make_layer=make_layer)
         denoiser.start_from(expression.mean(0))
         history, interrupted = train(
-            denoiser, kept, held_out, prior, seed=seed, device=device, **training
+            denoiser, kept, held_out, prior, schedule, seed=seed, device=device, **training
         )
     return Member(denoiser.cpu().eval(), prior), history, interrupted
 
@@ -229,14 +222,19 @@ def _learn_from(unseen: list[Unseen], seed: int) -> tuple[ResidualLaw, float, fl
     return law, blend, float(np.quantile(nearest, USUAL))
 
 
-def _warn_of_interrupt(
-    histories: list[pd.DataFrame], n_flows: int, checkpoint: Checkpoint | None
-) -> None:
-    """Say, where the user called `fit`, what the model is and how to go on."""
-    resume = "Pass `checkpoint=` to be able to resume such a run."
-    if checkpoint is not None:
-        resume = f"The same call with `checkpoint={str(checkpoint.path)!r}` resumes it."
-    warn(
-        f"{INTERRUPTED} after {sum(map(len, histories))} whole epochs, in flow "
-        f"{len(histories)} of {n_flows}; the model is the best so far. {resume}"
-    )
+def blend_weight(flow: Tensor, regression: Tensor, expression: Tensor) -> float:
+    """Share of the flow that predicts held-out expression best, in [0, 1].
+
+    Least squares of one number over all spots and genes; 0.5 when the two agree everywhere.
+
+    Parameters
+    ----------
+    flow, regression, expression
+        Two predictions and what was measured, each of shape (N, G).
+    """
+    difference = flow - regression
+    norm = float(difference.square().sum())
+    if norm == 0:
+        return 0.5
+    best = float((difference * (expression - regression)).sum()) / norm
+    return min(max(best, 0.0), 1.0)

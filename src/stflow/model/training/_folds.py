@@ -7,9 +7,25 @@ import numpy as np
 from stflow._validation import require_key
 from stflow.slide import Slide, along_longer_axis
 
-HELD_OUT_SHARE = 0.2
+N_FLOWS, HELD_OUT_SHARE = 4, 0.2
 MIN_HELD_OUT, MIN_TRAINING = 3, 6
 Masks = list[np.ndarray]
+
+
+def count_flows(n_flows: int | None, validation: str | None) -> int:
+    """How many flows to train: as many as are asked for, else 4, or 1 that leaves out one slide.
+
+    Raises
+    ------
+    ValueError
+        Several are asked for, and one slide to hold out.
+    """
+    if validation is not None and n_flows not in (None, 1):
+        raise ValueError(
+            f"`validation` names the slide that a single flow holds out, but `n_flows` is "
+            f"{n_flows}; leave out one of the two."
+        )
+    return n_flows or (N_FLOWS if validation is None else 1)
 
 
 def folds(slides: list[Slide], validation: str | None, n_flows: int) -> list[Masks]:

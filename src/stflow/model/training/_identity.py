@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from operator import methodcaller
+from dataclasses import asdict
 from typing import Any
 
 from stflow._digest import digest
+from stflow._schedule import Schedule
 from stflow.model._config import Config
 from stflow.slide import Slide
 
@@ -16,12 +16,12 @@ def describe_run(
     slides: list[Slide],
     held_out: list[str],
     config: Config,
+    schedule: Schedule,
     *,
     seed: int,
     trainer_kwargs: Mapping[str, Any],
-    **arguments: Any,
 ) -> dict[str, Any]:
-    """Describe a run, as JSON gives it back.
+    """Describe a run.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def describe_run(
         Training slides; a digest stands for their values.
     held_out
         What each flow leaves out.
-    config, seed, arguments
+    config, schedule, seed
         All that the result depends on, but for the number of epochs.
     trainer_kwargs
         Arguments for lightning; of these the numbers and words, but for limits (``max_``).
@@ -39,9 +39,11 @@ def describe_run(
         for name, value in trainer_kwargs.items()
         if isinstance(value, str | int | float | None) and not name.startswith("max_")
     }
-    run = {
+    learning = asdict(schedule)
+    del learning["max_epochs"]
+    return {
         **config.to_dict(),
-        **arguments,
+        **learning,
         "seed": seed,
         "trainer_kwargs": plain,
         "slides": [slide.name for slide in slides],
@@ -54,4 +56,3 @@ def describe_run(
             part for slide in slides for part in (slide.graph.indptr, slide.graph.indices)
         ),
     }
-    return json.loads(json.dumps(run, default=methodcaller("tolist")))

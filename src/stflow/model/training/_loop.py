@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from stflow._schedule import Schedule
 from stflow.flow import Prior
 from stflow.model.denoiser import Denoiser
 from stflow.model.training._crops import Batch, Draws, Regions, TensorSlide
@@ -26,7 +27,7 @@ from stflow.model.training._lightning import (
     start_at,
 )
 from stflow.model.training._plan import FlowTraining
-from stflow.model.training._state import Checkpoint
+from stflow.model.training._state import FlowState
 
 REGIONS_PER_EPOCH = 32
 
@@ -36,18 +37,14 @@ def train(
     slides: list[TensorSlide],
     validation: list[TensorSlide],
     prior: Prior,
+    schedule: Schedule,
     *,
-    max_epochs: int,
-    early_stopping: int,
-    lr: float,
-    batch_size: int,
-    num_workers: int,
     seed: int,
     device: torch.device,
     show_progress_bar: bool,
     label: str,
     trainer_kwargs: Mapping[str, Any],
-    checkpoint: Checkpoint | None = None,
+    saved: FlowState | None = None,
     judged_by: str = "val_loss",
 ) -> tuple[pd.DataFrame, bool]:
     """Train a denoiser in place, and leave it with its best weights.
@@ -60,15 +57,15 @@ def train(
         Training slides, and the held-out ones that decide when to stop.
     prior
         Where the flow starts.
-    max_epochs, early_stopping
-        Epochs at most, and epochs without gain after which to stop.
-    lr, batch_size, num_workers, seed, device
-        Learning rate, regions a step, loader processes, seed, device.
+    schedule
+        How long and how fast.
+    seed, device
+        Seed of all draws, and where to train.
     show_progress_bar, label
         Show a bar over the epochs, and what stands in front of it.
     trainer_kwargs
         Further arguments of ``lightning.Trainer``.
-    checkpoint
+    saved
         Where to leave the state after each epoch, and to take it from; None: nowhere.
     judged_by
         Which figure says what epoch is best: ``"val_loss"`` or ``"val_pearson"``.
@@ -84,11 +81,9 @@ def train(
     """
     loader = DataLoader(
         Regions(slides, prior, seed, flow=denoiser.flow),
-        batch_size=batch_size,
+        batch_size=schedule.batch_size,
         sampler=Draws(max(REGIONS_PER_EPOCH, len(slides))),
         collate_fn=Batch.collate,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
         generator=torch.Generator().manual_seed(seed),
     )
     once: DataLoader[Tensor] = DataLoader(torch.zeros(1))  # type: ignore[arg-type]
@@ -96,24 +91,28 @@ def train(
         denoiser,
         validation,
         prior,
-        lr=lr,
+        lr=schedule.lr,
         seed=seed,
-        early_stopping=early_stopping,
-        checkpoint=checkpoint,
+        early_stopping=schedule.early_stopping,
+        saved=saved,
         judged_by=judged_by,
     )
     done = len(module.rows)
     with (
         quiet_lightning(),
         tqdm(
-            total=max_epochs, initial=done, desc=label, unit="epoch", disable=not show_progress_bar
+            total=schedule.max_epochs,
+            initial=done,
+            desc=label,
+            unit="epoch",
+            disable=not show_progress_bar,
         ) as bar,
     ):
-        trainer = make_trainer(device, max_epochs, EpochBar(bar), trainer_kwargs)
+        trainer = make_trainer(device, schedule.max_epochs, EpochBar(bar), trainer_kwargs)
         start_at(trainer, done)
         with first_rank(trainer):
             interrupted = fit_or_interrupt(trainer, module, loader, once)
-    _require_finite(module.rows, lr)
+    _require_finite(module.rows, schedule.lr)
     denoiser.load_state_dict(module.best)
     return pd.DataFrame(module.rows), interrupted
 

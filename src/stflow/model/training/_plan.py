@@ -16,13 +16,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from stflow._random import seed_torch, spawn_seeds
 from stflow.flow import Prior
 from stflow.metrics import pearson
-from stflow.model.denoiser import Denoiser, Evaluation, draws
+from stflow.model.denoiser import N_STEPS, Denoiser, Evaluation, draws
 from stflow.model.training._crops import Batch, TensorSlide
-from stflow.model.training._state import ANEW, Checkpoint
+from stflow.model.training._state import FlowState
 
 EMA_DECAY = 0.98
 VALIDATION_SAMPLES, MAX_VALIDATION = 4, 2048
-N_STEPS = 5
 
 
 class FlowTraining(pl.LightningModule):
@@ -40,7 +39,7 @@ class FlowTraining(pl.LightningModule):
         Learning rate of Adam, seed of dropout and of the validation samples.
     early_stopping
         Epochs without gain after which to stop.
-    checkpoint
+    saved
         Where to leave the state after each epoch, and to take it from; None: nowhere.
     judged_by
         Which figure says what epoch is best: ``"val_loss"`` or ``"val_pearson"``.
@@ -55,7 +54,7 @@ class FlowTraining(pl.LightningModule):
         lr: float,
         seed: int,
         early_stopping: int,
-        checkpoint: Checkpoint | None,
+        saved: FlowState | None,
         judged_by: str = "val_loss",
     ) -> None:
         super().__init__()
@@ -63,13 +62,13 @@ class FlowTraining(pl.LightningModule):
         self.prior = copy.deepcopy(prior)
         self.average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
         self.validation = [slide.middle(MAX_VALIDATION // len(validation)) for slide in validation]
-        self.early_stopping, self.checkpoint = early_stopping, checkpoint
+        self.early_stopping, self.saved = early_stopping, saved
         self.judged_by = judged_by
         self.best = copy.deepcopy(denoiser.state_dict())
         self.rows: list[dict[str, float]] = []
         self.adam = torch.optim.Adam(denoiser.parameters(), lr=lr)
-        if checkpoint is not None and checkpoint.rows:
-            self.restore(checkpoint)
+        if saved is not None and saved.rows:
+            self.restore(saved)
 
     def state(self) -> dict[str, Tensor]:
         """All tensors that decide how training goes on; there is no random state among them."""
@@ -80,8 +79,8 @@ class FlowTraining(pl.LightningModule):
             f"{part}/{name}": tensors[name] for part, tensors in parts.items() for name in tensors
         }
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Take up the state of a checkpoint.
+    def restore(self, saved: FlowState) -> None:
+        """Take up a state that was saved.
 
         Raises
         ------
@@ -89,17 +88,17 @@ class FlowTraining(pl.LightningModule):
             It holds the tensors of another network.
         """
         parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
-        for key, tensor in checkpoint.tensors.items():
+        for key, tensor in saved.tensors.items():
             part, _, name = key.partition("/")
             parts[part][name] = tensor
         try:
             self.load_state_dict(parts.pop("module"))
-            self.best, self.rows = parts.pop("best"), list(checkpoint.rows)
+            self.best, self.rows = parts.pop("best"), list(saved.rows)
             adam = {int(part.removeprefix("adam.")): state for part, state in parts.items()}
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"The checkpoint {checkpoint.path} holds another network, perhaps that of another "
-                f"version of stflow. {ANEW}"
+                f"{saved.file} holds another network, perhaps that of another version of stflow. "
+                f"{saved.folder.anew}"
             ) from error
         self.adam.load_state_dict({**self.adam.state_dict(), "state": adam})
 
@@ -132,7 +131,7 @@ class FlowTraining(pl.LightningModule):
         return torch.cat(list(draws(evaluation, self.prior, seeds=seeds, n_steps=N_STEPS))).mean(0)
 
     def on_train_start(self) -> None:
-        """Train no more when the checkpoint had come to its end."""
+        """Train no more when what was saved had come to its end."""
         self.trainer.should_stop |= self._without_gain()
 
     def on_train_epoch_start(self) -> None:
@@ -148,8 +147,8 @@ class FlowTraining(pl.LightningModule):
         if np.isfinite(figures[self.judged_by]) and not self._waited():
             self.best = copy.deepcopy(self.average.module.state_dict())
         self.trainer.should_stop |= self._without_gain()
-        if self.checkpoint is not None:
-            self.checkpoint.write(self.state(), self.rows)
+        if self.saved is not None:
+            self.saved.write(self.state(), self.rows)
 
     def _without_gain(self) -> bool:
         """Whether the last epochs brought nothing: known from the history alone."""

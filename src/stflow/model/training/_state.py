@@ -3,132 +3,115 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
 from stflow._atomic import write_bytes
-from stflow._validation import listing
+from stflow._runs import RunFolder
 
-FILES, SCRATCH = "flow-*.safetensors", ".flow-"
-HEADER, FORMAT_VERSION = "stflow-training", 2
-ANEW = "Pass another directory as `checkpoint=`, or delete this one to start anew."
+HEADER, FORMAT_VERSION = "stflow-training", 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Checkpoint:
-    """Where one flow leaves the state of its training.
+class FlowState:
+    """Where one flow leaves the state of its training, and what was found there.
 
     Parameters
     ----------
-    path, flow
-        The directory, made when first written to, and the number of the flow.
-    run
-        What the run computes: equal for runs that give the same result. Plain values.
+    folder, flow
+        The folder of the fit, made when first written to, and the number of the flow.
     tensors, rows
         The state that was found: tensors, and history with one row an epoch. Empty: none.
+    run
+        What the fit computes: equal for fits that give the same result.
     """
 
-    path: Path
+    folder: RunFolder
     flow: int
-    run: dict[str, Any] = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
     rows: list[dict[str, float]] = field(default_factory=list)
+    run: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: str | Path, flow: int) -> Checkpoint:
+    def read(cls, folder: RunFolder, flow: int) -> Self:
         """Read what is there, if anything.
 
         Raises
         ------
-        FileExistsError
-            A file, or a directory with other files, is in the way.
-        NotADirectoryError, PermissionError
-            The directory cannot be made.
         ValueError
-            The checkpoint is damaged, or not written by this stflow.
+            The file is damaged, or not written by this stflow.
         """
-        empty = cls(Path(path), flow)
-        if empty.file.is_file():
-            return replace(empty, **_read(empty.file))
-        _require_room(empty.path)
-        return empty
+        empty = cls(folder, flow)
+        if not empty.file.is_file():
+            return empty
+        try:
+            with safe_open(empty.file, framework="pt") as opened:
+                about = json.loads((opened.metadata() or {})[HEADER])
+            # in memory: Windows replaces no file that is mapped
+            tensors = load(empty.file.read_bytes())
+            version, rows = about["format_version"], about["rows"]
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{empty.file} is damaged, or not written by `fit` ({error}). {folder.anew}"
+            ) from error
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"{empty.file} has format {version}, this stflow reads {FORMAT_VERSION}. "
+                f"{folder.anew}"
+            )
+        return cls(folder, flow, tensors, rows)
 
     @property
     def file(self) -> Path:
         """The file."""
-        return self.path / FILES.replace("*", str(self.flow))
+        return self.folder.path / f"flow-{self.flow}.safetensors"
 
-    def claim(self, run: dict[str, Any], *, max_epochs: int) -> Checkpoint:
-        """Return this checkpoint for a run, when it is empty or that run's own.
-
-        Raises
-        ------
-        ValueError
-            It is another run's, or holds more than ``max_epochs``.
-        """
-        if self.rows and run != self.run:
-            differ = "; ".join(_differences(run, self.run))
-            raise ValueError(f"The checkpoint {self.path} is of another fit: {differ}. {ANEW}")
-        if len(self.rows) > max_epochs:
-            raise ValueError(
-                f"The checkpoint {self.file} holds {len(self.rows)} epochs, more than "
-                f"`max_epochs` = {max_epochs}. {ANEW}"
-            )
-        return replace(self, run=run)
-
-    def write(self, tensors: dict[str, Tensor], rows: list[dict[str, float]]) -> None:
+    def write(self, tensors: Mapping[str, Tensor], rows: list[dict[str, float]]) -> None:
         """Replace the state on disk; cut off at any moment, the one before stays whole."""
-        about = json.dumps({"format_version": FORMAT_VERSION, "run": self.run, "rows": rows})
+        self.folder.note(self.run)
+        about = json.dumps({"format_version": FORMAT_VERSION, "rows": rows})
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         write_bytes(self.file, save(whole, metadata={HEADER: about}))
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            about = json.loads((opened.metadata() or {})[HEADER])
-        tensors = load(file.read_bytes())  # in memory: Windows replaces no file that is mapped
-        if about["format_version"] == FORMAT_VERSION:
-            return {"run": about["run"], "tensors": tensors, "rows": about["rows"]}
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"The checkpoint {file} is damaged, or not written by `fit` ({error}). {ANEW}"
-        ) from error
-    raise ValueError(
-        f"The checkpoint {file} has format {about['format_version']}, this stflow reads "
-        f"{FORMAT_VERSION}. {ANEW}"
-    )
+def open_states(path: str | Path, n_flows: int) -> list[FlowState]:
+    """Read the states of a fit's flows from a folder, new or that of a fit.
+
+    Raises
+    ------
+    FileExistsError
+        A file, or a folder with other files, is in the way.
+    NotADirectoryError, PermissionError
+        The folder cannot be made.
+    ValueError
+        A file is damaged, or not written by this stflow.
+    """
+    folder = RunFolder(Path(path), "fit", "resume")
+    folder.require_room()
+    return [FlowState.read(folder, flow) for flow in range(n_flows)]
 
 
-def _require_room(folder: Path) -> None:
-    if folder.is_dir():
-        there = sorted(each.name for each in folder.iterdir() if not each.name.startswith(SCRATCH))
-        if there and not list(folder.glob(FILES)):
-            raise FileExistsError(
-                f"{folder} holds no checkpoint, but {listing(there)}. Pass a new or an empty "
-                "directory as `checkpoint=`."
+def claim(states: list[FlowState], run: Mapping[str, Any], *, max_epochs: int) -> list[FlowState]:
+    """Return the states for a run, when their folder is empty or that run's own.
+
+    Raises
+    ------
+    ValueError
+        It is another run's, or holds more than ``max_epochs``.
+    """
+    folder = states[0].folder
+    if any(state.rows for state in states):
+        folder.require_same(run)
+    for state in states:
+        if len(state.rows) > max_epochs:
+            raise ValueError(
+                f"{state.file} holds {len(state.rows)} epochs, more than `max_epochs` = "
+                f"{max_epochs}. {folder.anew}"
             )
-    elif folder.exists():
-        raise FileExistsError(f"{folder} is a file. Pass a directory as `checkpoint=`.")
-    parent = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    if not parent.is_dir():
-        raise NotADirectoryError(f"The checkpoint {folder} cannot be made: {parent} is a file.")
-    if not os.access(parent, os.W_OK):
-        raise PermissionError(f"The checkpoint {folder} cannot be made: {parent} is read-only.")
-
-
-def _differences(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
-    """Name what differs, with both values when they are short."""
-    found = []
-    for name in {**here, **there}:
-        new, old = (repr(run.get(name)) for run in (here, there))
-        if new != old:
-            short = max(len(new), len(old)) <= 60
-            found.append(f"{name} is {new}, there {old}" if short else f"{name} differs")
-    return found
+    return [replace(state, run=run) for state in states]

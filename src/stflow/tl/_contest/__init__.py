@@ -4,7 +4,7 @@ from stflow.tl._contest._competitors import Contest, Outcome, resolve_methods
 from stflow.tl._contest._finished import FoldStore
 from stflow.tl._contest._folds import Fold, make_folds, warn_of_split_patients
 from stflow.tl._contest._paired import Held, compare, spatial_blocks
-from stflow.tl._contest._words import describe_contest, describe_method, require_alike
+from stflow.tl._contest._words import describe_contest, describe_method
 
 __all__ = [
     "Contest",
@@ -16,7 +16,6 @@ __all__ = [
     "describe_contest",
     "describe_method",
     "make_folds",
-    "require_alike",
     "resolve_methods",
     "spatial_blocks",
     "warn_of_split_patients",

@@ -12,19 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from spatialdata import SpatialData
 
-from stflow import _keys
 from stflow._sdata import by_text, read_slides
 from stflow._validation import listing, require_unique
 from stflow.metrics import crps
-from stflow.model.training import all_or_nothing
 from stflow.slide import Slide
 from stflow.tl._contest._folds import Fold
 from stflow.tl._fit import fit
-from stflow.tl._predict import predict
 
 if TYPE_CHECKING:
     from stflow.baselines import Baseline
@@ -85,8 +81,8 @@ class Contest:
 
     Parameters
     ----------
-    data, recipe
-        Slides by name, and the recipe that their embeddings share.
+    data
+        Slides by name.
     keys, layer
         Where to look in them: ``table_key``, ``embedding_key`` and ``coordinate_system``.
     n_samples, seed
@@ -96,7 +92,6 @@ class Contest:
     """
 
     data: Mapping[str, SpatialData | AnnData]
-    recipe: Mapping[str, Any]
     keys: Mapping[str, str]
     layer: str | None
     n_samples: int
@@ -120,8 +115,7 @@ class Contest:
         """
         unknown = [replace(slide, expression=None, genes=()) for slide in held_out]
         run = self._run_ours if isinstance(method, str) else partial(self._run_baseline, method)
-        with all_or_nothing():
-            predicted, samples = run(fold, unknown)
+        predicted, samples = run(fold, unknown)
         measured = np.concatenate([np.asarray(slide.expression) for slide in held_out])
         return Outcome(predicted.astype(np.float32), crps(measured, samples))
 
@@ -143,21 +137,10 @@ class Contest:
         fitting = {**how, **self.keys, **self.fit_kwargs}
         training = {name: self.data[name] for name in fold.training}
         model = fit(training, fold.genes, layer=self.layer, **fitting)
-        how |= {"n_samples": self.n_samples, "n_steps": self.n_steps}
-        predicted, drawn = [], []
-        for slide in slides:
-            table = without_counts(slide, self.recipe)
-            found: Any = predict(table, model, keep_samples=True, inplace=False, **how)
-            predicted.append(found.obsm[_keys.PREDICTION].to_numpy())
-            drawn.append(np.moveaxis(found.obsm[_keys.samples(_keys.PREDICTION)], 2, 0))
+        if model.info["interrupted"]:
+            raise KeyboardInterrupt
+        drawing: dict[str, Any] = {"n_samples": self.n_samples, "n_steps": self.n_steps, **how}
+        found = [model.predict(slide, keep_samples=True, **drawing) for slide in slides]
+        predicted = [each.mean for each in found]
+        drawn = [np.moveaxis(np.asarray(each.samples), 2, 0) for each in found]
         return np.concatenate(predicted), np.concatenate(drawn, axis=1)
-
-
-def without_counts(slide: Slide, recipe: Mapping[str, Any]) -> AnnData:
-    """Return a slide as a table without genes."""
-    return AnnData(
-        obs=pd.DataFrame(index=np.arange(slide.n_spots).astype(str)),
-        uns={_keys.EMBEDDING: dict(recipe)} if recipe else {},
-        obsm={_keys.SPATIAL: slide.coords, _keys.EMBEDDING: slide.embedding},
-        obsp={_keys.CONNECTIVITIES: slide.graph},
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,11 +13,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from stflow._atomic import write_bytes
-from stflow._validation import listing
+from stflow._runs import RunFolder
 from stflow.tl._contest._competitors import Outcome
-
-RUN = "run.json"
-ANEW = "Pass another folder as `path=`, or delete this one to start anew."
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +23,13 @@ class FoldStore:
 
     Parameters
     ----------
-    path
+    folder
         The folder.
     methods
         What each method is, by its name.
     """
 
-    path: Path
+    folder: RunFolder
     methods: Mapping[str, str]
 
     @classmethod
@@ -44,25 +40,16 @@ class FoldStore:
         ------
         FileExistsError
             A file, or a folder with other files, is in the way.
+        NotADirectoryError, PermissionError
+            The folder cannot be made.
         ValueError
             The folder is of a run with other data or arguments.
         """
-        folder, wanted = Path(path), json.loads(json.dumps(run, default=str))
-        if folder.exists() and not folder.is_dir():
-            raise FileExistsError(f"{folder} is a file. Pass a folder as `path=`.")
-        folder.mkdir(parents=True, exist_ok=True)
-        there = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
-        if there and RUN not in there:
-            raise FileExistsError(
-                f"{folder} holds no cross-validation, but {listing(there)}. Pass a new or an empty "
-                "folder as `path=`."
-            )
-        store = cls(folder, methods)
-        if there:
-            store._require_same(wanted)
-        else:
-            write_bytes(store.path / RUN, json.dumps(wanted, indent=2).encode())
-        return store
+        folder = RunFolder(Path(path), "cross-validation", "resume")
+        folder.require_room()
+        folder.require_same(run)
+        folder.note(run)
+        return cls(folder, methods)
 
     def read(self, fold: str, method: str) -> Outcome | None:
         """Return what was stored of a fold and method, or None.
@@ -72,7 +59,7 @@ class FoldStore:
         ValueError
             The file is damaged, or of another method by that name.
         """
-        what, file = self.methods[method], self.path / _file(fold, method)
+        what, file = self.methods[method], self._file(fold, method)
         if not file.exists():
             return None
         try:
@@ -83,7 +70,9 @@ class FoldStore:
                 f"{file} is damaged ({error}). Delete it to compute it anew."
             ) from error
         if stored != what:
-            raise ValueError(f"{file} is of another method: {stored}, not {what}. {ANEW}")
+            raise ValueError(
+                f"{file} is of another method: {stored}, not {what}. {self.folder.anew}"
+            )
         return outcome
 
     def write(self, fold: str, method: str, outcome: Outcome) -> None:
@@ -91,19 +80,7 @@ class FoldStore:
         what = np.array(self.methods[method])
         with BytesIO() as buffer:
             np.savez(buffer, predicted=outcome.predicted, crps=outcome.crps, what=what)
-            write_bytes(self.path / _file(fold, method), buffer.getvalue())
+            write_bytes(self._file(fold, method), buffer.getvalue())
 
-    def _require_same(self, run: dict[str, Any]) -> None:
-        try:
-            old = json.loads((self.path / RUN).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{self.path / RUN} is damaged ({error}). {ANEW}") from error
-        odd = [name for name in {**run, **old} if run.get(name) != old.get(name)]
-        if odd:
-            raise ValueError(
-                f"{self.path} is of another cross-validation: {listing(odd)} differ. {ANEW}"
-            )
-
-
-def _file(fold: str, method: str) -> str:
-    return f"{quote(fold, safe='')}--{quote(method, safe='')}.npz"
+    def _file(self, fold: str, method: str) -> Path:
+        return self.folder.path / f"{quote(fold, safe='')}--{quote(method, safe='')}.npz"

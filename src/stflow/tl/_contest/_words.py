@@ -11,30 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
-from anndata import AnnData
-from spatialdata import SpatialData
 
-from stflow._sdata import get_table, read_recipe, read_slides, require_apart, require_same_recipe
+from stflow._sdata import get_table, read_slides, require_apart, require_same_width
 from stflow._sdata.expression import read_counts
 from stflow.tl._contest._competitors import Contest
 
 if TYPE_CHECKING:
     from stflow.baselines import Baseline
-
-
-def require_alike(
-    data: Mapping[str, SpatialData | AnnData], table_key: str, embedding_key: str
-) -> dict[str, Any]:
-    """Return the recipe of the embeddings, when all slides share it."""
-    recipes = {
-        name: read_recipe(each, table_key, embedding_key, name=name) for name, each in data.items()
-    }
-    first = next(iter(recipes), "")
-    for name, recipe in recipes.items():
-        require_same_recipe(
-            recipe, recipes[first], what=f"slide {name!r}", other=f"slide {first!r}"
-        )
-    return recipes.get(first, {})
 
 
 def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, Any]:
@@ -70,8 +53,7 @@ def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, A
         inputs = [part for s in slides for part in (s.coords, s.embedding, s.graph.indices)]
         digests[name] = digest(iter([*inputs, *parts]))
     require_apart(names)
-    if len(set(widths.values())) > 1:
-        raise ValueError(f"The embeddings of the slides differ in width: {widths}.")
+    require_same_width(widths)
     return {
         "data": digests,
         **{name: getattr(contest, name) for name in ("n_samples", "n_steps", "seed")},
@@ -99,7 +81,7 @@ def describe_method(name: str, method: str | Baseline) -> str:
     except TypeError as error:
         raise TypeError(
             f"Method {name!r} cannot be told from others of its class: it holds {error}. Without "
-            "`path=` it can be scored; to keep its folds, let it hold numbers, words, paths and "
+            "`resume=` it can be scored; to keep its folds, let it hold numbers, words, paths and "
             "arrays, and lists, tuples, sets, dicts and dataclasses of them."
         ) from error
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +12,20 @@ import pandas as pd
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from support import SMALL, snapshot
+from support import SHAPE, SMALL, snapshot
 
 import stflow as stf
-from stflow.model.training import _loop as _training
-from stflow.model.training import _plan as _flow_training
+from stflow.model.training import _loop, _plan, open_states
 
 PANEL = ["GENE001", "GENE002", "GENE003"]
 EPOCHS = 5
 FILE = "flow-0.safetensors"
 
 
-def fit(data, *callbacks: Callback, **kwargs) -> stf.STFlow:
+def fit(data, *callbacks: Callback, shape=None, **kwargs) -> stf.STFlow:
     trainer = {"callbacks": list(callbacks), **kwargs.pop("trainer_kwargs", {})}
     arguments = {"genes": PANEL, **SMALL, "max_epochs": EPOCHS, **kwargs}
+    arguments["config"] = {**SHAPE, **(shape or {})}
     return stf.tl.fit(data, trainer_kwargs=trainer, **arguments)
 
 
@@ -70,22 +71,21 @@ def _hear_ctrl_c():
 
 @pytest.fixture(scope="module")
 def whole(_tissue) -> stf.STFlow:
-    """A run that nothing cut off, without checkpoint."""
+    """A run that nothing cut off, without a folder."""
     return fit(_tissue)
 
 
 def cut_off(tissue, path: Path, epoch: int = 2, **kwargs) -> stf.STFlow:
     with pytest.warns(UserWarning, match=f"interrupted after {epoch} whole epochs"):
-        return fit(tissue, Stop(epoch, KeyboardInterrupt), checkpoint=path, **kwargs)
+        return fit(tissue, Stop(epoch, KeyboardInterrupt), resume=path, **kwargs)
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_resumed_is_as_if_never_cut_off(tissue, whole, tmp_path, num_workers: int) -> None:
+def test_resumed_is_as_if_never_cut_off(tissue, whole, tmp_path) -> None:
     before = {name: snapshot(sdata) for name, sdata in tissue.items()}
-    part, spy = cut_off(tissue, tmp_path / "run", num_workers=num_workers), Spy()
+    part, spy = cut_off(tissue, tmp_path / "run"), Spy()
     assert list(part.history["epoch"]) == [0, 1]
     assert not equal(part, whole)
-    resumed = fit(tissue, spy, checkpoint=tmp_path / "run", num_workers=num_workers)
+    resumed = fit(tissue, spy, resume=tmp_path / "run")
     assert spy.seen == [2, 3, 4]
     assert equal(resumed, whole)
     out = [stf.tl.predict(tissue["S1"], m, inplace=False).obsm["stflow"] for m in (resumed, whole)]
@@ -95,33 +95,33 @@ def test_resumed_is_as_if_never_cut_off(tissue, whole, tmp_path, num_workers: in
 
 def test_cut_off_twice_and_by_an_error(tissue, whole, tmp_path) -> None:
     with pytest.raises(ZeroDivisionError):
-        fit(tissue, Stop(1, ZeroDivisionError), checkpoint=tmp_path)
+        fit(tissue, Stop(1, ZeroDivisionError), resume=tmp_path)
     cut_off(tissue, tmp_path, 4)
-    assert equal(fit(tissue, checkpoint=tmp_path), whole)
+    assert equal(fit(tissue, resume=tmp_path), whole)
 
 
 @pytest.mark.parametrize("lost", ["adam.", "module/average.", "best/"])
-def test_each_part_of_the_state_matters(tissue, whole, tmp_path, monkeypatch, lost: str) -> None:
+def test_each_part_of_the_state_matters(tissue, whole, tmp_path, lost: str) -> None:
     """Control: a run that resumes without a part of its state ends elsewhere."""
     cut_off(tissue, tmp_path)
-    write = _training.Checkpoint.write
-    kept = _training.Checkpoint.open(tmp_path, 0)
+    (kept,) = open_states(tmp_path, 1)
+    kept = replace(kept, run=kept.folder.read())
     zero = {
         name: torch.zeros_like(tensor) if name.startswith(lost) else tensor
         for name, tensor in kept.tensors.items()
     }
-    write(kept, zero, kept.rows)
-    resumed = fit(tissue, checkpoint=tmp_path, max_epochs=2 if lost == "best/" else EPOCHS)
+    kept.write(zero, kept.rows)
+    resumed = fit(tissue, resume=tmp_path, max_epochs=2 if lost == "best/" else EPOCHS)
     uncut = whole if lost != "best/" else fit(tissue, max_epochs=2)
     assert not equal(resumed, uncut)
 
 
 def test_each_epoch_needs_a_seed_of_its_own(tissue, tmp_path, monkeypatch) -> None:
     """Control: with dropout drawn from one long stream, a resumed run would end elsewhere."""
-    monkeypatch.setattr(_flow_training, "seed_torch", lambda *_: None)
+    monkeypatch.setattr(_plan, "seed_torch", lambda *_: None)
     uncut = fit(tissue)
     cut_off(tissue, tmp_path)
-    assert not equal(fit(tissue, checkpoint=tmp_path), uncut)
+    assert not equal(fit(tissue, resume=tmp_path), uncut)
 
 
 KILLED = 137  # as a shell calls a process that was killed
@@ -129,18 +129,18 @@ IN_A_PROCESS = """
 import os, sys
 import joblib
 from support import make_tissue
-import test_checkpoint
-from test_checkpoint import KILLED
+import test_resume
+from test_resume import KILLED
 
-class Kill(test_checkpoint.Stop):
+class Kill(test_resume.Stop):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if (trainer.current_epoch, batch_idx) == (2, 3):
             os._exit(KILLED)
 
 what, path = sys.argv[1:]
 callbacks = [Kill(2)] if what == "killed" else []
-checkpoint = None if what == "whole" else path
-model = test_checkpoint.fit(make_tissue(n_spots=64), *callbacks, checkpoint=checkpoint)
+resume = None if what == "whole" else path
+model = test_resume.fit(make_tissue(n_spots=64), *callbacks, resume=resume)
 print(joblib.hash({k: v.numpy() for k, v in model.ensemble.state_dict().items()}))
 """
 
@@ -165,16 +165,16 @@ def test_a_killed_process_is_resumed_by_another(tmp_path) -> None:
 
 
 def test_a_finished_run_is_found_again_and_goes_on(tissue, whole, tmp_path) -> None:
-    short, spy = fit(tissue, checkpoint=tmp_path, max_epochs=2), Spy()
+    short, spy = fit(tissue, resume=tmp_path, max_epochs=2), Spy()
     written = (tmp_path / FILE).read_bytes()
-    found = fit(tissue, spy, checkpoint=tmp_path, max_epochs=2)
+    found = fit(tissue, spy, resume=tmp_path, max_epochs=2)
     assert spy.seen == []
     assert equal(found, short)
     assert found.info == short.info
     assert (tmp_path / FILE).read_bytes() == written
-    assert equal(fit(tissue, checkpoint=tmp_path), whole)
+    assert equal(fit(tissue, resume=tmp_path), whole)
     with pytest.raises(ValueError, match="holds 5 epochs, more than `max_epochs` = 3"):
-        fit(tissue, checkpoint=tmp_path, max_epochs=3)
+        fit(tissue, resume=tmp_path, max_epochs=3)
 
 
 def test_early_stopping_goes_on_counting(tissue, tmp_path) -> None:
@@ -183,9 +183,9 @@ def test_early_stopping_goes_on_counting(tissue, tmp_path) -> None:
     n, best = len(uncut.history), int(uncut.history["val_loss"].argmin())
     assert n == best + 3 < 40
     cut_off(tissue, tmp_path, n - 1, **patient)
-    resumed, spy = fit(tissue, checkpoint=tmp_path, **patient), Spy()
+    resumed, spy = fit(tissue, resume=tmp_path, **patient), Spy()
     assert equal(resumed, uncut)
-    again = fit(tissue, spy, checkpoint=tmp_path, **{**patient, "max_epochs": 50})
+    again = fit(tissue, spy, resume=tmp_path, **{**patient, "max_epochs": 50})
     assert spy.seen == []
     assert equal(again, uncut)
 
@@ -196,8 +196,8 @@ def test_with_low_precision(tissue, tmp_path) -> None:
     with pytest.raises(
         ValueError, match=r"another fit: trainer_kwargs is \{\}, there .'precision'"
     ):
-        fit(tissue, checkpoint=tmp_path)
-    assert equal(fit(tissue, checkpoint=tmp_path, **low), fit(tissue, **low))
+        fit(tissue, resume=tmp_path)
+    assert equal(fit(tissue, resume=tmp_path, **low), fit(tissue, **low))
 
 
 OTHER = {
@@ -205,8 +205,8 @@ OTHER = {
     "lr": ({"lr": 0.01}, "lr is 0.01, there 0.0005"),
     "batch": ({"batch_size": 2}, "batch_size is 2, there 4"),
     "patience": ({"early_stopping": 3}, "early_stopping is 3, there 20"),
-    "config": ({"dropout": 0.1}, "dropout is 0.1, there 0.2"),
-    "prior": ({"prior": "zero"}, "prior is 'zero', there 'zinb'"),
+    "config": ({"shape": {"dropout": 0.1}}, "dropout is 0.1, there 0.2"),
+    "prior": ({"shape": {"prior": "zero"}}, "prior is 'zero', there 'zinb'"),
     "genes": ({"genes": PANEL[::-1]}, r"genes is .*; expression of the slides differs"),
     "validation": ({"validation": "S1"}, "validation is \\['S1'\\], there \\['S3'\\]"),
 }
@@ -214,8 +214,8 @@ OTHER = {
 
 @pytest.fixture(scope="module")
 def one_epoch(_tissue, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("checkpoint")
-    fit(_tissue, checkpoint=path, max_epochs=1)
+    path = tmp_path_factory.mktemp("run")
+    fit(_tissue, resume=path, max_epochs=1)
     return path
 
 
@@ -223,8 +223,8 @@ def one_epoch(_tissue, tmp_path_factory) -> Path:
 def test_another_configuration_is_refused(tissue, one_epoch, case: str) -> None:
     arguments, message = OTHER[case]
     before, spy = (one_epoch / FILE).read_bytes(), Spy()
-    with pytest.raises(ValueError, match=f"of another fit: .*{message}.*Pass another directory"):
-        fit(tissue, spy, checkpoint=one_epoch, **arguments)
+    with pytest.raises(ValueError, match=f"of another fit: .*{message}.*Pass another folder"):
+        fit(tissue, spy, resume=one_epoch, **arguments)
     assert spy.seen == []
     assert (one_epoch / FILE).read_bytes() == before
 
@@ -251,36 +251,38 @@ def other_graph(sdata) -> None:
 )
 def test_other_data_is_refused(tissue, one_epoch, change, message: str) -> None:
     change(tissue["S1"])
-    with pytest.raises(ValueError, match=f"of another fit: {message}. Pass another directory"):
-        fit(tissue, checkpoint=one_epoch)
+    with pytest.raises(ValueError, match=f"of another fit: {message}. Pass another folder"):
+        fit(tissue, resume=one_epoch)
 
 
 def test_paths_are_checked_before_the_slides(tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / FILE).write_bytes(b"damaged")
+    (tmp_path / "run" / "run.json").write_text("{}")
     no_slides = object()
-    with pytest.raises(FileExistsError, match=r"holds no checkpoint, but 'notes.txt'"):
-        fit(no_slides, checkpoint=tmp_path)
+    with pytest.raises(FileExistsError, match=r"holds no fit, but 'notes.txt'"):
+        fit(no_slides, resume=tmp_path)
     with pytest.raises(FileExistsError, match="is a file"):
-        fit(no_slides, checkpoint=str(tmp_path / "notes.txt"))
+        fit(no_slides, resume=str(tmp_path / "notes.txt"))
     with pytest.raises(ValueError, match="is damaged"):
-        fit(no_slides, checkpoint=tmp_path / "run")
+        fit(no_slides, resume=tmp_path / "run")
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_checkpoint_of_another_network_is_refused(tissue, tmp_path) -> None:
-    fit(tissue, checkpoint=tmp_path, max_epochs=1)
-    found = _training.Checkpoint.open(tmp_path, 0)
+def test_a_state_of_another_network_is_refused(tissue, tmp_path) -> None:
+    fit(tissue, resume=tmp_path, max_epochs=1)
+    (found,) = open_states(tmp_path, 1)
+    found = replace(found, run=found.folder.read())
     found.write({name: t for name, t in found.tensors.items() if "mlp" not in name}, found.rows)
     with pytest.raises(ValueError, match="holds another network, perhaps that of another version"):
-        fit(tissue, checkpoint=tmp_path)
+        fit(tissue, resume=tmp_path)
 
 
 def test_ctrl_c_returns_the_best_so_far(tissue) -> None:
     handler = signal.getsignal(signal.SIGINT)
     random_state = torch.get_rng_state()
-    with pytest.warns(UserWarning, match="after 2 whole .* Pass `checkpoint=` to") as caught:
+    with pytest.warns(UserWarning, match="after 2 whole .* Pass `resume=` to") as caught:
         model = fit(tissue, Stop(2))
     assert [warning.filename for warning in caught] == [__file__]
     assert equal(model, fit(tissue, max_epochs=2))
@@ -289,25 +291,27 @@ def test_ctrl_c_returns_the_best_so_far(tissue) -> None:
 
 
 def test_after_ctrl_c_the_model_names_what_its_flows_left_out(tissue, tmp_path) -> None:
-    model = cut_off(tissue, tmp_path, n_flows=3)
+    model = cut_off(tissue, tmp_path, shape={"n_flows": 3})
     assert set(model.history["flow"]) == {0}
+    assert model.info["interrupted"]
     assert model.info["validation"] == ["S1"]
     assert model.info["training"] == ["S2", "S3"]
     assert "trained on S2, S3; validated on S1: Pearson" in repr(model)
-    resumed = fit(tissue, checkpoint=tmp_path, n_flows=3)
+    resumed = fit(tissue, resume=tmp_path, shape={"n_flows": 3})
     assert resumed.info["validation"] == ["S1", "S2", "S3"]
+    assert not resumed.info["interrupted"]
 
 
 def test_the_warning_says_how_to_resume(tissue, tmp_path) -> None:
-    message = rf"best so far\. The same call with `checkpoint='{tmp_path}'` res"
+    message = rf"best so far\. The same call with `resume='{tmp_path}'` res"
     with pytest.warns(UserWarning, match=message):
-        fit(tissue, Stop(1), checkpoint=tmp_path)
+        fit(tissue, Stop(1), resume=tmp_path)
 
 
 def test_ctrl_c_before_there_is_a_model(tissue, tmp_path) -> None:
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        fit(tissue, Stop(0), checkpoint=tmp_path / "run")
+        fit(tissue, Stop(0), resume=tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is handler
     assert list(tmp_path.iterdir()) == []
 
@@ -328,28 +332,29 @@ class StopInFlow(Stop):
 
 
 def test_several_flows_are_resumed_one_by_one(tissue, tmp_path) -> None:
-    several = {"n_flows": 3, "max_epochs": 2}
+    several = {"shape": {"n_flows": 3}, "max_epochs": 2}
     uncut = fit(tissue, **several)
     with pytest.warns(UserWarning, match="after 3 whole epochs, in flow 2 of 3"):
-        part = fit(tissue, StopInFlow(1, 1), checkpoint=tmp_path, **several)
+        part = fit(tissue, StopInFlow(1, 1), resume=tmp_path, **several)
     assert len(part.ensemble.members) == 2
     assert part.history["flow"].tolist() == [0, 0, 1]
     out = stf.tl.predict(tissue["S1"], part, inplace=False).obsm["stflow"]
     assert np.isfinite(out.to_numpy()).all()
-    files = ["flow-0.safetensors", "flow-1.safetensors"]
+    files = ["flow-0.safetensors", "flow-1.safetensors", "run.json"]
     assert sorted(each.name for each in tmp_path.iterdir()) == files
     spy = Spy()
-    assert equal(fit(tissue, spy, checkpoint=tmp_path, **several), uncut)
+    assert equal(fit(tissue, spy, resume=tmp_path, **several), uncut)
     assert spy.seen == [1, 0, 1]
     with pytest.raises(
-        ValueError, match=r"of another fit: validation is \['S1, S3', 'S2'\], there"
+        ValueError,
+        match=r"of another fit: n_flows is 2, there 3; validation is \['S1, S3', 'S2'\], there",
     ):
-        fit(tissue, checkpoint=tmp_path, **{**several, "n_flows": 2})
+        fit(tissue, resume=tmp_path, **{**several, "shape": {"n_flows": 2}})
 
 
 def test_a_flow_without_a_whole_epoch_is_left_out(tissue) -> None:
     with pytest.warns(UserWarning, match="after 2 whole epochs, in flow 1 of 3"):
-        part = fit(tissue, StopInFlow(1, 0), n_flows=3, max_epochs=2)
+        part = fit(tissue, StopInFlow(1, 0), shape={"n_flows": 3}, max_epochs=2)
     assert len(part.ensemble.members) == 1
     assert "validated on S1" in repr(part)
 
@@ -377,7 +382,7 @@ def test_a_second_ctrl_c_is_heard(tissue) -> None:
 def test_the_bar_is_closed_whatever_happens(tissue, monkeypatch, capsys, error) -> None:
     bars = []
 
-    class Bar(_training.tqdm):
+    class Bar(_loop.tqdm):
         def __init__(self, *args, **kwargs) -> None:
             super().__init__(*args, **kwargs)
             self.closed = False
@@ -387,7 +392,7 @@ def test_the_bar_is_closed_whatever_happens(tissue, monkeypatch, capsys, error) 
             super().close()
             self.closed = True
 
-    monkeypatch.setattr(_training, "tqdm", Bar)
+    monkeypatch.setattr(_loop, "tqdm", Bar)
     stop = [Stop(1, error)] if error else []
     kwargs = {"max_epochs": 2, "show_progress_bar": True}
     if error in (ZeroDivisionError, SystemExit):
