@@ -20,7 +20,7 @@ from stflow.flow import (
     make_prior,
     require_prior,
 )
-from stflow.flow._make_prior import MAX_ROWS
+from stflow.flow._priors import MAX_ROWS
 
 N = 200_000
 COUNTS = torch.tensor(np.random.default_rng(0).negative_binomial(1.5, 0.2, (300, 4)))
