@@ -93,7 +93,7 @@ def of_model(
     train: dict[str, SpatialData], test: SpatialData, genes: list[str], seed: int, **how: Any
 ) -> dict[str, dict[str, float]]:
     """Fit ours once, and predict with the default number of steps and with others."""
-    model = stf.tl.fit(train, genes=genes, seed=seed, show_progress_bar=False, **how)
+    model = stf.tl.fit(train, genes=genes, seed=seed, show_progress_bar=False, config=how)
     found = {}
     for n_steps in (5,) if how else (5, 1, 20):
         table = stf.tl.predict(

@@ -170,7 +170,7 @@ def main() -> None:
     test, fine = section["table"], refined(section, 4)
     how = {
         "genes": stf.pp.select_genes(train, n_top_genes=50),
-        "n_flows": args.flows,
+        "config": {"n_flows": args.flows},
         "show_progress_bar": False,
     }
     everywhere = {name: part(each, np.ones(each.n_obs, bool)) for name, each in train.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import joblib
 import numpy as np
 import pandas as pd
@@ -54,6 +56,13 @@ SHAPE = {"hidden": 32, "n_layers": 2, "n_flows": 1}
 SMALL = {
     "config": SHAPE,
     "max_epochs": 3,
+    "device": "cpu",
+    "show_progress_bar": False,
+}
+CV_FAST: dict[str, Any] = {
+    "methods": ["ridge", "mean"],
+    "n_top_genes": 5,
+    "n_samples": 4,
     "device": "cpu",
     "show_progress_bar": False,
 }

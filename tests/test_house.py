@@ -31,11 +31,19 @@ CONTRACT = {
         "select_genes",
         "use_embedding",
     },
-    "tl": {"attention", "cross_validate", "evaluate", "fit", "predict"},
+    "tl": {
+        "attention",
+        "compare",
+        "cross_validate",
+        "evaluate",
+        "evaluate_slides",
+        "fit",
+        "predict",
+    },
     "pl": {"calibration", "gene_maps", "scores", "spots", "training"},
-    "get": {"predicted"},
     "bench": {"Source", "from_slides", "read_hest", "read_stimage", "run", "write_tables"},
     "metrics": {"per_gene", "per_gene_spread", "per_gene_structure"},
+    "get": {"predicted", "slides"},
     "io": {"read_visium", "read_visium_hd", "read_wsi", "read_xenium"},
     "datasets": {"her2st", "redraw", "synthetic"},
     "encoders": {"Encoder", "LicenceNotice", "get_encoder", "list"},
@@ -381,7 +389,7 @@ def test_contract_names_exist():
     for part, names in CONTRACT.items():
         assert part in stf.__all__
         assert names <= set(getattr(stf, part).__all__)
-    assert {"STFlow", "__version__"} <= set(stf.__all__)
+    assert {"Config", "STFlow", "Slide", "__version__", "metrics"} <= set(stf.__all__)
     assert all(hasattr(stf, name) for name in stf.__all__)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import doctest
+import inspect
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from scipy.spatial import KDTree
 
+import stflow as stf
 from stflow.baselines import METHODS, Baseline, Retrieval, Ridge, SmoothedRidge, TrainingMean, _mlp
 from stflow.baselines import _baseline as base
 from stflow.baselines._components import Components
@@ -352,3 +355,11 @@ def test_a_choice_that_gives_nan_is_never_best() -> None:
             return [((0.0,), mean * np.nan), ((1.0,), mean), ((2.0,), mean + 1)]
 
     assert Sometimes().fit(tissue()).choice == (1.0,)
+
+
+def test_the_example_of_a_method_of_ones_own_runs(tissue) -> None:
+    names = {"stf": stf, "np": np, "slides": stf.get.slides(tissue, ["GENE001", "GENE002"])}
+    text = inspect.getdoc(stf.baselines.Baseline)
+    example = doctest.DocTestParser().get_doctest(text, names, "Baseline", None, 0)
+    assert doctest.DocTestRunner().run(example).failed == 0
+    assert len(example.examples) == 2

@@ -193,7 +193,7 @@ def test_parameter_that_is_no_number() -> None:
 
 
 def test_unknown_prior_lists_the_known() -> None:
-    message = "'poisson'; available: 'zinb', 'nb', 'zero', 'gaussian', 'empirical'"
+    message = "'poisson'; available: 'nb', 'zinb', 'zero', 'gaussian', 'empirical'"
     with pytest.raises(ValueError, match=message):
         require_prior("poisson", {})
     with pytest.raises(ValueError, match=message):

@@ -12,7 +12,7 @@ import pytest
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from spatialdata import SpatialData
-from support import SHAPE, SMALL, snapshot
+from support import CV_FAST, SHAPE, SMALL, snapshot
 
 import stflow as stf
 from stflow._sdata._slides import read_slides
@@ -22,13 +22,7 @@ from stflow.slide._slide import Slide
 from stflow.tl._contest._words import describe_method
 from stflow.tl._cross_validate import cross_validate
 
-FAST: dict[str, Any] = {
-    "methods": ["ridge", "mean"],
-    "n_top_genes": 5,
-    "n_samples": 4,
-    "device": "cpu",
-    "show_progress_bar": False,
-}
+FAST = CV_FAST
 SMALL_FIT = {name: SMALL[name] for name in ("config", "max_epochs")}
 
 

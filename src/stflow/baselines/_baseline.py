@@ -33,6 +33,22 @@ class Baseline(ABC):
         What was chosen; a class says what the numbers are.
     genes
         Names of the G genes.
+
+    Examples
+    --------
+    A method of one's own says what each choice predicts, and what is learned once it is made:
+
+    >>> class Quantile(stf.baselines.Baseline):
+    ...     def candidates(self, rest, held_out, seed):
+    ...         for share in (0.25, 0.5, 0.75):
+    ...             yield (share,), self.learn(rest, (share,), seed)(held_out)
+    ...
+    ...     def learn(self, slides, choice, seed):
+    ...         counts = np.concatenate([slide.expression for slide in slides])
+    ...         always = np.quantile(counts, choice[0], axis=0)
+    ...         return lambda slide: np.tile(always, (slide.n_spots, 1))
+    >>> Quantile().fit(slides).choice
+    (0.5,)
     """
 
     choice: Choice

@@ -1,9 +1,19 @@
-"""Tools: fit, predict, evaluate, cross_validate, attention."""
+"""Tools: fit, predict, evaluate, cross_validate and compare, attention."""
 
 from stflow.tl._attention import attention
+from stflow.tl._compare import compare
 from stflow.tl._cross_validate import cross_validate
 from stflow.tl._evaluate import evaluate
+from stflow.tl._evaluate_slides import evaluate_slides
 from stflow.tl._fit import fit
 from stflow.tl._predict import predict
 
-__all__ = ["attention", "cross_validate", "evaluate", "fit", "predict"]
+__all__ = [
+    "attention",
+    "compare",
+    "cross_validate",
+    "evaluate",
+    "evaluate_slides",
+    "fit",
+    "predict",
+]

@@ -27,7 +27,7 @@ from stflow.tl._contest import (
     FoldStore,
     Held,
     Outcome,
-    compare,
+    compare_folds,
     describe_contest,
     describe_method,
     make_folds,
@@ -196,7 +196,7 @@ def cross_validate(
             held.append(_held(fold, slides, outcomes))
             tables.append(_score(held[-1], outcomes))
     table = pd.concat(tables, ignore_index=True)
-    table.attrs["comparison"] = compare(held, seed=seed)
+    table.attrs["comparison"] = compare_folds(held, seed=seed)
     return table
 
 

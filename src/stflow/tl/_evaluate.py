@@ -109,7 +109,7 @@ def evaluate(
     panel, found = read_compared(data, key, layer=layer, genes=genes, table_key=table_key)
     slides = with_common_parts(found)
     apart = pd.concat(
-        {slide.name: _score_slide(slide, panel) for slide in slides}, names=["slide", "gene"]
+        {slide.name: score_slide(slide, panel) for slide in slides}, names=["slide", "gene"]
     )
     table = apart if per_slide else _pool(slides, apart, panel)
     table.attrs.clear()
@@ -118,7 +118,7 @@ def evaluate(
     return table
 
 
-def _score_slide(slide: Compared, genes: Sequence[str]) -> pd.DataFrame:
+def score_slide(slide: Compared, genes: Sequence[str]) -> pd.DataFrame:
     pair = slide.measured, slide.predicted
     parts = [
         per_gene(*pair, genes=genes),

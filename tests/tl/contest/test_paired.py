@@ -5,7 +5,7 @@ import pytest
 from support import square
 
 from stflow.metrics import pearson
-from stflow.tl._contest._paired import Held, _drawn_pearson, compare, spatial_blocks
+from stflow.tl._contest._paired import Held, _drawn_pearson, compare_folds, spatial_blocks
 
 
 def fold(rng: np.random.Generator, name: str, noise: dict[str, float], n_genes: int = 20) -> Held:
@@ -43,7 +43,7 @@ def test_drawn_pearson_is_that_of_repeated_spots(rng: np.random.Generator) -> No
 
 def test_a_better_method_is_seen(rng: np.random.Generator) -> None:
     noise = {"ours": 0.3, "worse": 1.0, "same": 0.3}
-    worse, same = compare([fold(rng, name, noise) for name in "ab"], seed=0)
+    worse, same = compare_folds([fold(rng, name, noise) for name in "ab"], seed=0)
     assert (worse["method"], worse["reference"]) == ("worse", "ours")
     expected = 1 / np.sqrt(2) - 1 / np.sqrt(1.09)
     assert worse["difference"] == pytest.approx(expected, abs=0.02)
@@ -58,7 +58,7 @@ def test_a_better_method_is_seen(rng: np.random.Generator) -> None:
 def test_intervals_cover_what_they_claim(rng: np.random.Generator) -> None:
     inside = {"genes": 0, "spots": 0}
     for _ in range(60):
-        (found,) = compare([fold(rng, "a", {"x": 0.5, "y": 0.5}, n_genes=10)], seed=0)
+        (found,) = compare_folds([fold(rng, "a", {"x": 0.5, "y": 0.5}, n_genes=10)], seed=0)
         for kind in inside:
             inside[kind] += found[f"{kind}_low"] <= 0 <= found[f"{kind}_high"]
     assert inside["genes"] >= 48
@@ -73,7 +73,7 @@ def test_spots_that_resemble_their_neighbours_widen_the_interval(rng: np.random.
     widths = []
     for held in (one, two):
         each = Held(held.name, held.genes, held.measured, np.arange(400), held.predicted)
-        blocked, plain = (compare([h], seed=0)[0] for h in (held, each))
+        blocked, plain = (compare_folds([h], seed=0)[0] for h in (held, each))
         widths.append(
             (blocked["spots_high"] - blocked["spots_low"])
             / (plain["spots_high"] - plain["spots_low"])
@@ -84,7 +84,7 @@ def test_spots_that_resemble_their_neighbours_widen_the_interval(rng: np.random.
 def test_panels_may_differ_between_folds(rng: np.random.Generator) -> None:
     one, two = fold(rng, "a", {"x": 0.3, "y": 1.0}), fold(rng, "b", {"x": 0.3, "y": 1.0})
     other = Held("b", tuple(f"h{i}" for i in range(20)), two.measured, two.blocks, two.predicted)
-    (same,), (apart,) = compare([one, two], seed=0), compare([one, other], seed=0)
+    (same,), (apart,) = compare_folds([one, two], seed=0), compare_folds([one, other], seed=0)
     assert same["difference"] == apart["difference"]
     assert apart["genes_low"] < apart["difference"] < apart["genes_high"]
 
@@ -93,11 +93,11 @@ def test_undefined_correlations_are_left_out(rng: np.random.Generator) -> None:
     one = fold(rng, "a", {"x": 0.3, "y": 1.0, "mean": 1.0})
     one.predicted["mean"][:] = 1.0
     one.predicted["y"][:, 0] = 1.0
-    y, mean = compare([one], seed=0)
+    y, mean = compare_folds([one], seed=0)
     expected = pearson(one.measured, one.predicted["y"]) - pearson(one.measured, one.predicted["x"])
     assert y["difference"] == pytest.approx(np.nanmean(expected))
     assert np.isnan([mean["difference"], mean["genes_low"], mean["spots_high"]]).all()
 
 
 def test_one_method_has_nothing_to_be_compared_with(rng: np.random.Generator) -> None:
-    assert compare([fold(rng, "a", {"x": 1.0})], seed=0) == []
+    assert compare_folds([fold(rng, "a", {"x": 1.0})], seed=0) == []

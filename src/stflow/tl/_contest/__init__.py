@@ -3,7 +3,7 @@
 from stflow.tl._contest._competitors import Contest, Outcome, resolve_methods
 from stflow.tl._contest._finished import FoldStore
 from stflow.tl._contest._folds import Fold, make_folds, warn_of_split_patients
-from stflow.tl._contest._paired import Held, compare, spatial_blocks
+from stflow.tl._contest._paired import Held, compare_folds, over_genes, spatial_blocks
 from stflow.tl._contest._words import describe_contest, describe_method
 
 __all__ = [
@@ -12,10 +12,11 @@ __all__ = [
     "FoldStore",
     "Held",
     "Outcome",
-    "compare",
+    "compare_folds",
     "describe_contest",
     "describe_method",
     "make_folds",
+    "over_genes",
     "resolve_methods",
     "spatial_blocks",
     "warn_of_split_patients",

@@ -6,6 +6,7 @@ a slide's spots, since neighbours resemble each other; all methods get the same 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,7 @@ def spatial_blocks(coords: np.ndarray) -> np.ndarray:
     return np.unique(cells, axis=0, return_inverse=True)[1].ravel()
 
 
-def compare(folds: list[Held], *, seed: int) -> list[dict[str, Any]]:
+def compare_folds(folds: list[Held], *, seed: int) -> list[dict[str, Any]]:
     """Compare each method with the first.
 
     Returns
@@ -68,29 +69,43 @@ def _compare(folds: list[Held], method: str, reference: str, seed: int) -> dict[
         for fold in folds
     ]
     by_fold = [float(_mean(each)) for each in differences]
-    draws = {
-        "genes": _over_genes(folds, differences, seed),
-        "spots": _over_spots(folds, method, reference, seed),
+    found = {
+        "method": method,
+        "reference": reference,
+        "difference": float(_mean(by_fold)),
+        **over_genes([fold.genes for fold in folds], differences, seed),
+        **_interval("spots", _over_spots(folds, method, reference, seed)),
     }
-    found = {"method": method, "reference": reference, "difference": float(_mean(by_fold))}
-    for kind, values in draws.items():
-        values = values[np.isfinite(values)]
-        ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-        low, high = np.quantile(values, ends) if len(values) else (np.nan, np.nan)
-        found |= {f"{kind}_low": float(low), f"{kind}_high": float(high)}
     return {**found, "by_fold": dict(zip((fold.name for fold in folds), by_fold, strict=True))}
 
 
-def _over_genes(folds: list[Held], differences: list[np.ndarray], seed: int) -> np.ndarray:
-    """Mean differences for draws of genes, shape (N_DRAWS,)."""
-    names = sorted({gene for fold in folds for gene in fold.genes})
+def over_genes(
+    genes: Sequence[Sequence[str]], differences: Sequence[np.ndarray], seed: int
+) -> dict[str, float]:
+    """Interval of the mean difference when genes are drawn: ``genes_low``, ``genes_high``.
+
+    Parameters
+    ----------
+    genes, differences
+        Of each fold, the names of its genes and their differences, shape (G,).
+    seed
+        Seed of the draws.
+    """
+    names = sorted({gene for panel in genes for gene in panel})
     place = {gene: i for i, gene in enumerate(names)}
     times = _draw(len(names), np.random.default_rng([seed, 0]))
     means = []
-    for fold, values in zip(folds, differences, strict=True):
-        drawn = times[:, [place[gene] for gene in fold.genes]] * np.isfinite(values)
+    for panel, values in zip(genes, differences, strict=True):
+        drawn = times[:, [place[gene] for gene in panel]] * np.isfinite(values)
         means.append(_ratio(drawn @ np.nan_to_num(values), drawn.sum(1)))
-    return _mean(np.array(means))
+    return _interval("genes", _mean(np.array(means)))
+
+
+def _interval(kind: str, draws: np.ndarray) -> dict[str, float]:
+    defined = draws[np.isfinite(draws)]
+    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.quantile(defined, ends) if len(defined) else (np.nan, np.nan)
+    return {f"{kind}_low": float(low), f"{kind}_high": float(high)}
 
 
 def _over_spots(folds: list[Held], method: str, reference: str, seed: int) -> np.ndarray:
