@@ -33,7 +33,7 @@ from anndata import AnnData
 import stflow as stf
 from stflow.model._config import Config
 from stflow.model.denoiser._denoiser import Denoiser
-from stflow.model.denoiser._sampling import CHUNK_SIZE, PRECISIONS, Evaluation
+from stflow.model.denoiser._sampling import CHUNK_SIZE, PRECISIONS, SlideSampler
 from stflow.slide._graph import knn_graph
 
 RESULTS = Path(__file__).parent / "results"
@@ -93,7 +93,7 @@ def measure(n_spots: int, n_genes: int, precision: str) -> dict[str, float]:
     y0 = torch.rand(1, n_spots, n_genes, generator=rng)
     network, before = untrained(n_genes), peak_gib()
     start = time.perf_counter()
-    evaluation = Evaluation(network, features, coords, graph, device=CPU, precision=precision)
+    evaluation = SlideSampler(network, features, coords, graph, device=CPU, precision=precision)
     evaluation.sample(y0, N_STEPS)
     first = time.perf_counter() - start
     repeats = max(1, min(5, 20_000 // n_spots))
@@ -121,7 +121,7 @@ def compare(n_spots: int, n_genes: int, precision: str) -> dict[str, float]:
     places, found = torch.from_numpy(coords), {}
 
     def ours() -> None:
-        evaluation = Evaluation(network, features, coords, graph, device=CPU, precision=precision)
+        evaluation = SlideSampler(network, features, coords, graph, device=CPU, precision=precision)
         found["ours"] = evaluation.sample(y0[None], N_STEPS)[0]
 
     def theirs() -> None:

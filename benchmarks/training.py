@@ -1,10 +1,10 @@
 """Speed of training: spots a second, where a step's time goes, and the equations as they stand.
 
-A step is what ``stf.tl.fit`` does: draw four regions of three slides, predict, differentiate, clip
+A step is what ``stf.tl.fit`` does: draw four crops of three slides, predict, differentiate, clip
 the gradient, move by Adam, follow with the moving average. Slides are jittered hexagonal lattices
 with random features and counts. All forms take the same draws, and no draw comes twice. The
-equations as they stand (``_dense.py``) are differentiated region by region, on a lattice of as
-many spots with the same features; their regions are given to them, so drawing counts against
+equations as they stand (``_dense.py``) are differentiated crop by crop, on a lattice of as
+many spots with the same features; their crops are given to them, so drawing counts against
 stflow alone. Writes ``results/training.md`` and ``results/training.png``.
 """
 
@@ -26,12 +26,12 @@ from speed import N_FEATURES, K, as_rows, processor, tissue, untrained
 from torch.nn.utils import clip_grad_norm_
 
 from stflow.flow import fit_prior
-from stflow.model.training._crops import Batch, Regions, TensorSlide
+from stflow.model.training._crops import Batch, Crops, TensorSlide
 from stflow.model.training._plan import FlowTraining
 from stflow.slide._graph import knn_graph
 
 RESULTS = Path(__file__).parent / "results"
-N_SLIDES, N_REGIONS, N_GENES = 3, 4, 50
+N_SLIDES, N_CROPS, N_GENES = 3, 4, 50
 STEPS = {180: (24, 24), 1_000: (8, 4), 4_000: (4, 1)}  # spots a slide: steps, those as they stand
 PHASES = ["drawing", "forward", "backward", "optimiser"]
 FORMS = {"float32": "stflow", "bfloat16": "stflow, bfloat16", "dense": "as the equations stand"}
@@ -58,7 +58,7 @@ class Trainer:
         counts = torch.cat([slide.expression for slide in slides]).expm1().round()
         prior = fit_prior("zinb", counts, {}, generator=torch.Generator())
         how = {"lr": 5e-4, "seed": 0, "early_stopping": 1, "saved": None}
-        self.regions = Regions(slides, prior, 0)
+        self.crops = Crops(slides, prior, 0)
         self.module = FlowTraining(untrained(N_GENES).train(), slides[:1], prior, **how)
         self.seconds: Counter[str] = Counter()
 
@@ -70,9 +70,9 @@ class Trainer:
         self.seconds[phase] += time.perf_counter() - start
 
     def draw(self, step: int) -> list[Batch]:
-        """Regions of one step."""
-        first = step * N_REGIONS
-        return [self.regions[draw] for draw in range(first, first + N_REGIONS)]
+        """Crops of one step."""
+        first = step * N_CROPS
+        return [self.crops[draw] for draw in range(first, first + N_CROPS)]
 
     def update(self) -> None:
         """Move the weights, and their average, along the gradient."""
@@ -95,15 +95,15 @@ class Trainer:
 
     def dense_step(self, step: int) -> int:
         """Train with the equations as they stand, which know no lone spot."""
-        regions = self.draw(step)
+        crops = self.draw(step)
         with self.clock("whole"):
             self.module.adam.zero_grad()
-            for region in (region for region in regions if len(region.t) > 1):
-                coords, t = torch.from_numpy(tissue(len(region.t))), float(region.t[0])
-                y_hat = denoise(self.module.denoiser, region.noisy, region.features, coords, t, K)
-                (y_hat - region.expression).square().mean().backward()
+            for crop in (crop for crop in crops if len(crop.t) > 1):
+                coords, t = torch.from_numpy(tissue(len(crop.t))), float(crop.t[0])
+                y_hat = denoise(self.module.denoiser, crop.noisy, crop.features, coords, t, K)
+                (y_hat - crop.expression).square().mean().backward()
             self.update()
-        return sum(len(region.t) for region in regions)
+        return sum(len(crop.t) for crop in crops)
 
 
 def measure(n_spots: int, form: str, n_steps: int) -> dict[str, float]:
@@ -146,7 +146,7 @@ def report(measured: pd.DataFrame) -> str:
         [
             "# Speed of training",
             "",
-            f"Steps of {N_REGIONS} regions from {N_SLIDES} slides, {N_GENES} genes, {K} "
+            f"Steps of {N_CROPS} crops from {N_SLIDES} slides, {N_GENES} genes, {K} "
             f"neighbours, network of the default size; {torch.get_num_threads()} threads, "
             f"{processor()}, torch {torch.__version__.partition('+')[0]}. bfloat16 is that of "
             '`trainer_kwargs={"precision": "bf16-mixed"}`. `python benchmarks/training.py`.',

@@ -13,8 +13,8 @@ from stflow.flow import make_prior
 from stflow.model._config import Config
 from stflow.model.denoiser._denoiser import Denoiser
 from stflow.model.denoiser._graph import spot_graph
-from stflow.model.denoiser._sampling import Evaluation, draws
-from stflow.model.training._crops import Regions, TensorSlide
+from stflow.model.denoiser._sampling import SlideSampler, draws
+from stflow.model.training._crops import Crops, TensorSlide
 from stflow.slide._graph import knn_graph
 
 CPU = torch.device("cpu")
@@ -55,36 +55,36 @@ def test_a_regression_is_trained_on_nothing_at_time_zero() -> None:
     expression, features = inputs(25)
     slide = TensorSlide(coords, knn_graph(coords, 8)[0], features, expression + 1)
     prior = make_prior("zero", n_genes=N_GENES)
-    regions, control = (Regions([slide], prior, 0, flow=flow) for flow in (False, True))
+    crops, control = (Crops([slide], prior, 0, flow=flow) for flow in (False, True))
     for draw in range(10):
-        region, flowing = regions[draw], control[draw]
-        assert (region.noisy == 0).all()
-        assert (region.t == 0).all()
-        assert torch.equal(region.expression, flowing.expression)
+        crop, flowing = crops[draw], control[draw]
+        assert (crop.noisy == 0).all()
+        assert (crop.t == 0).all()
+        assert torch.equal(crop.expression, flowing.expression)
         assert (flowing.noisy > 0).all()
         assert (flowing.t > 0).all()
 
 
 def test_a_regression_is_evaluated_once_at_time_zero(monkeypatch) -> None:
     times: list[float] = []
-    once = Evaluation.__call__
+    once = SlideSampler.__call__
 
     def spy(self, y, t):
         times.append(t)
         return once(self, y, t)
 
-    monkeypatch.setattr(Evaluation, "__call__", spy)
+    monkeypatch.setattr(SlideSampler, "__call__", spy)
     coords = hexagonal(5)
     _, features = inputs(25)
     graph, _ = knn_graph(coords, 8)
     prior = make_prior("zero", n_genes=N_GENES)
     found = []
     for n_steps in (1, 5):
-        evaluation = Evaluation(make(flow=False), features, coords, graph, device=CPU)
-        found += draws(evaluation, prior, seeds=[n_steps], n_steps=n_steps)
+        sampler = SlideSampler(make(flow=False), features, coords, graph, device=CPU)
+        found += draws(sampler, prior, seeds=[n_steps], n_steps=n_steps)
     assert times == [0, 0]
     assert torch.equal(*found)
-    control = Evaluation(make(), features, coords, graph, device=CPU)
+    control = SlideSampler(make(), features, coords, graph, device=CPU)
     list(draws(control, prior, seeds=[0], n_steps=5))
     assert times[2:] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
 

@@ -10,7 +10,7 @@ from support import hexagonal, square
 from stflow.flow import sample
 from stflow.model._config import Config
 from stflow.model.denoiser._denoiser import Denoiser
-from stflow.model.denoiser._sampling import Evaluation
+from stflow.model.denoiser._sampling import SlideSampler
 from stflow.slide._graph import knn_graph
 
 CPU = torch.device("cpu")
@@ -32,9 +32,9 @@ def inputs(n_spots: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def attend(denoiser, y0, features, coords, graph, n_steps=N_STEPS, **how) -> sp.csr_matrix:
     how = {"device": CPU, "keep_attention": True, **how}
-    evaluation = Evaluation(denoiser, features, coords, graph, **how)
-    evaluation.sample(y0[None], n_steps)
-    return evaluation.attention
+    sampler = SlideSampler(denoiser, features, coords, graph, **how)
+    sampler.sample(y0[None], n_steps)
+    return sampler.attention
 
 
 @pytest.mark.parametrize("flow", [True, False])
@@ -100,20 +100,20 @@ def test_samples_are_the_same_whether_or_not_attention_is_kept() -> None:
     graph, _ = knn_graph(coords, 8)
     y0, features = inputs(25)
     kept, free = (
-        Evaluation(make(), features, coords, graph, device=CPU, keep_attention=keep)
+        SlideSampler(make(), features, coords, graph, device=CPU, keep_attention=keep)
         for keep in (True, False)
     )
     assert torch.equal(kept.sample(y0[None], N_STEPS), free.sample(y0[None], N_STEPS))
 
 
 def test_no_more_than_a_number_an_edge() -> None:
-    """Not one for each layer, head or evaluation."""
+    """Not one for each layer, head or sampler."""
     coords = hexagonal(6)
     graph, _ = knn_graph(coords, 8)
     y0, features = inputs(36)
-    evaluation = Evaluation(
+    sampler = SlideSampler(
         make(), features, coords, graph, device=CPU, chunk_size=10, keep_attention=True
     )
-    evaluation.sample(y0[None], N_STEPS)
-    assert sum(each.numel() for each in evaluation._attended) == graph.nnz
-    assert evaluation.attention.nnz == graph.nnz
+    sampler.sample(y0[None], N_STEPS)
+    assert sum(each.numel() for each in sampler._attended) == graph.nnz
+    assert sampler.attention.nnz == graph.nnz

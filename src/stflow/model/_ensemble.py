@@ -16,7 +16,7 @@ from stflow.model._config import Config
 from stflow.model._features import Features
 from stflow.model._prediction import Moments, Prediction
 from stflow.model._regression import KernelRidge
-from stflow.model.denoiser import Denoiser, Evaluation, draws
+from stflow.model.denoiser import Denoiser, SlideSampler, draws
 from stflow.model.residuals import Observed, ResidualLaw, Smoother
 from stflow.slide import Slide
 
@@ -130,7 +130,7 @@ class Ensemble(nn.Module):
         observed
             Spots (K,) whose expression is known; the slide holds it.
         how
-            Further arguments of `draws` and `Evaluation`.
+            Further arguments of `draws` and `SlideSampler`.
         """
         features = self.features(slide.embedding, slide.graph)
         in_float64 = torch.device("cpu") if device.type == "mps" else device
@@ -181,12 +181,12 @@ class Ensemble(nn.Module):
         turns, all_seeds = len(self.members), spawn_seeds(seed, n_samples)
         for first, member in enumerate(self.members[:n_samples]):
             seeds, numbers = all_seeds[first::turns], iter(range(first, n_samples, turns))
-            evaluation = Evaluation(member.denoiser, *inputs, n_samples=len(seeds), **how)
+            sampler = SlideSampler(member.denoiser, *inputs, n_samples=len(seeds), **how)
             if known is not None:
-                evaluation.hold(known.spots, known.expression)
-            for some in draws(evaluation, member.prior, seeds=seeds, n_steps=n_steps):
-                yield from zip(some, evaluation.latent, numbers, strict=False)
-            del evaluation
+                sampler.hold(known.spots, known.expression)
+            for some in draws(sampler, member.prior, seeds=seeds, n_steps=n_steps):
+                yield from zip(some, sampler.latent, numbers, strict=False)
+            del sampler
 
     def _sd(self, mean: Tensor, variance: Tensor) -> Tensor:
         """Widen what draws of the flow spread (N, G), and residuals beside them, to the sd."""

@@ -9,7 +9,7 @@ import torch
 
 from stflow._random import spawn_seeds
 from stflow.model._ensemble import Ensemble
-from stflow.model.denoiser import Evaluation, draws
+from stflow.model.denoiser import SlideSampler, draws
 from stflow.slide import Slide
 
 
@@ -26,11 +26,11 @@ def spot_attention(
     n_steps, seed
         Evaluations of the sample, the first of those that `draws` gives for the seed.
     how
-        Further arguments of `Evaluation`.
+        Further arguments of `SlideSampler`.
     """
     member, features = network.members[0], network.features(slide.embedding, slide.graph)
-    evaluation = Evaluation(
+    sampler = SlideSampler(
         member.denoiser, features, slide.coords, slide.graph, keep_attention=True, **how
     )
-    next(draws(evaluation, member.prior, seeds=spawn_seeds(seed, 1), n_steps=n_steps))
-    return evaluation.attention
+    next(draws(sampler, member.prior, seeds=spawn_seeds(seed, 1), n_steps=n_steps))
+    return sampler.attention

@@ -58,7 +58,7 @@ def fit(
     """Fit a model that predicts gene expression from image embeddings.
 
     A frame-averaging transformer learns by flow matching to turn draws of a prior into the
-    expression of whole regions, given the embeddings and the positions of their spots. Several are
+    expression of whole crops, given the embeddings and the positions of their spots. Several are
     trained, and each leaves out other slides (or, of a single slide, another block of spots) that
     decide when it stops and which of its weights are kept. How much of their mean is blended with
     a kernel ridge regression on the same features, and how far off the blend is, is learned from
@@ -88,13 +88,13 @@ def fit(
         What shapes the model: an :class:`stflow.Config`, or a dict of some of its values, such as
         ``{"n_flows": 1}``. None: its defaults.
     max_epochs
-        Epochs at most; an epoch is one random region for each slide, or 32 if that is more.
+        Epochs at most; an epoch is one random crop for each slide, or 32 if that is more.
     early_stopping
         Epochs without gain on the held-out spots after which to stop.
     lr
         Learning rate of Adam.
     batch_size
-        Regions in a training step.
+        Crops in a training step.
     device
         Where to train: ``"auto"`` (CUDA, else CPU) or a torch device.
     seed

@@ -17,7 +17,7 @@ import stflow as stf
 from stflow.model._config import Config
 from stflow.model.denoiser._denoiser import Denoiser
 from stflow.model.denoiser._graph import join, spot_graph
-from stflow.model.denoiser._sampling import Evaluation
+from stflow.model.denoiser._sampling import SlideSampler
 from stflow.slide._graph import knn_graph
 
 N_FEATURES = 10
@@ -51,11 +51,11 @@ def evaluate(denoiser, y, features, coords, graph, t: float = 0.4) -> torch.Tens
 
 @torch.inference_mode()
 def evaluate_in_chunks(denoiser, y, features, coords, graph, chunk_size, **how) -> torch.Tensor:
-    evaluation = Evaluation(
+    sampler = SlideSampler(
         denoiser, features, coords, graph, device=torch.device("cpu"), chunk_size=chunk_size, **how
     )
-    order = evaluation.order
-    return evaluation(y[order], 0.4)[torch.argsort(order)]
+    order = sampler.order
+    return sampler(y[order], 0.4)[torch.argsort(order)]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -232,9 +232,9 @@ def test_no_pairs_of_spots() -> None:
     graph, _ = knn_graph(coords, 8)
     denoiser, (y, features) = make(3), inputs(len(coords), 3)
     how = {"device": torch.device("cpu"), "chunk_size": 64}
-    evaluation = Evaluation(denoiser, features, coords, graph, **how)
+    sampler = SlideSampler(denoiser, features, coords, graph, **how)
     with LargestTensor() as largest:
-        evaluation.sample(y[None], 2)
+        sampler.sample(y[None], 2)
     assert largest.numbers < len(coords) ** 2 / 20
     with LargestTensor() as control:
         torch.cdist(features, features)

@@ -13,7 +13,7 @@ from stflow.model._config import Config
 from stflow.model.denoiser import _sampling as _evaluation
 from stflow.model.denoiser._attention import FrameEncoder
 from stflow.model.denoiser._denoiser import Denoiser
-from stflow.model.denoiser._sampling import Evaluation, draws, samples_at_once, tables_home
+from stflow.model.denoiser._sampling import SlideSampler, draws, samples_at_once, tables_home
 from stflow.slide._graph import knn_graph
 
 CPU = torch.device("cpu")
@@ -27,12 +27,12 @@ def denoiser() -> Denoiser:
         return Denoiser(6, N_GENES, Config(hidden=32, n_layers=2)).eval()
 
 
-def make(denoiser: Denoiser, order: np.ndarray | None = None, **how) -> Evaluation:
+def make(denoiser: Denoiser, order: np.ndarray | None = None, **how) -> SlideSampler:
     coords = hexagonal(7)
     features = torch.randn(len(coords), 6, generator=torch.Generator().manual_seed(1))
     order = np.arange(len(coords)) if order is None else order
     graph, _ = knn_graph(coords[order], 8)
-    return Evaluation(denoiser, features[order], coords[order], graph, device=CPU, **how)
+    return SlideSampler(denoiser, features[order], coords[order], graph, device=CPU, **how)
 
 
 def start(n_spots: int = 49) -> torch.Tensor:
@@ -41,14 +41,14 @@ def start(n_spots: int = 49) -> torch.Tensor:
 
 def test_sampling_follows_the_recurrence(denoiser) -> None:
     """Euler steps towards the predicted end point, by hand."""
-    evaluation = make(denoiser)
+    sampler = make(denoiser)
     (y,) = start()
     with torch.inference_mode():
         for step in range(N_STEPS - 1):
             t = step / N_STEPS
-            y = y + (evaluation(y, t) - y) / (1 - t) / N_STEPS
-        expected = evaluation(y, (N_STEPS - 1) / N_STEPS)
-    assert torch.allclose(evaluation.sample(start(), N_STEPS)[0], expected, atol=1e-6)
+            y = y + (sampler(y, t) - y) / (1 - t) / N_STEPS
+        expected = sampler(y, (N_STEPS - 1) / N_STEPS)
+    assert torch.allclose(sampler.sample(start(), N_STEPS)[0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 10, None])
@@ -92,9 +92,9 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(denoiser, chunk_size) ->
     prior = NB(torch.ones(N_GENES), torch.ones(N_GENES))
 
     def drawn(n_samples: int, size: int | None = None) -> torch.Tensor:
-        evaluation = make(denoiser, n_samples=n_samples, chunk_size=size)
+        sampler = make(denoiser, n_samples=n_samples, chunk_size=size)
         seeds = spawn_seeds(5, n_samples)
-        return torch.cat(list(draws(evaluation, prior, seeds=seeds, n_steps=N_STEPS)))
+        return torch.cat(list(draws(sampler, prior, seeds=seeds, n_steps=N_STEPS)))
 
     many, one = drawn(4, chunk_size), drawn(1)
     assert many.shape == (4, 49, N_GENES)
@@ -105,9 +105,9 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn(denoiser, chunk_size) ->
 
 def test_states_of_samples_side_by_side(denoiser) -> None:
     y0 = torch.cat([start(), start() + 1])
-    evaluation = make(denoiser, n_samples=2)
-    evaluation.sample(y0, N_STEPS)
-    states = evaluation.latent
+    sampler = make(denoiser, n_samples=2)
+    sampler.sample(y0, N_STEPS)
+    states = sampler.latent
     for i in range(2):
         alone = make(denoiser)
         alone.sample(y0[i, None], N_STEPS)
@@ -127,18 +127,18 @@ def test_held_spots_stay_on_their_path_and_are_heard(denoiser, chunk_size) -> No
     """At time t a held spot is at t * known + (1 - t) * start, in every sample side by side."""
     spots, known = torch.tensor([3, 40]), torch.tensor([[1.0] * N_GENES, [2.0] * N_GENES])
     y0 = torch.cat([start(), start() + 1])
-    evaluation = make(denoiser, n_samples=2, chunk_size=chunk_size and 2 * 49)
-    evaluation.hold(spots, known)
+    sampler = make(denoiser, n_samples=2, chunk_size=chunk_size and 2 * 49)
+    sampler.hold(spots, known)
     seen: list[tuple[float, torch.Tensor]] = []
-    denoise = type(evaluation).__call__
+    denoise = type(sampler).__call__
 
-    class Spy(type(evaluation)):
+    class Spy(type(sampler)):
         def __call__(self, y, t):
             seen.append((t, self._in_order(y).clone()))
             return denoise(self, y, t)
 
-    evaluation.__class__ = Spy
-    result = evaluation.sample(y0, N_STEPS)
+    sampler.__class__ = Spy
+    result = sampler.sample(y0, N_STEPS)
     assert [t for t, _ in seen] == pytest.approx([0, 1 / 3, 2 / 3])
     for t, y in seen:
         assert torch.allclose(y[:, spots], t * known + (1 - t) * y0[:, spots], atol=1e-6)

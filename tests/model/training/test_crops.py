@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from stflow.flow import make_prior
-from stflow.model.training._crops import Batch, Draws, Regions, TensorSlide
+from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide
 from stflow.slide._graph import knn_graph
 
 
@@ -15,18 +15,18 @@ def make_slide(side: int, value: float, n_genes: int = 3) -> TensorSlide:
     return TensorSlide(coords, knn_graph(coords, 8)[0], features, torch.full((n, n_genes), value))
 
 
-def make_regions(seed: int = 0) -> Regions:
-    return Regions([make_slide(8, 5.0), make_slide(6, 7.0)], make_prior("zero", n_genes=3), seed)
+def make_crops(seed: int = 0) -> Crops:
+    return Crops([make_slide(8, 5.0), make_slide(6, 7.0)], make_prior("zero", n_genes=3), seed)
 
 
 def test_regions_are_contiguous_and_of_any_size() -> None:
-    regions = make_regions()
+    crops = make_crops()
     sizes = []
     for draw in range(0, 200, 2):
-        region = regions[draw]
-        sizes.append(region.graph.n_spots)
-        spots = regions.slides[0].coords[region.features[:, 0].long().numpy()]
-        distance = np.linalg.norm(regions.slides[0].coords[:, None] - spots[None], axis=2)
+        crop = crops[draw]
+        sizes.append(crop.graph.n_spots)
+        spots = crops.slides[0].coords[crop.features[:, 0].long().numpy()]
+        distance = np.linalg.norm(crops.slides[0].coords[:, None] - spots[None], axis=2)
         spread = np.linalg.norm(spots - spots.mean(0), axis=1).max()
         assert spread <= 1.5 * np.sqrt(len(spots)) * 100
         assert len(np.unique(distance.argmin(0))) == len(spots)
@@ -36,24 +36,24 @@ def test_regions_are_contiguous_and_of_any_size() -> None:
 
 
 def test_point_on_the_path_is_t_times_the_data_from_a_zero_prior() -> None:
-    regions = make_regions()
+    crops = make_crops()
     for draw in range(20):
-        region = regions[draw]
-        assert torch.allclose(region.noisy, region.t[:, None] * region.expression)
-        assert region.t.unique().numel() == 1
-        assert 0 <= region.t[0] < 1
+        crop = crops[draw]
+        assert torch.allclose(crop.noisy, crop.t[:, None] * crop.expression)
+        assert crop.t.unique().numel() == 1
+        assert 0 <= crop.t[0] < 1
 
 
 def test_slides_take_turns() -> None:
-    regions = make_regions()
-    assert [regions[i].expression[0, 0].item() for i in range(4)] == [5, 7, 5, 7]
+    crops = make_crops()
+    assert [crops[i].expression[0, 0].item() for i in range(4)] == [5, 7, 5, 7]
 
 
 def test_a_draw_depends_on_its_number_alone() -> None:
-    first, second = make_regions()[11], make_regions()[11]
+    first, second = make_crops()[11], make_crops()[11]
     assert torch.equal(first.noisy, second.noisy)
     assert torch.equal(first.graph.geometry, second.graph.geometry)
-    other = make_regions(seed=1)[11]
+    other = make_crops(seed=1)[11]
     assert other.graph.n_spots != first.graph.n_spots or not torch.equal(other.t, first.t)
 
 
@@ -66,9 +66,9 @@ def test_draws_never_repeat() -> None:
     assert len(draws) == 3
 
 
-def test_batch_has_no_edges_between_regions() -> None:
-    regions = make_regions()
-    items = [regions[i] for i in range(3)]
+def test_batch_has_no_edges_between_crops() -> None:
+    crops = make_crops()
+    items = [crops[i] for i in range(3)]
     batch = Batch.collate(items)
     owner = torch.repeat_interleave(
         torch.arange(3), torch.tensor([item.graph.n_spots for item in items])

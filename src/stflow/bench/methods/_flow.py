@@ -17,7 +17,7 @@ from stflow.baselines import Choice, Predictor, require_alike
 from stflow.bench.methods._method import Published
 from stflow.bench.methods._parts import LR, RATES, egnn
 from stflow.model import Config, Features
-from stflow.model.denoiser import N_STEPS, Evaluation, draws, spatial_attention
+from stflow.model.denoiser import N_STEPS, SlideSampler, draws, spatial_attention
 from stflow.model.training import to_tensors, train_member
 from stflow.slide import Slide
 
@@ -28,14 +28,14 @@ class Flow(Published):
     """The preprint's model as this library has it, trained once. ``choice`` is the learning rate.
 
     Four layers, four heads, eight neighbours, hidden width 128, dropout 0.2, five steps of the
-    sampler, at most 100 epochs of regions, Adam, stopped after 20 epochs without gain (appendix
+    sampler, at most 100 epochs of crops, Adam, stopped after 20 epochs without gain (appendix
     A). The last training slide (or a block of the only one) is left out to say when to stop, and
     the prediction is the mean of eight samples of the flow that was trained without it. Rate 5e-4
     (protocol ``"hest"``) or among 1e-3, 5e-4 and 1e-4 (``"nested"``).
 
     Unlike the preprint's, and like that of ``stf.tl.fit``, it reads principal components of a
     spot's embedding and of the mean embedding of its neighbours, learned from all training slides;
-    a step takes four regions, weights are averaged over steps, and the last layer starts at the
+    a step takes four crops, weights are averaged over steps, and the last layer starts at the
     mean expression. Parameters of the prior are fitted to the training counts of each gene by
     maximum likelihood, where the preprint searches a grid. All variants share this.
 
@@ -114,8 +114,8 @@ class Flow(Published):
 
         def predict(slide: Slide) -> np.ndarray:
             inputs = features(slide.embedding, slide.graph), slide.coords, slide.graph
-            evaluation = Evaluation(member.denoiser, *inputs, device=device, n_samples=len(seeds))
-            samples = list(draws(evaluation, member.prior, seeds=seeds, n_steps=N_STEPS))
+            sampler = SlideSampler(member.denoiser, *inputs, device=device, n_samples=len(seeds))
+            samples = list(draws(sampler, member.prior, seeds=seeds, n_steps=N_STEPS))
             return torch.cat(samples).mean(0).numpy()
 
         return predict

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, normalize
 
-from stflow.bench.methods._parts import Block, FromRegions, SpotNetwork, Spots, start_from
+from stflow.bench.methods._parts import Block, FromCrops, SpotNetwork, Spots, start_from
 from stflow.slide import Slide
 
 PATCH_PX, KERNEL, CHANNELS = 7, 5, 32
 N_HEADS, DROPOUT = 16, 0.2
 
 
-class Hist2ST(FromRegions):
+class Hist2ST(FromCrops):
     """ConvMixer, transformer and GraphSAGE in a row, and an LSTM over the graph layers.
 
     As the preprint runs it: two, four and eight layers, coordinates embedded by a linear layer,
-    squared error, regions of slides while training and whole slides in prediction. Tiles have
+    squared error, crops of slides while training and whole slides in prediction. Tiles have
     112 px at most; they are cut into patches of 7 px, seen by 32 channels and kernels of 5.
     Neighbours are those of the slide's graph. Width 128 and dropout 0.2 are set here. Left out are
     the paper's zero-inflated negative binomial term and its self-distillation between views of a

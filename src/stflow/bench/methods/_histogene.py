@@ -6,18 +6,18 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from stflow.bench.methods._parts import Block, FromRegions, SpotNetwork, Spots, start_from
+from stflow.bench.methods._parts import Block, FromCrops, SpotNetwork, Spots, start_from
 from stflow.slide import Slide
 
 DROPOUT = 0.1
 
 
-class HisToGene(FromRegions):
+class HisToGene(FromCrops):
     """A vision transformer over spots, each seen by a linear map of its pixels.
 
     As the preprint runs it: four layers, 16 heads, dropout 0.1, hidden width 128, coordinates
     embedded by a linear layer where the paper learns a vector for each row and column of the
-    array, squared error, regions of slides while training and whole slides in prediction. Tiles
+    array, squared error, crops of slides while training and whole slides in prediction. Tiles
     have 112 px at most. Not published there, and set here: feed-forward layers twice as wide, and
     no dropout of attention weights.
 

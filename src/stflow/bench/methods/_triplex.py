@@ -11,9 +11,9 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from stflow.bench.methods._parts import (
+    CropDraws,
     Deep,
     Lattice,
-    RegionDraws,
     ThreeViews,
     Training,
     fusion_loss,
@@ -32,13 +32,13 @@ class TRIPLEX(Deep):
     """Encoders of a spot, of its 25 nearest spots and of the slide, fused by attention.
 
     As the preprint runs it: fed by embeddings, encoders of two layers and eight heads, dropout
-    0.1, coordinates through convolutions over the lattice of spots, regions of slides while
+    0.1, coordinates through convolutions over the lattice of spots, crops of slides while
     training and whole slides in prediction. The loss is the squared error of the fused
     prediction, and for each encoder's own prediction 0.7 of its squared error and 0.3 of its
     squared distance to the fused one. Fusion, in our reading, is attention of the spot's own vector
     over those of its neighbours and of the slide's encoder. Width 128 is set here, and a step
-    learns from 256 spots of its region at most, drawn at random, while the slide's encoder sees
-    them all. Neighbours of a spot, itself among them, may lie outside its region.
+    learns from 256 spots of its crop at most, drawn at random, while the slide's encoder sees
+    them all. Neighbours of a spot, itself among them, may lie outside its crop.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ class Views(NamedTuple):
 
     Parameters
     ----------
-    region
-        Embeddings of all spots of the region, shape (N, F).
+    crop
+        Embeddings of all spots of the crop, shape (N, F).
     lattice
         Who is beside whom among them.
     spots
@@ -75,7 +75,7 @@ class Views(NamedTuple):
         Which of them are near each, shape (n, k).
     """
 
-    region: Tensor
+    crop: Tensor
     lattice: Lattice
     spots: Tensor
     around: Tensor
@@ -91,8 +91,8 @@ class _Ready:
         k = min(N_NEIGHBOURS, slide.n_spots)
         self.nearest = KDTree(slide.coords).query(slide.coords, [*range(1, k + 1)])[1]
 
-    def region(self, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Lattice]:
-        """Put the spots of a region on a device."""
+    def crop(self, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Lattice]:
+        """Put the spots of a crop on a device."""
         embedding = torch.from_numpy(self.embedding[rows]).to(device)
         return embedding, surroundings(self.cells[rows], device)
 
@@ -109,18 +109,18 @@ class _TRIPLEXTraining(Training):
     def __init__(self, slides: list[Slide], width: int, device: torch.device) -> None:
         self.slides, self.device = slides, device
         self.ready = [_Ready(slide) for slide in slides]
-        self.regions = RegionDraws(slides)
+        self.crops = CropDraws(slides)
         embeddings = np.concatenate([ready.embedding for ready in self.ready])
         self.network = ThreeViews(embeddings, len(slides[0].genes), width)
         for head in self.network.heads:
             start_from(head.last, slides)  # type: ignore[arg-type]
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[Views, Tensor]]:
-        for which, rows in self.regions.epoch(rng):
+        for which, rows in self.crops.epoch(rng):
             ready, measured = self.ready[which], np.asarray(self.slides[which].expression)
             spots = np.sort(rng.permutation(len(rows))[:MAX_ANSWERS])
             views = Views(
-                *ready.region(rows, self.device),
+                *ready.crop(rows, self.device),
                 torch.from_numpy(spots).to(self.device),
                 *ready.near(rows[spots], self.device),
             )
@@ -128,16 +128,16 @@ class _TRIPLEXTraining(Training):
 
     def loss(self, batch: tuple[Views, Tensor]) -> Tensor:
         views, measured = batch
-        wide = self.network.see_region(views.region, views.lattice)[views.spots]
-        own = views.region[views.spots]
+        wide = self.network.see_crop(views.crop, views.lattice)[views.spots]
+        own = views.crop[views.spots]
         return fusion_loss(self.network(own, views.around, views.neighbours, wide), measured)
 
     def predict(self, slide: Slide) -> np.ndarray:
         ready = _Ready(slide)
-        region, lattice = ready.region(np.arange(slide.n_spots), self.device)
-        wide = self.network.see_region(region, lattice)
+        crop, lattice = ready.crop(np.arange(slide.n_spots), self.device)
+        wide = self.network.see_crop(crop, lattice)
         predicted = [
-            self.network(region[spots], *ready.near(spots, self.device), wide[spots])[-1].cpu()
+            self.network(crop[spots], *ready.near(spots, self.device), wide[spots])[-1].cpu()
             for spots in in_turn(slide, MAX_ANSWERS)
         ]
         return torch.cat(predicted).numpy()

@@ -28,7 +28,7 @@ N_STEPS = 5
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-class Evaluation:
+class SlideSampler:
     """A slide made ready for a denoiser: all that depends on neither Y nor t, computed once.
 
     Parameters
@@ -216,13 +216,13 @@ class Evaluation:
 
 
 def draws(
-    evaluation: Evaluation, prior: Prior, *, seeds: list[int], n_steps: int
+    sampler: SlideSampler, prior: Prior, *, seeds: list[int], n_steps: int
 ) -> Iterator[Tensor]:
     """Sample the flow for the spots of one slide.
 
     Parameters
     ----------
-    evaluation
+    sampler
         The slide and the network, made for as many samples.
     prior
         Where the flow starts.
@@ -235,11 +235,11 @@ def draws(
     ------
     Some samples at a time, shape (S, N, G), on the CPU.
     """
-    shape = (evaluation.n_rows // evaluation.at_once, evaluation.denoiser.n_genes)
-    for first in range(0, len(seeds), evaluation.at_once):
-        some = seeds[first : first + evaluation.at_once]
+    shape = (sampler.n_rows // sampler.at_once, sampler.denoiser.n_genes)
+    for first in range(0, len(seeds), sampler.at_once):
+        some = seeds[first : first + sampler.at_once]
         starts = [prior.sample(shape, torch.Generator().manual_seed(each)) for each in some]
-        yield evaluation.sample(torch.stack(starts), n_steps)
+        yield sampler.sample(torch.stack(starts), n_steps)
 
 
 def samples_at_once(n_samples: int, n_spots: int, chunk_size: int) -> int:

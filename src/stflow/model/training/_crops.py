@@ -1,4 +1,4 @@
-"""What training draws: contiguous regions of slides, each at a random time of the flow."""
+"""What training draws: contiguous crops of slides, each at a random time of the flow."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class TensorSlide:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Several regions side by side: N spots in all.
+    """Several crops side by side: N spots in all.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Batch:
     t
         Time of each spot, shape (N,).
     graph
-        Edges within each region.
+        Edges within each crop.
     """
 
     noisy: Tensor
@@ -101,10 +101,10 @@ class Batch:
         )
 
 
-class Regions(Dataset[Batch]):
+class Crops(Dataset[Batch]):
     """Draw number i is a random spot of slide ``i % n_slides`` with its m nearest, m/N ~ U(0, 1).
 
-    N counts for ``MAX_REGION`` at most, so a step's cost does not grow with the slide. Each draw
+    N counts for ``MAX_CROP`` at most, so a step's cost does not grow with the slide. Each draw
     has a generator of its own, so it does not depend on who draws it, nor when.
 
     Parameters
@@ -127,19 +127,19 @@ class Regions(Dataset[Batch]):
         self.trees = [KDTree(slide.coords) for slide in slides]
 
     def __getitem__(self, draw: int) -> Batch:
-        """Return the region of one draw."""
+        """Return the crop of one draw."""
         rng = np.random.default_rng((self.seed, draw))
         which = draw % len(self.slides)
-        region = self.slides[which].subset(draw_crop(self.trees[which], rng))
+        crop = self.slides[which].subset(draw_crop(self.trees[which], rng))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        y0 = self.prior.sample(tuple(region.expression.shape), generator)
+        y0 = self.prior.sample(tuple(crop.expression.shape), generator)
         t = float(rng.uniform()) if self.flow else 0.0
         return Batch(
-            interpolate(y0, region.expression, t),
-            region.expression,
-            region.features,
-            torch.full((region.n_spots,), t),
-            spot_graph(region.coords, region.adjacency, self.units[which]),
+            interpolate(y0, crop.expression, t),
+            crop.expression,
+            crop.features,
+            torch.full((crop.n_spots,), t),
+            spot_graph(crop.coords, crop.adjacency, self.units[which]),
         )
 
 

@@ -18,7 +18,7 @@ from stflow.model._config import Config
 from stflow.model._ensemble import Ensemble, Member
 from stflow.model._features import Features
 from stflow.model._regression import KernelRidge
-from stflow.model.denoiser import N_STEPS, Denoiser, Evaluation, draws, spatial_attention
+from stflow.model.denoiser import N_STEPS, Denoiser, SlideSampler, draws, spatial_attention
 from stflow.model.residuals import ResidualLaw
 from stflow.model.training._crops import TensorSlide
 from stflow.model.training._folds import Masks
@@ -193,10 +193,10 @@ def _predict_unseen(
     """Predict held-out slides."""
     found, seeds = [], spawn_seeds(seed, CALIBRATION_SAMPLES)
     for slide in held_out:
-        evaluation = Evaluation(
+        sampler = SlideSampler(
             member.denoiser, *slide.inputs, device=device, n_samples=CALIBRATION_SAMPLES
         )
-        flow = torch.cat(list(draws(evaluation, member.prior, seeds=seeds, n_steps=N_STEPS)))
+        flow = torch.cat(list(draws(sampler, member.prior, seeds=seeds, n_steps=N_STEPS)))
         known = regression(slide.features), regression.nearest(slide.features)
         found.append(Unseen(slide, flow.mean(0), flow.var(0), *known))
     return found

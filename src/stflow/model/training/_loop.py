@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from stflow._schedule import Schedule
 from stflow.flow import Prior
 from stflow.model.denoiser import Denoiser
-from stflow.model.training._crops import Batch, Draws, Regions, TensorSlide
+from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide
 from stflow.model.training._lightning import (
     EpochBar,
     KeepInterrupts,
@@ -29,7 +29,7 @@ from stflow.model.training._lightning import (
 from stflow.model.training._plan import FlowTraining
 from stflow.model.training._state import FlowState
 
-REGIONS_PER_EPOCH = 32
+CROPS_PER_EPOCH = 32
 
 
 def train(
@@ -80,9 +80,9 @@ def train(
         No epoch had a finite loss.
     """
     loader = DataLoader(
-        Regions(slides, prior, seed, flow=denoiser.flow),
+        Crops(slides, prior, seed, flow=denoiser.flow),
         batch_size=schedule.batch_size,
-        sampler=Draws(max(REGIONS_PER_EPOCH, len(slides))),
+        sampler=Draws(max(CROPS_PER_EPOCH, len(slides))),
         collate_fn=Batch.collate,
         generator=torch.Generator().manual_seed(seed),
     )

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from stflow._random import seed_torch, spawn_seeds
 from stflow.flow import Prior
 from stflow.metrics import pearson
-from stflow.model.denoiser import N_STEPS, Denoiser, Evaluation, draws
+from stflow.model.denoiser import N_STEPS, Denoiser, SlideSampler, draws
 from stflow.model.training._crops import Batch, TensorSlide
 from stflow.model.training._state import FlowState
 
@@ -25,7 +25,7 @@ VALIDATION_SAMPLES, MAX_VALIDATION = 4, 2048
 
 
 class FlowTraining(pl.LightningModule):
-    """Trains a denoiser on regions; judges the moving average of its weights on held-out slides.
+    """Trains a denoiser on crops; judges the moving average of its weights on held-out slides.
 
     Parameters
     ----------
@@ -124,11 +124,11 @@ class FlowTraining(pl.LightningModule):
         self.log("val_pearson", float(defined.mean()) if defined.size else np.nan, batch_size=1)
 
     def _predict(self, network: Any, slide: TensorSlide) -> Tensor:
-        evaluation = Evaluation(
+        sampler = SlideSampler(
             network, *slide.inputs, device=self.device, n_samples=VALIDATION_SAMPLES
         )
         seeds = spawn_seeds(self.seed, VALIDATION_SAMPLES)
-        return torch.cat(list(draws(evaluation, self.prior, seeds=seeds, n_steps=N_STEPS))).mean(0)
+        return torch.cat(list(draws(sampler, self.prior, seeds=seeds, n_steps=N_STEPS))).mean(0)
 
     def on_train_start(self) -> None:
         """Train no more when what was saved had come to its end."""

@@ -10,7 +10,7 @@ from stflow.bench.methods._parts._egnn import EGNNLayer, egnn
 from stflow.model._config import Config
 from stflow.model.denoiser._denoiser import Denoiser
 from stflow.model.denoiser._graph import spot_graph
-from stflow.model.denoiser._sampling import Evaluation
+from stflow.model.denoiser._sampling import SlideSampler
 
 N_GENES, N_FEATURES = 4, 6
 
@@ -113,7 +113,7 @@ def test_a_spot_without_neighbours_is_finite(denoiser, spots) -> None:
 def test_chunks_give_what_all_spots_at_once_give(denoiser, spots) -> None:
     coords, features, y = spots
     graph = neighbours(coords)
-    evaluation = Evaluation(
+    evaluation = SlideSampler(
         denoiser, features, coords, graph, device=torch.device("cpu"), chunk_size=7
     )
     got = evaluation.sample(y[None], 1)[0]

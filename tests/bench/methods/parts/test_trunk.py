@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from stflow.bench.methods import METHODS, STNet
 from stflow.bench.methods._parts import _trunk
 from stflow.bench.methods._parts._augment import normalise_tiles
-from stflow.bench.methods._parts._regions import in_turn
+from stflow.bench.methods._parts._crops import in_turn
 from stflow.bench.methods._parts._trunk import BATCH, TRUNKS, TileTraining, build_trunk
 from stflow.slide._rows import PickedRows
 

@@ -1,4 +1,4 @@
-"""Networks that see the tiles of all spots of a region at once. Slides and tensors."""
+"""Networks that see the tiles of all spots of a crop at once. Slides and tensors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from torch.nn.functional import interpolate, mse_loss, scaled_dot_product_attent
 from stflow.baselines import require_alike
 from stflow.bench.methods._method import require_tiles
 from stflow.bench.methods._parts._augment import normalise_tiles, turn_tiles
+from stflow.bench.methods._parts._crops import CropDraws, in_turn
 from stflow.bench.methods._parts._deep import Deep, Training
-from stflow.bench.methods._parts._regions import RegionDraws, in_turn
 from stflow.slide import Slide, neighbour_distance, neighbour_weights
 
 TILE_PX = 112
@@ -69,7 +69,7 @@ class Block(nn.Module):
 
 
 class Spots(NamedTuple):
-    """Where the spots of a region are, and which are neighbours.
+    """Where the spots of a crop are, and which are neighbours.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def positions(slide: Slide) -> np.ndarray:
 
 
 def place_spots(places: np.ndarray, graph: sp.csr_matrix, device: torch.device) -> Spots:
-    """Put positions (N, 2) and the graph (N, N) of a region on a device."""
+    """Put positions (N, 2) and the graph (N, N) of a crop on a device."""
     weights = neighbour_weights(graph)
     parts = (places, weights.indices.astype(np.int64), weights.indptr.astype(np.int64))
     return Spots(*(torch.from_numpy(part).to(device) for part in parts))
@@ -111,7 +111,7 @@ class SpotNetwork(nn.Module):
 
 
 class RegionTraining(Training):
-    """Training on one region of a slide a step, tiles flipped and turned at random.
+    """Training on one crop of a slide a step, tiles flipped and turned at random.
 
     Parameters
     ----------
@@ -127,12 +127,12 @@ class RegionTraining(Training):
 
     def __init__(self, network: SpotNetwork, slides: list[Slide], device: torch.device) -> None:
         self.network, self.slides, self.device = network, slides, device
-        self.regions = RegionDraws(slides)
+        self.crops = CropDraws(slides)
         self.positions = [positions(slide) for slide in slides]
 
     def batches(self, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, Spots, Tensor]]:
-        """Give tiles, places and expression of the regions of an epoch."""
-        for which, rows in self.regions.epoch(rng):
+        """Give tiles, places and expression of the crops of an epoch."""
+        for which, rows in self.crops.epoch(rng):
             slide = self.slides[which]
             graph = slide.graph[rows][:, rows]
             spots = place_spots(self.positions[which][rows], graph, self.device)
@@ -140,7 +140,7 @@ class RegionTraining(Training):
             yield turn_tiles(slide.tiles[rows], rng), spots, measured  # type: ignore[index]
 
     def loss(self, batch: tuple[np.ndarray, Spots, Tensor]) -> Tensor:
-        """Return the mean squared error over a region."""
+        """Return the mean squared error over a crop."""
         tiles, spots, measured = batch
         seen = self.network.see(normalise_tiles(tiles, device=self.device))
         return mse_loss(self.network(seen, spots), measured)
@@ -153,8 +153,8 @@ class RegionTraining(Training):
         return self.network(torch.cat(seen), spots).cpu().numpy()
 
 
-class FromRegions(Deep):
-    """A network on the tiles of a region. Tiles above 112 px are resized to that, once.
+class FromCrops(Deep):
+    """A network on the tiles of a crop. Tiles above 112 px are resized to that, once.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ from stflow._validation import require_choice
 from stflow.baselines import require_alike
 from stflow.bench.methods._method import require_tiles
 from stflow.bench.methods._parts._augment import normalise_tiles, turn_tiles
+from stflow.bench.methods._parts._crops import in_turn
 from stflow.bench.methods._parts._deep import Deep, Training
-from stflow.bench.methods._parts._regions import in_turn
 from stflow.encoders.families import LITE0, create_lite0, create_timm, require_file
 from stflow.slide import Slide
 

@@ -36,7 +36,7 @@ class Head(nn.Module):
 
 
 class ThreeViews(nn.Module):
-    """Encoders of a spot, its neighbours and the region, and one that fuses them.
+    """Encoders of a spot, its neighbours and the crop, and one that fuses them.
 
     Parameters
     ----------
@@ -64,9 +64,9 @@ class ThreeViews(nn.Module):
         self.position = LatticeConvolution(width)
         self.heads = nn.ModuleList([Head(width, n_genes) for _ in range(4)])
 
-    def see_region(self, region: Tensor, lattice: Lattice) -> Tensor:
-        """Encode all spots of a region, embeddings (N, F) to vectors (N, width)."""
-        states = self.inputs[2](self._standardised(region))
+    def see_crop(self, crop: Tensor, lattice: Lattice) -> Tensor:
+        """Encode all spots of a crop, embeddings (N, F) to vectors (N, width)."""
+        states = self.inputs[2](self._standardised(crop))
         first, *others = self.wide
         states = first(states[None])[0]
         states = (states + self.position(states, lattice))[None]
@@ -86,7 +86,7 @@ class ThreeViews(nn.Module):
         neighbours
             Which of these are near each spot, shape (n, k).
         wide
-            What `see_region` made of the spots, shape (n, width).
+            What `see_crop` made of the spots, shape (n, width).
 
         Returns
         -------

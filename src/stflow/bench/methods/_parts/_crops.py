@@ -1,4 +1,4 @@
-"""Which spots a network sees at once: regions in training, parts of a slide. Arrays only."""
+"""Which spots a network sees at once: crops in training, parts of a slide. Arrays only."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def in_turn(slide: Slide, size: int) -> list[np.ndarray]:
     return np.split(np.arange(slide.n_spots), np.arange(size, slide.n_spots, size))
 
 
-class RegionDraws:
-    """Contiguous regions of slides, as the preprint trains on (appendix A).
+class CropDraws:
+    """Contiguous crops of slides, as the preprint trains on (appendix A).
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class RegionDraws:
         self.trees = [KDTree(slide.coords) for slide in slides]
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
-        """Draw 32 regions, or one a slide if that is more: number of a slide, rows of spots."""
+        """Draw 32 crops, or one a slide if that is more: number of a slide, rows of spots."""
         for draw in range(max(PER_EPOCH, len(self.trees))):
             which = draw % len(self.trees)
             yield which, draw_crop(self.trees[which], rng)
