@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support import SHAPE, SMALL
 from torch import Tensor
 
 import stflow as stf
@@ -221,3 +222,32 @@ def test_real_tissue(data_dir: Path) -> None:
     zeros, none = (counts == 0).double().mean(0), torch.zeros(counts.shape[1])
     assert (nb.log_prob(none).exp() - zeros).abs().mean() < 0.01
     assert (paper.log_prob(none).exp() - zeros).abs().mean() > 0.05
+
+
+@pytest.fixture
+def _constant():
+    """A prior of one's own: a class with a name."""
+
+    class Constant(Prior, name="constant"):
+        def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+            return torch.full(shape, 0.5)
+
+    yield
+    del PRIORS["constant"]
+
+
+@pytest.mark.usefixtures("_constant")
+def test_a_prior_of_ones_own_is_one_class(tissue, tmp_path) -> None:
+    small = {**SMALL, "config": {**SHAPE, "prior": "constant"}, "max_epochs": 1}
+    model = stf.tl.fit(tissue, ["GENE001", "GENE002"], **small)
+    assert "constant prior" in repr(model)
+    model.save(tmp_path / "model")
+    loaded = stf.STFlow.load(tmp_path / "model")
+    first, second = (stf.tl.predict(tissue["S1"], m, inplace=False) for m in (model, loaded))
+    assert np.array_equal(first.obsm["stflow"], second.obsm["stflow"])
+
+
+def test_a_prior_that_is_not_there_is_refused(tissue) -> None:
+    """Control: without its class, the name is unknown."""
+    with pytest.raises(ValueError, match="`prior` is 'constant'; available: 'nb'"):
+        stf.tl.fit(tissue, ["GENE001"], config={"prior": "constant"})
