@@ -35,7 +35,7 @@ from stflow.tl._contest import (
     spatial_blocks,
     warn_of_split_patients,
 )
-from stflow.tl._fit import checked_config, fit
+from stflow.tl._fit import fit, settle_config
 
 if TYPE_CHECKING:
     from stflow.baselines import Baseline
@@ -266,5 +266,5 @@ def _require_fit_kwargs(fit_kwargs: Mapping[str, Any]) -> dict[str, Any]:
         )
     learning = {each.name for each in fields(Schedule)}
     Schedule(**{name: value for name, value in fit_kwargs.items() if name in learning})
-    checked_config(fit_kwargs.get("config"), None)
+    settle_config(fit_kwargs.get("config"), None)
     return dict(fit_kwargs)

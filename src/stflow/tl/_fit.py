@@ -166,9 +166,9 @@ def fit(
     from stflow.model import STFlow
     from stflow.model.training import claim, describe_run, fit_ensemble, folds, open_states
 
-    shape = checked_config(config, validation)
+    shape, n_flows = settle_config(config, held_out_slide)
     where = resolve_device(device)
-    states = [] if resume is None else open_states(resume, shape.n_flows or 1)
+    states = [] if resume is None else open_states(resume, n_flows)
     slides, recipe, ids = _read(
         named,
         genes=panel,
@@ -177,7 +177,7 @@ def fit(
         embedding_key=embedding_key,
         coordinate_system=coordinate_system,
     )
-    held_out = folds(slides, held_out_slide, shape.n_flows or 1)
+    held_out = folds(slides, held_out_slide, n_flows)
     learning: dict[str, Any] = {"seed": seed, "trainer_kwargs": dict(trainer_kwargs or {})}
     if states:
         run = describe_run(slides, _left_out(slides, held_out), shape, schedule, **learning)
@@ -201,8 +201,10 @@ def fit(
     return STFlow(tuple(panel), recipe, shape, history, ensemble, info)
 
 
-def checked_config(config: Config | Mapping[str, Any] | None, validation: str | None) -> Config:
-    """Return what shapes a model, its number of flows settled.
+def settle_config(
+    config: Config | Mapping[str, Any] | None, validation: str | None
+) -> tuple[Config, int]:
+    """Return what shapes a model, its number of flows settled, and that number.
 
     Raises
     ------
@@ -215,7 +217,8 @@ def checked_config(config: Config | Mapping[str, Any] | None, validation: str | 
     from stflow.model.training import count_flows
 
     shape = Config.of(config)
-    return replace(shape, n_flows=count_flows(shape.n_flows, validation))
+    n_flows = count_flows(shape.n_flows, validation)
+    return replace(shape, n_flows=n_flows), n_flows
 
 
 def _warn_of_interrupt(done: str, resume: str | Path | None) -> None:
