@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stflow._atomic import beside, write_bytes
+from stflow._atomic import beside, exchange, write_bytes
 
 
 def test_a_file_is_written_and_replaced_with_nothing_left_beside_it(tmp_path):
@@ -36,3 +36,27 @@ def test_a_folder_beside_is_hidden_and_goes(tmp_path):
         assert scratch.parent == tmp_path
         assert scratch.name.startswith(".store-")
     assert not scratch.exists()
+
+
+def folder(path: Path, content: str) -> Path:
+    path.mkdir()
+    (path / "a.txt").write_text(content)
+    return path
+
+
+def test_folders_change_places(tmp_path):
+    new, old, place = folder(tmp_path / "new", "new"), tmp_path / "old", tmp_path / "place"
+    exchange(place, new, old)
+    assert (place / "a.txt").read_text() == "new"
+    assert not old.exists()
+    exchange(place, folder(tmp_path / "newer", "newer"), old)
+    assert (place / "a.txt").read_text() == "newer"
+    assert (old / "a.txt").read_text() == "new"
+
+
+def test_an_exchange_that_fails_is_undone(tmp_path):
+    place = folder(tmp_path / "place", "mine")
+    with pytest.raises(FileNotFoundError):
+        exchange(place, tmp_path / "nowhere", tmp_path / "old")
+    assert (place / "a.txt").read_text() == "mine"
+    assert not (tmp_path / "old").exists()

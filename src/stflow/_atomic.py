@@ -29,3 +29,15 @@ def write_bytes(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         fresh.replace(path)
+
+
+def exchange(place: Path, new: Path, old: Path) -> None:
+    """Move a folder to ``place``, and what is there to ``old``, or leave all as it was."""
+    try:
+        if place.exists():
+            place.replace(old)
+        new.replace(place)
+    except BaseException:
+        if old.exists() and not place.exists():
+            old.replace(place)
+        raise

@@ -109,14 +109,14 @@ def test_a_full_disk_leaves_all_as_it_was(
 def test_a_move_that_fails_is_undone(path: Path, monkeypatch: pytest.MonkeyPatch):
     before = digest(path)
     store = changed(path)
-    rename = Path.rename
+    replace = Path.replace
 
     def moves(self: Path, target: Path) -> Path:
         if self.parent.parent.name == "new.zarr":
             raise KeyboardInterrupt
-        return rename(self, target)
+        return replace(self, target)
 
-    monkeypatch.setattr(Path, "rename", moves)
+    monkeypatch.setattr(Path, "replace", moves)
     with pytest.raises(KeyboardInterrupt):
         store.save("table")
     assert digest(path) == before

@@ -11,7 +11,7 @@ from typing import Self
 
 from spatialdata import SpatialData, read_zarr
 
-from stflow._atomic import beside
+from stflow._atomic import beside, exchange
 from stflow._sdata._tables import get_table
 from stflow._validation import listing
 
@@ -112,7 +112,7 @@ class Store:
                     "read; nothing is written. Run it again."
                 )
             place = self.path / "tables" / table_key
-            _exchange(place, new / "tables" / table_key, scratch / "old")
+            exchange(place, new / "tables" / table_key, scratch / "old")
             if self.sdata.has_consolidated_metadata():
                 self.sdata.write_consolidated_metadata()
 
@@ -141,17 +141,6 @@ def require_new_store(output: Path) -> None:
     """Raise ``FileExistsError`` when something is at ``output``."""
     if output.exists():
         raise FileExistsError(f"{output} exists; stflow replaces no store. Pass another `output=`.")
-
-
-def _exchange(place: Path, new: Path, old: Path) -> None:
-    """Move ``place`` to ``old`` and ``new`` to ``place``, or undo both."""
-    try:
-        place.rename(old)
-        new.rename(place)
-    except BaseException:
-        if old.exists() and not place.exists():
-            old.rename(place)
-        raise
 
 
 def _stamps(store: Path) -> dict[str, tuple[int, int]]:

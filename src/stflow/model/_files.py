@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from stflow._atomic import beside
+from stflow._atomic import beside, exchange
 
 FORMAT = "stflow"
 FORMAT_VERSION = 4
@@ -37,20 +36,7 @@ def write(
         folder.mkdir()
         (folder / WEIGHTS).write_bytes(save({k: v.contiguous() for k, v in tensors.items()}))
         (folder / METADATA).write_text(text, encoding="utf-8")
-        _put(folder, path, scratch / "old")
-
-
-def _put(folder: Path, path: Path, old: Path) -> None:
-    """Move a folder to ``path``, and what is there to ``old``, or leave all as it was."""
-    try:
-        if path.exists():
-            path.replace(old)
-        folder.replace(path)
-    except BaseException:
-        if not path.exists():
-            with suppress(FileNotFoundError):
-                old.replace(path)
-        raise
+        exchange(path, folder, scratch / "old")
 
 
 def require_free_folder(path: Path, *, overwrite: bool) -> None:
