@@ -18,7 +18,7 @@ from stflow.model._config import Config
 from stflow.model._ensemble import Ensemble
 from stflow.model._prediction import Prediction
 from stflow.model._spot_attention import spot_attention
-from stflow.model.denoiser import PRECISIONS
+from stflow.model.denoiser import PRECISIONS, Precision
 from stflow.slide import Slide
 
 HISTORY = ("flow", "epoch", "train_loss", "val_loss", "val_pearson")
@@ -83,7 +83,7 @@ class STFlow:
         n_samples: int = 8,
         n_steps: int = 5,
         chunk_size: int | None = None,
-        precision: str = "float32",
+        precision: Precision = "float32",
         device: str = "auto",
         seed: int = 0,
         keep_samples: bool = False,

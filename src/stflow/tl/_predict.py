@@ -31,6 +31,7 @@ from stflow.slide import Slide
 
 if TYPE_CHECKING:
     from stflow.model import Prediction, STFlow
+    from stflow.model.denoiser import Precision
 
 MOST_NOVEL = 0.25
 
@@ -45,7 +46,7 @@ def predict(
     observed: str | ArrayLike | None = None,
     layer: str | None = None,
     chunk_size: int | None = None,
-    precision: str = "float32",
+    precision: Precision = "float32",
     device: str = "auto",
     seed: int = 0,
     table_key: str = _keys.TABLE,

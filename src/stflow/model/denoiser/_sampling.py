@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
+from typing import Literal, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,7 +26,8 @@ from stflow.model.denoiser._staging import staged
 CHUNK_SIZE = {"cpu": 2048, "cuda": 65_536}
 EDGE_BYTES = 2**29
 N_STEPS = 5
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+PRECISIONS: dict[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class SlideSampler:
@@ -62,7 +64,7 @@ class SlideSampler:
         device: torch.device,
         n_samples: int = 1,
         chunk_size: int | None = None,
-        precision: str = "float32",
+        precision: Precision = "float32",
         on_layer: Callable[[int], object] = lambda n: None,
         keep_attention: bool = False,
     ) -> None:
