@@ -17,14 +17,14 @@ from filelock import FileLock, Timeout
 from numpy.lib.format import open_memmap
 
 from stflow._atomic import beside, write_bytes
+from stflow._runs import MARK, RunFolder, as_json
 from stflow._validation import listing
 
-RUN, TABLE, LOCK = "run.json", "results.csv", ".lock"
+TABLE, LOCK = "results.csv", ".lock"
 ROWS, PREDICTIONS, TRUTHS = "rows", "predictions", "measured"
 EMBEDDINGS, BROUGHT, TILES = "embeddings", "brought", "tiles"
 ROWS_AT_ONCE = 512
 NAMED = ("tasks", "encoders")
-ANEW = "Name another folder, or delete this one to start anew."
 
 
 class OtherDataError(ValueError):
@@ -69,7 +69,7 @@ class Results:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.folder = path, RunFolder(path, "benchmark", "path")
         self._lock = FileLock(path / LOCK)
 
     @classmethod
@@ -81,7 +81,7 @@ class Results:
         FileNotFoundError
             It holds no benchmark.
         """
-        if not Path(path, RUN).is_file():
+        if not Path(path, MARK).is_file():
             raise FileNotFoundError(
                 f"{path} holds no benchmark. Run `stflow bench run --out {path}` first."
             )
@@ -95,17 +95,13 @@ class Results:
         ------
         FileExistsError
             A file, or a folder with other files, is in the way.
+        NotADirectoryError, PermissionError
+            The folder cannot be made.
         """
-        folder = Path(path)
-        if folder.exists() and not folder.is_dir():
-            raise FileExistsError(f"{folder} is a file. Name a folder.")
-        folder.mkdir(parents=True, exist_ok=True)
-        there = sorted(each.name for each in folder.iterdir() if not each.name.startswith("."))
-        if there and RUN not in there:
-            raise FileExistsError(
-                f"{folder} holds no benchmark, but {listing(there)}. Name a new or empty folder."
-            )
-        return cls(folder)
+        results = cls(Path(path))
+        results.folder.require_room()
+        results.path.mkdir(parents=True, exist_ok=True)
+        return results
 
     def __enter__(self) -> Self:
         """Keep others from writing.
@@ -144,14 +140,15 @@ class Results:
         ValueError
             The folder is of a run with other data or arguments.
         """
-        wanted = json.loads(json.dumps({**run, "sessions": [session]}, default=str))
-        old = self.run() if (self.path / RUN).exists() else {}
+        wanted, old = as_json({**run, "sessions": [session]}), self.run()
         if not self._has_results():
             old = {part: old[part] for part in (*NAMED, "sessions") if part in old}
         merged, odd = merge_runs(old, wanted)
         if odd:
-            raise ValueError(f"{self.path} is of another benchmark: {listing(odd)} differ. {ANEW}")
-        self._write(RUN, json.dumps(merged, indent=2).encode())
+            raise ValueError(
+                f"{self.path} is of another benchmark: {listing(odd)} differ. {self.folder.anew}"
+            )
+        self.folder.note(merged)
 
     def run(self) -> dict[str, Any]:
         """Return what `claim` noted.
@@ -161,10 +158,7 @@ class Results:
         ValueError
             The file is damaged.
         """
-        try:
-            return json.loads((self.path / RUN).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{self.path / RUN} is damaged ({error}). {ANEW}") from error
+        return self.folder.read()
 
     def row(self, key: Key) -> dict[str, Any] | None:
         """Return a finished row, or None.

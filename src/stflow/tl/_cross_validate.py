@@ -188,7 +188,7 @@ def cross_validate(
     tables, held = [], []
     with tqdm(total=n_fits, desc="folds", unit="fit", disable=not show_progress_bar) as bar:
         for fold in folds:
-            slides = contest.read(fold.held_out, fold.genes)
+            slides = contest.read(fold.split.test, fold.genes)
             outcomes = {}
             for name, method in competitors.items():
                 outcomes[name] = _outcome(contest, fold, slides, name, method, store)
@@ -215,10 +215,10 @@ def _outcome(
     """Find what a method says of a fold in the store, or compute it and put it there."""
     if store is None:
         return contest.run(method, fold, slides)
-    found = store.read(fold.name, name)
+    found = store.read(fold.split.name, name)
     if found is None:
         found = contest.run(method, fold, slides)
-        store.write(fold.name, name, found)
+        store.write(fold.split.name, name, found)
     return found
 
 
@@ -228,7 +228,7 @@ def _held(fold: Fold, slides: list[Slide], outcomes: Mapping[str, Outcome]) -> H
         first = blocks[-1].max() + 1 if blocks else 0
         blocks.append(spatial_blocks(slide.coords) + first)
     return Held(
-        name=fold.name,
+        name=fold.split.name,
         genes=fold.genes,
         measured=np.concatenate([np.asarray(slide.expression) for slide in slides]),
         blocks=np.concatenate(blocks),

@@ -122,7 +122,7 @@ class Contest:
     def _run_baseline(
         self, method: Baseline, fold: Fold, slides: list[Slide]
     ) -> tuple[np.ndarray, np.ndarray]:
-        training = self.read(fold.training, fold.genes)
+        training = self.read(fold.split.train, fold.genes)
         fitted = copy.deepcopy(method).fit(training, seed=self.seed)
         drawn = [
             fitted.sample(slide, self.n_samples, seed=self.seed + i)
@@ -135,7 +135,7 @@ class Contest:
         how: dict[str, Any] = {"seed": self.seed, "device": self.device}
         how["show_progress_bar"] = False
         fitting = {**how, **self.keys, **self.fit_kwargs}
-        training = {name: self.data[name] for name in fold.training}
+        training = {name: self.data[name] for name in fold.split.train}
         model = fit(training, fold.genes, layer=self.layer, **fitting)
         if model.info["interrupted"]:
             raise KeyboardInterrupt

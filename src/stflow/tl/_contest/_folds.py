@@ -17,6 +17,7 @@ from stflow._sdata.expression import (
     require_panel,
     shared_genes,
 )
+from stflow._splits import Split, leave_groups_out
 from stflow._validation import listing
 from stflow._warn import warn
 
@@ -25,21 +26,17 @@ Slides = Mapping[str, SpatialData | AnnData]
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One group of slides against all others.
+    """A split, and the panel that was chosen for it.
 
     Parameters
     ----------
-    name
-        Name of the group that is held out.
-    training, held_out
-        Names of the slides on either side.
+    split
+        One group of slides, against all others.
     genes
         The panel.
     """
 
-    name: str
-    training: tuple[str, ...]
-    held_out: tuple[str, ...]
+    split: Split
     genes: tuple[str, ...]
 
 
@@ -64,14 +61,12 @@ def make_folds(
         require_panel(tables, require_gene_list(genes))
     shared = shared_genes(tables) if genes is None else []
     folds = []
-    for group in dict.fromkeys(groups.values()):
-        training = {name: table for name, table in tables.items() if groups[name] != group}
+    for split in leave_groups_out(groups):
         panel = genes
         if panel is None:
-            narrowed = {name: table[:, shared] for name, table in training.items()}
+            narrowed = {name: tables[name][:, shared] for name in split.train}
             panel = most_variable(narrowed, n_top_genes, layer=layer)
-        held_out = tuple(name for name in tables if groups[name] == group)
-        folds.append(Fold(group, tuple(training), held_out, tuple(require_gene_list(panel))))
+        folds.append(Fold(split, tuple(require_gene_list(panel))))
     return folds
 
 
