@@ -11,17 +11,21 @@ VENV_LOWEST := .venv-lowest
 RUN_LOWEST := $(VENV_LOWEST)/bin/python
 READY_LOWEST := $(VENV_LOWEST)/.ready
 
-ONE_THREAD := MPLBACKEND=Agg OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+# Half of a fresh process is compiling what it imports, so byte code is kept.
+TESTING := MPLBACKEND=Agg OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 PYTEST := -m pytest -n auto --dist loadfile
+# Cheap where Python has sys.monitoring, which before 3.14 counts lines alone.
+COVERAGE := --cov --cov-report=term $(if $(filter 3.11 3.12 3.13,$(VERSION)),,--cov-branch)
 
 export UV_HTTP_TIMEOUT ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-lowest lint docs notebooks bench clean
+.PHONY: help demo test test-fast test-lowest lint docs notebooks bench clean
 
 help:
 	@echo "make demo         fit on three tissue sections, predict a fourth, write figures to demo/"
 	@echo "make test         the whole test suite, with coverage, a process for each core"
+	@echo "make test-fast    the suite without tests that take more than five seconds, while you edit"
 	@echo "make test-lowest  quick tests on Python 3.11 with the oldest libraries allowed"
 	@echo "make lint         ruff check, ruff format --check, mypy"
 	@echo "make docs         build the documentation into docs/_build/html"
@@ -50,11 +54,14 @@ demo: $(READY)
 	$(RUN) scripts/demo.py
 
 test: $(READY)
-	$(ONE_THREAD) $(RUN) $(PYTEST) --cov --cov-report=term
+	$(TESTING) $(if $(filter 3.11,$(VERSION)),,COVERAGE_CORE=sysmon) $(RUN) $(PYTEST) $(COVERAGE)
+
+test-fast: $(READY)
+	$(TESTING) $(RUN) $(PYTEST) -m "not slow"
 
 # Old libraries warn of what newer ones beside them have deprecated.
 test-lowest: $(READY_LOWEST)
-	$(ONE_THREAD) $(RUN_LOWEST) $(PYTEST) -m "not slow" \
+	$(TESTING) $(RUN_LOWEST) $(PYTEST) -m "not slow" \
 		-W ignore::DeprecationWarning -W ignore::FutureWarning \
 		$(addprefix tests/,sdata images io pl pp tl get)
 

@@ -17,6 +17,9 @@ from support import SHAPE, SMALL, make_tissue
 
 import stflow as stf
 
+# Processes that tests start keep the byte code of what they import.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 settings.register_profile("stflow", deadline=None, derandomize=True)
 settings.load_profile("stflow")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.resources
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -71,3 +73,15 @@ def test_every_import_is_declared(project: dict):
     found = set().union(*(undeclared(source, declared) for source in sources))
     assert found == {"conch"}  # on no index, so no extra can name it
     assert undeclared("import yaml, numpy\nfrom PIL import Image", declared) == {"yaml"}
+
+
+def test_processes_that_tests_start_keep_byte_code():
+    def drops(**env: str) -> str:
+        code = "import sys; print(sys.dont_write_bytecode)"
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, **env}, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    assert drops() == "False"
+    assert drops(PYTHONDONTWRITEBYTECODE="1") == "True"
