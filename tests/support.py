@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 import torch
+from anndata import AnnData
 from spatialdata import SpatialData
 
 import stflow as stf
@@ -52,6 +53,12 @@ def archipelago(side: int) -> sp.csr_matrix:
     return sp.block_diag([*pieces, sp.csr_matrix((5, 5))], format="csr")
 
 
+def mean_pearson(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Mean over genes of the correlation over spots; both of shape (N, G)."""
+    pairs = zip(predicted.T, measured.T, strict=True)
+    return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]))
+
+
 SHAPE = {"hidden": 32, "n_layers": 2, "n_flows": 1}
 SMALL = {
     "config": SHAPE,
@@ -65,6 +72,36 @@ CV_FAST: dict[str, Any] = {
     "n_samples": 4,
     "device": "cpu",
     "show_progress_bar": False,
+}
+
+
+def drop_embedding(table: AnnData) -> None:
+    del table.obsm["X_embedding"]
+
+
+def drop_graph(table: AnnData) -> None:
+    del table.obsp["spatial_connectivities"]
+
+
+def other_scale(table: AnnData) -> None:
+    table.uns["X_embedding"]["tile_px"] = 64
+
+
+def narrow(table: AnnData) -> None:
+    table.obsm["X_embedding"] = table.obsm["X_embedding"][:, :7]
+
+
+def nan_embedding(table: AnnData) -> None:
+    table.obsm["X_embedding"][0, 0] = np.nan
+
+
+# What a slide can lack that a model is applied to: how to spoil its table, and what is said.
+SPOILED = {
+    "embedding": (drop_embedding, KeyError, r"Run `stf.pp.embed\(sdata\)` first"),
+    "graph": (drop_graph, KeyError, r"Run `stf.pp.neighbors\(sdata\)` first"),
+    "recipe": (other_scale, ValueError, r"\(tile_px=64\) is not that of the model \(tile_px=28\)"),
+    "width": (narrow, ValueError, "7 wide, but the model was trained on 12"),
+    "nan": (nan_embedding, ValueError, "holds 1 values that are NaN"),
 }
 
 

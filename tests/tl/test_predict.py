@@ -14,7 +14,7 @@ import scipy.sparse as sp
 import spatialdata as sd
 import zarr
 from anndata import AnnData
-from support import SMALL, snapshot
+from support import SMALL, SPOILED, snapshot
 
 import stflow as stf
 from stflow._sdata import _write
@@ -322,28 +322,8 @@ def test_nothing_is_overwritten_unasked(tissue, model) -> None:
     assert {"stflow", "other", "X_other"} <= set(sdata["table"].obsm)
 
 
-def drop_embedding(table) -> None:
-    del table.obsm["X_embedding"]
-
-
-def drop_graph(table) -> None:
-    del table.obsp["spatial_connectivities"]
-
-
-def other_scale(table) -> None:
-    table.uns["X_embedding"]["tile_px"] = 64
-
-
 def no_recipe(table) -> None:
     del table.uns["X_embedding"]
-
-
-def narrow(table) -> None:
-    table.obsm["X_embedding"] = table.obsm["X_embedding"][:, :7]
-
-
-def nan_embedding(table) -> None:
-    table.obsm["X_embedding"][0, 0] = np.nan
 
 
 def no_edges(table) -> None:
@@ -356,12 +336,8 @@ def flat_embedding(table) -> None:
 
 
 BROKEN = {
-    "embedding": (drop_embedding, KeyError, r"Run `stf.pp.embed\(sdata\)` first"),
-    "graph": (drop_graph, KeyError, r"Run `stf.pp.neighbors\(sdata\)` first"),
-    "recipe": (other_scale, ValueError, r"\(tile_px=64\) is not that of the model \(tile_px=28\)"),
+    **SPOILED,
     "no recipe": (no_recipe, ValueError, r"this slide \(no recipe\) is not that of the model"),
-    "width": (narrow, ValueError, "7 wide, but the model was trained on 12"),
-    "nan": (nan_embedding, ValueError, "holds 1 values that are NaN"),
     "edges": (no_edges, ValueError, r"has no edges. Run `stf.pp.neighbors\(sdata\)` first"),
     "shape": (flat_embedding, ValueError, r"has shape \(64, 12, 1\), not \(spots, width\)"),
 }

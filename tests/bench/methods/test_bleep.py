@@ -7,17 +7,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support import mean_pearson
 
 from stflow.bench.methods import BLEEP, METHODS
 from stflow.bench.methods._bleep import WIDTH, Projection, contrast, retrieve
 from stflow.slide._parts import subset
 
 QUICK = {"protocol": "hest", "device": "cpu", "max_epochs": 30}
-
-
-def mean_pearson(predicted: np.ndarray, measured: np.ndarray) -> float:
-    pairs = zip(predicted.T, measured.T, strict=True)
-    return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs]))
 
 
 def test_it_is_listed_and_cited():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support import mean_pearson
 
 from stflow.bench.methods import METHODS
 from stflow.bench.methods._method import PROTOCOLS
@@ -20,24 +21,19 @@ def predict(name: str, protocol: str, train: list[Slide], test: Slide) -> np.nda
     return METHODS[name](protocol=protocol, device="cpu").fit(train).predict(test)
 
 
-def pearson(predicted: np.ndarray, measured: np.ndarray) -> float:
-    pairs = zip(predicted.T, measured.T, strict=True)
-    return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]))
-
-
 @heads
 def test_each_learns_what_the_embedding_shows(name, protocol, arrays):
     predicted = predict(name, protocol, arrays[:2], arrays[2])
     assert predicted.shape == arrays[2].expression.shape
     assert predicted.dtype == np.float32
-    assert pearson(predicted, arrays[2].expression) > 0.3
+    assert mean_pearson(predicted, arrays[2].expression) > 0.3
 
 
 @heads
 def test_shuffled_expression_teaches_nothing(name, protocol, arrays, rng):
     shuffled = [replace(s, expression=rng.permuted(s.expression, axis=0)) for s in arrays[:2]]
     predicted = predict(name, protocol, shuffled, arrays[2])
-    assert abs(pearson(predicted, arrays[2].expression)) < 0.15
+    assert abs(mean_pearson(predicted, arrays[2].expression)) < 0.15
 
 
 @pytest.mark.slow
@@ -47,7 +43,7 @@ def test_each_runs_on_real_tissue(name, protocol, her2st):
     predicted = predict(name, protocol, train, test)
     assert predicted.shape == test.expression.shape
     assert np.isfinite(predicted).all()
-    assert pearson(predicted, test.expression) > 0.2
+    assert mean_pearson(predicted, test.expression) > 0.2
 
 
 @heads
@@ -67,9 +63,9 @@ def test_columns_that_never_vary_change_nothing(name, protocol, arrays):
     ]
     with_them = predict(name, protocol, wider[:2], wider[2])
     without = predict(name, protocol, arrays[:2], arrays[2])
-    assert pearson(with_them, without) > 0.999
+    assert mean_pearson(with_them, without) > 0.999
     turned = [replace(s, expression=s.expression[::-1]) for s in arrays[:2]]
-    assert pearson(with_them, predict(name, protocol, turned, arrays[2])) < 0.5
+    assert mean_pearson(with_them, predict(name, protocol, turned, arrays[2])) < 0.5
 
 
 @heads

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support import mean_pearson
 
 from stflow.bench.methods import METHODS, FinetunedSTNet, STNet
 from stflow.bench.methods._stnet import _STNetTraining
@@ -12,11 +13,6 @@ from stflow.slide._parts import subset
 
 CPU = torch.device("cpu")
 QUICK = {"protocol": "hest", "device": "cpu", "max_epochs": 30}
-
-
-def mean_pearson(predicted: np.ndarray, measured: np.ndarray) -> float:
-    pairs = zip(predicted.T, measured.T, strict=True)
-    return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs]))
 
 
 def test_both_are_listed_and_cited():

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from support import mean_pearson
 
 from stflow.bench.methods import TRIPLEX, Hist2ST, HisToGene
 from stflow.bench.methods._method import Published
 from stflow.bench.methods._parts._slidewise import Block, place_spots, positions, resize_tiles
 from stflow.slide._parts import subset
+from stflow.slide._slide import Slide
 
 CPU = torch.device("cpu")
 ON_SLIDES = [HisToGene, Hist2ST, TRIPLEX]
@@ -25,6 +27,19 @@ def small(method: type[Published], max_epochs: int = 1) -> Published:
 @pytest.fixture(scope="module", params=ON_SLIDES)
 def fitted(request, arrays) -> Published:
     return small(request.param).fit(arrays[:2])
+
+
+@pytest.mark.parametrize(("method", "max_epochs"), [(HisToGene, 3), (Hist2ST, 6), (TRIPLEX, 2)])
+def test_learns_what_tiles_say_and_nothing_from_shuffled_expression(
+    method, max_epochs, arrays, rng
+):
+    def score(slides: list[Slide]) -> float:
+        predicted = small(method, max_epochs).fit(slides).predict(arrays[2])
+        return mean_pearson(predicted, arrays[2].expression)
+
+    assert score(arrays[:2]) > 0.15
+    shuffled = [replace(s, expression=rng.permutation(s.expression)) for s in arrays[:2]]
+    assert abs(score(shuffled)) < 0.15
 
 
 def test_order_of_spots_does_not_matter(fitted, arrays, rng):
