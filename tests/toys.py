@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import anndata as ad
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
 from stflow.baselines import Ridge
@@ -64,6 +65,13 @@ class Peek(Reds):
     def fit(self, slides, *, seed=0, peek):
         assert all(slide.expression is not None for slide in peek)
         return super().fit(slides, seed=seed)
+
+
+def only(monkeypatch: pytest.MonkeyPatch, methods: dict[str, type[Published]]) -> None:
+    """Let the benchmark know these methods alone, and keep the memory that it would let go."""
+    for module in ("_jobs", "_run"):
+        monkeypatch.setattr(f"stflow.bench.{module}.METHODS", methods)
+    monkeypatch.setattr("stflow.bench._jobs.let_go", lambda: None)
 
 
 def reds(tiles: torch.Tensor) -> torch.Tensor:

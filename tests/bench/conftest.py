@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from toys import Broken, Peek, Reds, Shade, make_source
+from toys import Broken, Peek, Reds, Shade, make_source, only
 
 from stflow._splits import Split
 from stflow.bench._task import Task
@@ -21,8 +21,6 @@ def task() -> Task:
 def methods(monkeypatch):
     """Methods that take no time."""
     found = {"reds": Reds, "shade": Shade, "broken": Broken, "peek": Peek}
-    for module in ("_jobs", "_run"):
-        monkeypatch.setattr(f"stflow.bench.{module}.METHODS", found)
-    monkeypatch.setattr("stflow.bench._jobs.let_go", lambda: None)
+    only(monkeypatch, found)
     monkeypatch.setattr(Reds, "n_fits", 0)
     return found

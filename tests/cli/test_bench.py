@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import Result
-from toys import Reds, Shade, make_source
+from toys import Reds, Shade, make_source, only
 
 from stflow._cli import main
 from stflow.bench import Split, Task
@@ -23,11 +23,8 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.chdir(tmp_path)
     sources = {name: make_source(i) for i, name in enumerate("ab")}
     task = Task("toy", sources, (Split("a", ("b",), ("a",)), Split("b", ("a",), ("b",))))
-    found = {"ridge": Reds, "shade": Shade}
     monkeypatch.setattr("stflow.bench.readers.read_suite", lambda *_, **__: [task])
-    monkeypatch.setattr("stflow.bench._jobs.METHODS", found)
-    monkeypatch.setattr("stflow.bench._run.METHODS", found)
-    monkeypatch.setattr("stflow.bench._jobs.let_go", lambda: None)
+    only(monkeypatch, {"ridge": Reds, "shade": Shade})
     Path("vectors").mkdir()
     for name, source in sources.items():
         np.save(f"vectors/{name}.npy", source.pixels.mean((1, 2)))
