@@ -14,6 +14,7 @@ import torch
 from support import SHAPE, SMALL
 
 import stflow as stf
+from stflow.flow import PRIORS
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_loaded_model_holds_no_file_which_windows_could_not_replace(saved) -> 
     loaded.save(saved, overwrite=True)
 
 
-@pytest.mark.parametrize("prior", ["zinb", "nb", "zero", "gaussian", "empirical"])
+@pytest.mark.parametrize("prior", PRIORS)
 def test_priors_are_saved(tissue, tmp_path, prior: str) -> None:
     fitted = stf.tl.fit(
         tissue,

@@ -17,6 +17,7 @@ from spatialdata.transformations import Identity, Scale, set_transformation
 from support import SHAPE, SMALL, colours, make_tissue, snapshot
 
 import stflow as stf
+from stflow.flow import PRIORS
 
 PANEL = ["GENE001", "GENE002", "GENE003"]
 
@@ -95,7 +96,7 @@ def test_stops_early_and_keeps_the_best_weights(tissue) -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@pytest.mark.parametrize("prior", ["zinb", "nb", "zero", "gaussian", "empirical"])
+@pytest.mark.parametrize("prior", PRIORS)
 def test_priors(tissue, prior: str) -> None:
     model = fit(tissue, {"prior": prior}, max_epochs=1)
     assert np.isfinite(prediction(model, tissue["S1"])).all()
