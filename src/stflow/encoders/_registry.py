@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from os import PathLike
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 import timm
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from stflow._validation import require_choice
 from stflow.encoders._card import Card
 from stflow.encoders._cards import CARDS
-from stflow.encoders._encoder import Encoder, qualified_name, weights_digest
+from stflow.encoders._encoder import POOLINGS, Encoder, Pooling, qualified_name, weights_digest
 from stflow.encoders._pooling import is_convolutional, pool_stages
 from stflow.encoders._tokens import Promised, TokenPool
 from stflow.encoders._transform import ResizeCrop
@@ -33,8 +33,6 @@ from stflow.encoders.families import (
     wrap_image_model,
 )
 
-Pooling: TypeAlias = Literal["stages", "final"]
-POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 BUILDERS: dict[str, Callable[[Card, str | PathLike[str] | None], nn.Module]] = {
     "vit": build_vit,
     "transformers": build_transformer,
@@ -179,7 +177,7 @@ def _plain(name: str, weights: str | PathLike[str] | None) -> nn.Module:
     return create_lite0() if name == LITE0 else create_timm(name, weights=weights)
 
 
-def assemble(card: Card, network: nn.Module, *, pooling: str) -> nn.Module:
+def assemble(card: Card, network: nn.Module, *, pooling: Pooling) -> nn.Module:
     """Make the network of a card give the vectors that the card promises."""
     if pooling == "stages":
         return Promised(pool_stages(network), card, width=card.stages_width)

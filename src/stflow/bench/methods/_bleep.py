@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from stflow.bench.methods._parts import FromTiles, TileTraining, Training, Trunk
+from stflow.bench.methods._method import ProtocolName
+from stflow.bench.methods._parts import FromTiles, TileTraining, Training, Trunk, TrunkName
 from stflow.slide import Slide
 
 WIDTH, DROPOUT = 256, 0.1
@@ -44,10 +45,10 @@ class BLEEP(FromTiles):
     def __init__(
         self,
         *,
-        protocol: str = "nested",
+        protocol: ProtocolName = "nested",
         max_epochs: int | None = None,
         device: str = "auto",
-        trunk: str = "resnet50",
+        trunk: TrunkName = "resnet50",
         weights: str | PathLike[str] | None = None,
         frozen: bool = False,
     ) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stflow._random import spawn_seeds
+from stflow._square import N_SYMMETRIES
 from stflow.bench.methods._parts import (
-    N_SYMMETRIES,
     Deep,
     FieldNorm,
     Residual,

@@ -14,7 +14,7 @@ from stflow._device import resolve_device
 from stflow._random import spawn_seeds
 from stflow._schedule import Schedule
 from stflow.baselines import Choice, Predictor, require_alike
-from stflow.bench.methods._method import Published
+from stflow.bench.methods._method import ProtocolName, Published
 from stflow.bench.methods._parts import LR, RATES, egnn
 from stflow.model import Config, Features
 from stflow.model.denoiser import N_STEPS, SlideSampler, draws, spatial_attention
@@ -55,7 +55,7 @@ class Flow(Published):
     def __init__(
         self,
         *,
-        protocol: str = "nested",
+        protocol: ProtocolName = "nested",
         max_epochs: int | None = None,
         device: str = "auto",
         prior_parameters: Mapping[str, float] | None = None,

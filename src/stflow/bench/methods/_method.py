@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 from stflow._device import resolve_device
 from stflow._validation import require_choice, require_count
 from stflow.baselines import Baseline, Choice, leave_one_out
 from stflow.slide import Slide
 
-PROTOCOLS = ("hest", "nested")
+ProtocolName: TypeAlias = Literal["hest", "nested"]
+PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 
 
 class Published(Baseline):
@@ -41,7 +42,7 @@ class Published(Baseline):
         The ``choice`` of protocol ``"hest"``, of methods that have nothing left to choose in it.
     """
 
-    reads: ClassVar[str] = "embedding"
+    reads: ClassVar[Literal["embedding", "tiles"]] = "embedding"
     cheap: ClassVar[bool] = True
     citation: ClassVar[str]
     peeks: ClassVar[bool] = False
@@ -49,7 +50,11 @@ class Published(Baseline):
     published: ClassVar[Choice | None] = None
 
     def __init__(
-        self, *, protocol: str = "nested", max_epochs: int | None = None, device: str = "auto"
+        self,
+        *,
+        protocol: ProtocolName = "nested",
+        max_epochs: int | None = None,
+        device: str = "auto",
     ) -> None:
         require_choice(protocol, PROTOCOLS, name="protocol")
         if max_epochs is not None:

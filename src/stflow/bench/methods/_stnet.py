@@ -8,7 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stflow.bench.methods._parts import FromTiles, TileTraining, Training, Trunk, start_from
+from stflow.bench.methods._method import ProtocolName
+from stflow.bench.methods._parts import (
+    FromTiles,
+    TileTraining,
+    Training,
+    Trunk,
+    TrunkName,
+    start_from,
+)
 from stflow.slide import Slide
 
 HIDDEN = 256
@@ -37,10 +45,10 @@ class STNet(FromTiles):
     def __init__(
         self,
         *,
-        protocol: str = "nested",
+        protocol: ProtocolName = "nested",
         max_epochs: int | None = None,
         device: str = "auto",
-        trunk: str = "densenet121",
+        trunk: TrunkName = "densenet121",
         weights: str | PathLike[str] | None = None,
     ) -> None:
         super().__init__(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stflow.baselines import Choice, Components, Predictor, training_rows
-from stflow.bench.methods._method import Published
+from stflow.bench.methods._method import ProtocolName, Published
 from stflow.slide import Slide
 
 N_COMPONENTS, N_ROUNDS, DEPTH = 256, 100, 6
@@ -38,7 +38,11 @@ class XGBoost(Published):
     published = DEPTH, N_ROUNDS
 
     def __init__(
-        self, *, protocol: str = "nested", max_epochs: int | None = None, device: str = "auto"
+        self,
+        *,
+        protocol: ProtocolName = "nested",
+        max_epochs: int | None = None,
+        device: str = "auto",
     ) -> None:
         super().__init__(protocol=protocol, max_epochs=max_epochs, device=device)
         import_xgboost()

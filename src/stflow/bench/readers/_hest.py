@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import Literal, TypeAlias, get_args
 
 import pandas as pd
 
@@ -15,12 +16,15 @@ from stflow._validation import listing, require_unique
 from stflow.bench._task import Task
 from stflow.bench.readers._hest_source import HestSource
 
-TASKS = ("IDC", "PRAD", "PAAD", "SKCM", "COAD", "READ", "CCRCC", "HCC", "LUNG", "LYMPH_IDC")
+TaskName: TypeAlias = Literal[
+    "IDC", "PRAD", "PAAD", "SKCM", "COAD", "READ", "CCRCC", "HCC", "LUNG", "LYMPH_IDC"
+]
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
 _GENES = "var_50genes.json"
 _COLUMNS = ("sample_id", "patches_path", "expr_path")
 
 
-def read_hest(root: str | PathLike[str], tasks: Sequence[str] | None = None) -> list[Task]:
+def read_hest(root: str | PathLike[str], tasks: Sequence[TaskName] | None = None) -> list[Task]:
     """Open the tasks of HEST-bench.
 
     A task is a folder with ``patches/<id>.h5``, ``adata/<id>.h5ad``, ``splits/train_<k>.csv``,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,10 @@ from stflow._warn import warn
 from stflow.bench._task import Task
 from stflow.bench.readers._stimage_source import StimageSource
 
-ORGANS = ("Breast", "Brain", "Skin", "Mouth", "Stomach", "Prostate", "Colon")
-TECHNOLOGIES = ("ST", "Visium", "VisiumHD")
+Organ: TypeAlias = Literal["Breast", "Brain", "Skin", "Mouth", "Stomach", "Prostate", "Colon"]
+Technology: TypeAlias = Literal["ST", "Visium", "VisiumHD"]
+ORGANS: tuple[Organ, ...] = get_args(Organ)
+TECHNOLOGIES: tuple[Technology, ...] = get_args(Technology)
 _META = "meta_all_gene"
 _COLUMNS = {
     "slide": ("slide",),
@@ -34,8 +37,8 @@ _STUDY = r"^(GSE\d+(?=_)|(?:[^_]+_){4}[^_]+(?=_))"
 
 def read_stimage(
     root: str | PathLike[str],
-    organs: Sequence[str] | None = None,
-    technologies: Sequence[str] | None = None,
+    organs: Sequence[Organ] | None = None,
+    technologies: Sequence[Technology] | None = None,
     *,
     seed: int = 0,
 ) -> list[Task]:

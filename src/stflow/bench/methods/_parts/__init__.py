@@ -5,13 +5,12 @@ from stflow.bench.methods._parts._deep import LR, RATES, Deep, Training, start_f
 from stflow.bench.methods._parts._egnn import egnn
 from stflow.bench.methods._parts._lattice import Lattice, lattice_cells, surroundings
 from stflow.bench.methods._parts._slidewise import Block, FromCrops, SpotNetwork, Spots
-from stflow.bench.methods._parts._steerable import N_SYMMETRIES, FieldNorm, Residual, SteerableConv
-from stflow.bench.methods._parts._trunk import FromTiles, TileTraining, Trunk
+from stflow.bench.methods._parts._steerable import FieldNorm, Residual, SteerableConv
+from stflow.bench.methods._parts._trunk import FromTiles, TileTraining, Trunk, TrunkName
 from stflow.bench.methods._parts._views import ThreeViews, fusion_loss
 
 __all__ = [
     "LR",
-    "N_SYMMETRIES",
     "RATES",
     "Block",
     "CropDraws",
@@ -28,6 +27,7 @@ __all__ = [
     "TileTraining",
     "Training",
     "Trunk",
+    "TrunkName",
     "egnn",
     "fusion_loss",
     "in_turn",

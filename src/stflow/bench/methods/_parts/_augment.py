@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-N_VIEWS = 8
+from stflow._square import turn
+from stflow.encoders import IMAGENET
+
+MEAN, STD = IMAGENET
+VIEWS = (0, 1, 2, 3, 4, 7, 6, 5)  # turned, and then mirrored
 
 
 def turn_tiles(tiles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -33,17 +36,12 @@ def turn_tiles(tiles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     if tiles.shape[1] != tiles.shape[2]:
         raise ValueError(f"Tiles of {tiles.shape[1]} x {tiles.shape[2]} px cannot be turned.")
-    views = rng.integers(N_VIEWS, size=len(tiles))
+    views = rng.integers(len(VIEWS), size=len(tiles))
     turned = np.empty_like(tiles)
-    for view in range(N_VIEWS):
+    for view, symmetry in enumerate(VIEWS):
         chosen = views == view
-        turned[chosen] = _view(tiles[chosen], view)
+        turned[chosen] = turn(torch.from_numpy(tiles[chosen]), symmetry, (1, 2)).numpy()
     return turned
-
-
-def _view(tiles: np.ndarray, view: int) -> np.ndarray:
-    turned = np.rot90(tiles, view % 4, axes=(1, 2))
-    return turned[:, :, ::-1] if view >= 4 else turned
 
 
 def normalise_tiles(

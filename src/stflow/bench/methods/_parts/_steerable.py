@@ -8,23 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-N_SYMMETRIES = 8
-
-
-def turn(grid: Tensor, which: int) -> Tensor:
-    """Apply a symmetry of the square to the last two axes: mirror if 4 or more, then turn."""
-    return torch.rot90(grid.flip(-1) if which >= 4 else grid, which % 4, (-2, -1))
-
-
-def compositions() -> Tensor:
-    """Tell which symmetry is h and then g undone, at [g, h], shape (8, 8)."""
-    corner = torch.arange(4).view(2, 2)
-    numbers = {tuple(turn(corner, g).flatten().tolist()): g for g in range(N_SYMMETRIES)}
-    table = torch.empty(N_SYMMETRIES, N_SYMMETRIES, dtype=torch.long)
-    for g in range(N_SYMMETRIES):
-        for k in range(N_SYMMETRIES):
-            table[g, numbers[tuple(turn(turn(corner, k), g).flatten().tolist())]] = k
-    return table
+from stflow._square import N_SYMMETRIES, compositions, turn
 
 
 class SteerableConv(nn.Module):

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 import timm
@@ -16,14 +16,15 @@ from torch import Tensor, nn
 from stflow._device import resolve_device
 from stflow._validation import require_choice
 from stflow.baselines import require_alike
-from stflow.bench.methods._method import require_tiles
+from stflow.bench.methods._method import ProtocolName, require_tiles
 from stflow.bench.methods._parts._augment import normalise_tiles, turn_tiles
 from stflow.bench.methods._parts._crops import in_turn
 from stflow.bench.methods._parts._deep import Deep, Training
 from stflow.encoders.families import LITE0, create_lite0, create_timm, require_file
 from stflow.slide import Slide
 
-TRUNKS = ("densenet121", "resnet50", LITE0)
+TrunkName: TypeAlias = Literal["densenet121", "resnet50", "efficientnet_lite0"]
+TRUNKS: tuple[TrunkName, ...] = get_args(TrunkName)
 BATCH = 128
 
 
@@ -56,7 +57,7 @@ class Trunk(nn.Module):
         return self.network(pixels)
 
 
-def build_trunk(name: str, weights: str | PathLike[str] | None = None) -> Trunk:
+def build_trunk(name: TrunkName, weights: str | PathLike[str] | None = None) -> Trunk:
     """Build a trunk with ImageNet weights, or with those of a file.
 
     Parameters
@@ -105,10 +106,10 @@ class FromTiles(Deep):
     def __init__(
         self,
         *,
-        protocol: str = "nested",
+        protocol: ProtocolName = "nested",
         max_epochs: int | None = None,
         device: str = "auto",
-        trunk: str,
+        trunk: TrunkName,
         weights: str | PathLike[str] | None = None,
     ) -> None:
         super().__init__(protocol=protocol, max_epochs=max_epochs, device=device)
