@@ -10,7 +10,7 @@ from torch import nn
 
 import stflow as stf
 from stflow._sdata._slides import read_slides
-from stflow._sdata._tables import get_crops
+from stflow._sdata._tables import get_regions
 from stflow._sdata.places._placed import spots_on_image
 from stflow.bench.methods._parts import _trunk
 from stflow.bench.methods._parts._augment import MEAN, STD
@@ -29,7 +29,7 @@ def with_tiles(
 ) -> Slide:
     """A slide with expression and with its tiles in memory."""
     slide = read_slides(sdata, name=name, genes=genes, **KEYS)[0]
-    (crop,) = get_crops(sdata["table"])
+    (crop,) = get_regions(sdata["table"])
     place = spots_on_image(sdata, sdata["table"], crop, image_key=None, image_mpp=None)
     size = tile_px * mpp / place.mpp
     tiles = cut(place.levels, place.centres_px, size=size, tile_px=tile_px)
