@@ -54,6 +54,15 @@ def test_a_damaged_note_is_refused(tmp_path) -> None:
         folder(tmp_path).read()
 
 
+def test_another_kind_of_run_is_refused(tmp_path) -> None:
+    folder(tmp_path).note(RUN)
+    folder(tmp_path).require_room()
+    with pytest.raises(
+        ValueError, match="holds a fit, no benchmark. Pass another folder as `path="
+    ):
+        RunFolder(tmp_path, "benchmark", "path").require_room()
+
+
 def test_what_is_in_the_way(tmp_path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / ".hidden").mkdir()

@@ -48,6 +48,8 @@ class RunFolder:
             A file, or a folder with other files, is in the way.
         NotADirectoryError, PermissionError
             The folder cannot be made.
+        ValueError
+            It is of another kind of run, or damaged.
         """
         if self.path.exists() and not self.path.is_dir():
             raise FileExistsError(f"{self.path} is a file. Pass a folder as `{self.word}=`.")
@@ -63,6 +65,7 @@ class RunFolder:
             raise NotADirectoryError(f"{self.path} cannot be made: {parent} is a file.")
         if not os.access(parent, os.W_OK):
             raise PermissionError(f"{self.path} cannot be made: {parent} is read-only.")
+        self.read()
 
     def read(self) -> dict[str, Any]:
         """Return the run that the folder belongs to; empty when it belongs to none.
@@ -70,13 +73,17 @@ class RunFolder:
         Raises
         ------
         ValueError
-            What says so is damaged.
+            What says so is damaged, or tells of another kind of run.
         """
         file = self.path / MARK
         try:
-            return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+            found = dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
         except (TypeError, ValueError) as error:
             raise ValueError(f"{file} is damaged ({error}). {self.anew}") from error
+        kind = found.pop("kind", self.kind)
+        if kind != self.kind:
+            raise ValueError(f"{self.path} holds a {kind}, no {self.kind}. {self.anew}")
+        return found
 
     def require_same(self, run: Mapping[str, Any]) -> None:
         """Raise ``ValueError`` when the folder is another run's, naming what differs."""
@@ -89,7 +96,8 @@ class RunFolder:
         """Make the folder a run's own; what it depends on are plain values or arrays."""
         wanted = as_json(run)
         if wanted != self.read():
-            write_bytes(self.path / MARK, json.dumps(wanted, indent=2).encode())
+            text = json.dumps({"kind": self.kind, **wanted}, indent=2)
+            write_bytes(self.path / MARK, text.encode())
 
 
 def as_json(run: Mapping[str, Any]) -> dict[str, Any]:
