@@ -326,12 +326,12 @@ def test_names_may_hold_anything(tissue: dict[str, SpatialData], tmp_path: Path)
 def test_a_folder_of_another_run_is_refused(tissue: dict[str, SpatialData], tmp_path: Path) -> None:
     run = tmp_path / "run"
     cross_validate(tissue, **FAST, resume=run)
-    with pytest.raises(ValueError, match="another cross-validation: 'seed' differ"):
+    with pytest.raises(ValueError, match="another cross-validation: seed is 1, there 0"):
         cross_validate(tissue, **FAST, resume=run, seed=1)
-    with pytest.raises(ValueError, match="'groups' differ"):
+    with pytest.raises(ValueError, match="groups .*"):
         cross_validate(tissue, {"S1": "p", "S2": "q", "S3": "p"}, **FAST, resume=run)
     changed = {**tissue, "S3": scaled(tissue["S3"], tissue["S3"]["table"].var_names[0], 2)}
-    with pytest.raises(ValueError, match="'data' differ"):
+    with pytest.raises(ValueError, match="data differs"):
         cross_validate(changed, **FAST, resume=run)
     (run / "run.json").write_text("{")
     with pytest.raises(ValueError, match=r"run\.json is damaged"):
