@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from stflow.slide import _slide
+from stflow.slide import _rows
 from stflow.slide._rows import row_blocks
 from stflow.slide._slide import Slide
 
@@ -35,7 +35,7 @@ def test_shapes_that_do_not_match(name: str, value, message: str) -> None:
 
 
 def test_blocks_hold_every_row_once(monkeypatch) -> None:
-    monkeypatch.setattr(_slide, "BLOCK", 4)
+    monkeypatch.setattr(_rows, "BLOCK", 4)
     matrix = np.arange(20.0).reshape(10, 2)
     blocks = list(row_blocks(matrix))
     assert [rows for rows, _ in blocks] == [slice(0, 4), slice(4, 8), slice(8, 10)]

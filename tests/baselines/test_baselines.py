@@ -287,9 +287,7 @@ def test_leave_one_out_leaves_each_out_once() -> None:
 
 @pytest.mark.parametrize("name", FAST)
 def test_many_spots_are_sampled(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stflow.model import _features
-
-    monkeypatch.setattr(_features, "MAX_SPOTS", 200)
+    monkeypatch.setattr("stflow.slide._parts.MAX_SPOTS", 200)
     *train, test = tissue()
     assert np.isfinite(METHODS[name]().fit(train).predict(test)).all()
 

@@ -7,7 +7,7 @@ import torch
 
 from stflow.model import _features
 from stflow.model._features import Features
-from stflow.slide import _slide
+from stflow.slide import _rows
 from stflow.slide._graph import neighbour_mean
 from stflow.slide._rows import deviations
 from stflow.slide._slide import Slide
@@ -48,12 +48,12 @@ def test_read_in_blocks_and_from_some_spots(rng, monkeypatch) -> None:
     """The same features however the embedding is read; a part of the spots is enough to learn."""
     slides = [make_slide(rng.normal(size=(n, 6)) @ np.diag([5, 4, 3, 1, 1, 1])) for n in (300, 200)]
     whole = Features.fit(slides, 3, 0)
-    monkeypatch.setattr(_slide, "BLOCK", 37)
+    monkeypatch.setattr(_rows, "BLOCK", 37)
     blocks = Features.fit(slides, 3, 0)
     assert torch.allclose(whole.components.abs(), blocks.components.abs(), atol=1e-5)
     first, second = (f(slides[0].embedding, slides[0].graph) for f in (whole, blocks))
     assert torch.allclose(first.abs(), second.abs(), atol=1e-4)
-    monkeypatch.setattr(_features, "MAX_SPOTS", 250)
+    monkeypatch.setattr("stflow.slide._parts.MAX_SPOTS", 250)
     picked = _features.draw_spots(slides, 0)
     assert sum(len(spots) for _, spots in picked) == 250
     assert all((np.diff(spots) > 0).all() and spots[-1] < s.n_spots for s, spots in picked)

@@ -19,7 +19,7 @@ from support import SMALL, SPOILED, snapshot
 import stflow as stf
 from stflow._sdata import _write
 from stflow._sdata.expression._layers import layer_names
-from stflow.slide import _slide
+from stflow.slide import _rows
 
 
 def test_keys_of_the_contract(tissue, model) -> None:
@@ -241,7 +241,7 @@ def on_disk(kind: str, embedding: np.ndarray, path: Path):
 
 @pytest.mark.parametrize("kind", ["memory map", "zarr", "dask"])
 def test_an_embedding_on_disk(tissue, model, tmp_path, monkeypatch, kind: str) -> None:
-    monkeypatch.setattr(_slide, "BLOCK", 10)
+    monkeypatch.setattr(_rows, "BLOCK", 10)
     table = tissue["S1"]["table"]
     expected = stf.tl.predict(tissue["S1"], model, inplace=False).obsm["stflow"]
     table.obsm["X_embedding"] = on_disk(kind, table.obsm["X_embedding"], tmp_path)

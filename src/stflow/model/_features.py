@@ -58,7 +58,7 @@ class Features(nn.Module):
 
     @classmethod
     def fit(cls, slides: list[Slide], n_components: int, seed: int) -> Self:
-        """Learn the reduction from training slides, from at most ``MAX_SPOTS`` of their spots.
+        """Learn the reduction from training slides, from at most 20,000 of their spots.
 
         The features are scaled together to a total variance of ``width``.
         """

@@ -117,6 +117,7 @@ def test_the_mean_of_samples_is_what_is_predicted(arrays, monkeypatch) -> None:
         assert (not np.array_equal(one, eight)) == changes
 
 
+@pytest.mark.slow
 def test_nested_tries_three_rates_and_trains_each_once(members, arrays) -> None:
     method = Flow(protocol="nested", device="cpu", max_epochs=1).fit(arrays[:2], seed=0)
     assert [training["lr"] for _, training in members] == [1e-3, 5e-4, 1e-4]
@@ -167,6 +168,7 @@ def test_an_interrupt_ends_the_fit(arrays, monkeypatch) -> None:
         Flow(max_epochs=1, **HOW).fit(arrays[:2])
 
 
+@pytest.mark.slow
 def test_the_full_model_is_the_one_of_fit(arrays, monkeypatch) -> None:
     seen, fit = [], _network.fit_ensemble
     monkeypatch.setattr(_network, "N_FLOWS", 2)

@@ -78,10 +78,8 @@ def test_nested_is_the_baseline(arrays):
 
 
 def test_as_published_all_spots_are_fitted(arrays, monkeypatch):
-    from stflow.model import _features
-
     before = {p: Ridge(protocol=p).fit(arrays[:2]).predict(arrays[2]) for p in ("hest", "nested")}
-    monkeypatch.setattr(_features, "MAX_SPOTS", 50)
+    monkeypatch.setattr("stflow.slide._parts.MAX_SPOTS", 50)
     after = {p: Ridge(protocol=p).fit(arrays[:2]).predict(arrays[2]) for p in ("hest", "nested")}
     assert np.array_equal(before["hest"], after["hest"])
     assert not np.allclose(before["nested"], after["nested"])

@@ -29,7 +29,14 @@ def fitted(request, arrays) -> Published:
     return small(request.param).fit(arrays[:2])
 
 
-@pytest.mark.parametrize(("method", "max_epochs"), [(HisToGene, 3), (Hist2ST, 6), (TRIPLEX, 2)])
+@pytest.mark.parametrize(
+    ("method", "max_epochs"),
+    [
+        (HisToGene, 3),
+        pytest.param(Hist2ST, 6, marks=pytest.mark.slow),
+        pytest.param(TRIPLEX, 2, marks=pytest.mark.slow),
+    ],
+)
 def test_learns_what_tiles_say_and_nothing_from_shuffled_expression(
     method, max_epochs, arrays, rng
 ):
@@ -69,6 +76,7 @@ def test_few_spots_are_enough_to_predict(fitted, arrays):
     assert np.isfinite(fitted.predict(subset(arrays[2], np.arange(7)))).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ON_SLIDES)
 def test_the_seed_decides_and_torch_is_left_alone(method, arrays):
     few = [subset(slide, np.arange(12)) for slide in arrays]
