@@ -32,9 +32,8 @@ from spatialdata import SpatialData
 from spatialdata.models import Image2DModel, ShapesModel, TableModel
 
 import stflow as stf
-from stflow._sdata._images import spots_on_image
-from stflow._sdata._slides import read_slides
-from stflow._sdata._tables import get_regions
+from stflow._sdata import get_regions, read_slides
+from stflow._sdata.places import spots_on_image
 from stflow.embedding._prepare import prepare
 from stflow.encoders import get_encoder
 from stflow.encoders.families._timm import create_lite0
@@ -97,7 +96,7 @@ def tiles_of(sdata: SpatialData) -> list[np.ndarray]:
 def embed(sdata: SpatialData, **kwargs: Any) -> np.ndarray:
     """Embed on the CPU, write nothing."""
     given = {"inplace": False, "device": "cpu", "show_progress_bar": False, "cache": False}
-    return stf.pp.embed(sdata, **{**given, "mpp": MPP, **kwargs})
+    return stf.pp.embed(sdata, **{**given, "mpp": MPP, **kwargs}).obsm["X_embedding"]
 
 
 def speed(repeats: int) -> tuple[list[dict[str, Any]], dict[str, float]]:

@@ -19,7 +19,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 import stflow as stf
-from stflow._sdata._build import annotate, circles
+from stflow._sdata import annotate, circles
 from stflow.metrics import pearson
 
 RESULTS = Path(__file__).parent / "results"

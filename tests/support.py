@@ -13,7 +13,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 import stflow as stf
-from stflow._sdata.expression._layers import layer_names
+from stflow._sdata.expression import layer_names
 from stflow.slide._graph import knn_graph
 
 

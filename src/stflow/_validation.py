@@ -29,13 +29,18 @@ def require_key(key: str, available: Iterable[str], *, what: str, hint: str = ""
         raise KeyError(f"{message} {hint}".strip())
 
 
-def require_free(keys: Iterable[str], taken: Collection[str], *, what: str) -> None:
-    """Raise ``ValueError`` when one of ``keys`` would overwrite something."""
+def require_free(
+    keys: Iterable[str], taken: Collection[str], *, what: str, word: str | None = "key_added"
+) -> None:
+    """Raise ``ValueError`` when one of ``keys`` would overwrite something.
+
+    ``word`` is the argument that names it, None where there is none.
+    """
     clash = [key for key in keys if key in taken]
     if clash:
+        other = f"another `{word}=`, or " if word else ""
         raise ValueError(
-            f"{what} already holds {listing(clash)}. Pass another `key_added=`, or "
-            "`overwrite=True` to replace it."
+            f"{what} already holds {listing(clash)}. Pass {other}`overwrite=True` to replace it."
         )
 
 

@@ -109,7 +109,7 @@ def test_another_scale_than_that_of_the_pitch_is_taken_with_a_warning(slide) -> 
     sdata = stf.io.read_visium_hd(slide[0])
     stf.pp.neighbors(sdata, image_mpp=0.55)
     with pytest.warns(UserWarning, match=r"`image_mpp=` says 1 um per pixel, .* \(8 um\) gives"):
-        stf.pp.neighbors(sdata, image_mpp=1.0)
+        stf.pp.neighbors(sdata, image_mpp=1.0, overwrite=True)
 
 
 @pytest.mark.parametrize("name", ["spatial/tissue_positions.parquet", "filtered*.h5"])

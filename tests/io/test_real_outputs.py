@@ -40,8 +40,8 @@ def test_what_has_only_previews_is_read_on_request(real: Path, folder: str) -> N
     assert table.n_obs == 100
     assert table.X.sum() > 0
     assert list(table.var["gene_ids"].str[:4].unique()) == ["ENSG"]
-    _, distances = stf.pp.neighbors(sdata, n_neighs=6, inplace=False)
-    assert distances.data.min() == pytest.approx(100, rel=0.02)
+    graph = stf.pp.neighbors(sdata, n_neighs=6, inplace=False).obsp["spatial_distances"]
+    assert graph.data.min() == pytest.approx(100, rel=0.02)
     assert 2 < found["mpp"] < 6
 
 

@@ -78,11 +78,13 @@ def sdata(points) -> SpatialData:
 
 @pytest.fixture
 def run(colour_encoder):
-    """The call under test with a cheap encoder and small tiles, quiet."""
+    """The call under test with a cheap encoder and small tiles, quiet; not in place, the vectors."""
 
     def call(sdata, **kwargs):
         given = {"encoder": colour_encoder, "tile_px": 16, "show_progress_bar": False} | kwargs
-        return embed(sdata, **given)
+        if kwargs.get("inplace", True):
+            return embed(sdata, **given)
+        return embed(sdata, **given, overwrite=True).obsm["X_embedding"]
 
     return call
 
@@ -167,13 +169,17 @@ def test_several_scales_are_joined_in_order(sdata, run):
     assert np.abs(both[:, :6] - both[:, 6:]).max() > 0.01
 
 
-def test_not_in_place_returns_the_embedding_and_writes_nothing(sdata, run):
+def test_not_in_place_returns_a_changed_copy_and_leaves_the_table(sdata, colour_encoder):
+    how = {"encoder": colour_encoder, "tile_px": 16, "show_progress_bar": False}
     before = state(sdata)
-    vectors = run(sdata, inplace=False)
+    copy = embed(sdata, **how, inplace=False)
     assert_same(before, state(sdata))
-    run(sdata)
-    np.testing.assert_array_equal(vectors, sdata.tables["table"].obsm["X_embedding"])
-    assert run(sdata, inplace=False) is not None
+    assert embed(sdata, **how) is None
+    table = sdata.tables["table"]
+    np.testing.assert_array_equal(copy.obsm["X_embedding"], table.obsm["X_embedding"])
+    assert copy.uns["X_embedding"] == table.uns["X_embedding"]
+    with pytest.raises(ValueError, match=r"already holds 'X_embedding'.*`overwrite=True`"):
+        embed(sdata, **how, inplace=False)
 
 
 PLACINGS = {
@@ -263,8 +269,9 @@ def test_the_default_encoder(sdata):
     assert table.obsm["X_embedding"].shape == (12, 1536)
     assert table.uns["X_embedding"]["encoder"] == "efficientnet_lite0"
     assert len(table.uns["X_embedding"]["weights_sha256"]) == 64
-    final = embed(sdata, tile_px=32, pooling="final", show_progress_bar=False, inplace=False)
-    assert final.shape == (12, 1280)
+    how = {"inplace": False, "overwrite": True, "show_progress_bar": False}
+    final = embed(sdata, tile_px=32, pooling="final", **how)
+    assert final.obsm["X_embedding"].shape == (12, 1280)
 
 
 def test_an_encoder_that_was_made_before(sdata, tmp_path):
@@ -291,7 +298,8 @@ def test_dihedral_does_not_see_how_the_slide_lay(points):
     def both(**kwargs) -> list[np.ndarray]:
         given = {"tile_px": 32, "image_mpp": 0.5, "show_progress_bar": False, "inplace": False}
         given["precision"] = "float32"
-        return [embed(s, **given, **kwargs) for s in (plain, mirrored)]
+        tables = [embed(s, **given, **kwargs) for s in (plain, mirrored)]
+        return [table.obsm["X_embedding"] for table in tables]
 
     first, second = both(dihedral=True)
     change = np.abs(first - second).max()

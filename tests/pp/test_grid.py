@@ -139,6 +139,20 @@ def test_a_slide_with_nothing_but_an_image_is_predicted(tissue, model):
     assert np.isfinite(predicted.X).all()
 
 
+def test_not_inplace_returns_the_spots_and_writes_nothing():
+    sdata = slide(DISC)
+    stf.pp.grid(sdata, 60, key_added="old", table_key="old_table")
+    held = [name for _, name, _ in sdata.gen_elements()]
+    spots = stf.pp.grid(sdata, 90, key_added="old", table_key="old_table", inplace=False)
+    assert [name for _, name, _ in sdata.gen_elements()] == held
+    assert len(spots) < len(sdata["old"])
+    assert stf.pp.grid(sdata, 90) is None
+    assert spots.equals(sdata["spots"])
+    assert get_transformation(spots, get_all=True) == get_transformation(
+        sdata["spots"], get_all=True
+    )
+
+
 def test_nothing_is_overwritten_unless_asked():
     sdata = slide(DISC)
     stf.pp.grid(sdata, 60)

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import snapshot
 
 import stflow as stf
 from stflow.slide._graph import knn_graph
@@ -76,7 +77,7 @@ def test_distances_are_micrometres(tissue) -> None:
     assert table.uns["spatial_neighbors"]["params"] == {"n_neighbors": 8, "unit": "um"}
     pixels = table.copy()
     del pixels.uns["spatialdata_attrs"]
-    stf.pp.neighbors(pixels)
+    stf.pp.neighbors(pixels, overwrite=True)
     ratio = pixels.obsp["spatial_distances"].data / table.obsp["spatial_distances"].data
     assert ratio == pytest.approx(1 / 4.0)
     assert pixels.uns["spatial_neighbors"]["params"]["unit"] == "coordinates"
@@ -89,7 +90,7 @@ def test_rows_are_matched_to_spots_by_name(tissue) -> None:
     order = np.random.default_rng(0).permutation(first.n_obs)
     del sdata.tables["table"]
     sdata.tables["table"] = first[order].copy()
-    stf.pp.neighbors(sdata)
+    stf.pp.neighbors(sdata, overwrite=True)
     wanted = first.obsp["spatial_connectivities"]
     found = sdata["table"].obsp["spatial_connectivities"]
     assert (found != wanted[order][:, order]).nnz == 0
@@ -104,12 +105,37 @@ def test_regions_are_slides_of_their_own(two_regions) -> None:
     assert set(region) == {"a", "b"}
 
 
-def test_inplace_false_writes_nothing(tissue) -> None:
-    table = tissue["S1"]["table"]
-    before = set(table.obsp), set(table.uns)
-    graph, _ = stf.pp.neighbors(tissue["S1"], n_neighs=4, inplace=False)
-    assert (set(table.obsp), set(table.uns)) == before
-    assert graph.nnz < table.obsp["spatial_connectivities"].nnz
+@pytest.mark.parametrize("alone", [False, True], ids=["slide", "table"])
+def test_not_inplace_returns_a_changed_copy_and_leaves_the_table(tissue, alone: bool) -> None:
+    sdata = tissue["S1"]
+    data = sdata["table"] if alone else sdata
+    before = snapshot(sdata)
+    how = {} if alone else {"image_mpp": 4.0}
+    copy = stf.pp.neighbors(data, n_neighs=4, overwrite=True, inplace=False, **how)
+    assert snapshot(sdata) == before
+    assert copy.uns["spatial_neighbors"]["params"]["n_neighbors"] == 4
+    graph = copy.obsp["spatial_connectivities"]
+    assert graph.nnz < sdata["table"].obsp["spatial_connectivities"].nnz
+    assert stf.pp.neighbors(data, n_neighs=4, overwrite=True, **how) is None
+    assert snapshot(sdata) != before
+    assert (sdata["table"].obsp["spatial_connectivities"] != graph).nnz == 0
+
+
+@pytest.mark.parametrize("inplace", [True, False])
+def test_a_graph_is_not_replaced_unasked(tissue, monkeypatch, inplace: bool) -> None:
+    """Nor is any looked for; what a table tells of a graph that it has lost is in nobody's way."""
+    sdata = tissue["S1"]
+    before = snapshot(sdata)
+    with monkeypatch.context() as patch:
+        patch.setattr("stflow.pp._neighbors.knn_graph", None)
+        with pytest.raises(ValueError, match=r"'spatial_connectivities'.*`overwrite=True`"):
+            stf.pp.neighbors(sdata, n_neighs=4, inplace=inplace)
+    assert snapshot(sdata) == before
+    del sdata["table"].obsp["spatial_connectivities"]
+    with pytest.raises(ValueError, match=r"holds 'spatial_distances'\. Pass `overwrite=True`"):
+        stf.pp.neighbors(sdata, inplace=inplace)
+    del sdata["table"].obsp["spatial_distances"]
+    stf.pp.neighbors(sdata, inplace=inplace)
 
 
 @pytest.mark.parametrize("n_neighs", [0, -1, 2.5])
@@ -131,7 +157,7 @@ def test_two_spots_at_one_place(tissue) -> None:
     table = tissue["S1"]["table"].copy()
     table.obsm["spatial"][3] = table.obsm["spatial"][9]
     with pytest.raises(ValueError, match=r"1 spots .*lie where another one lies"):
-        stf.pp.neighbors(table)
+        stf.pp.neighbors(table, overwrite=True)
 
 
 def two_samples() -> AnnData:
@@ -171,9 +197,9 @@ def test_a_scale_without_an_image(tissue, given) -> None:
     table = tissue["S1"]["table"].copy()
     before = set(table.uns)
     with pytest.raises(ValueError, match="are of an image, but the spots lie on none"):
-        stf.pp.neighbors(table, **given)
+        stf.pp.neighbors(table, **given, overwrite=True)
     assert set(table.uns) == before
-    stf.pp.neighbors(tissue["S1"], **{**given, "image_mpp": 4.0})
+    stf.pp.neighbors(tissue["S1"], **{**given, "image_mpp": 4.0, "overwrite": True})
 
 
 def test_positions_that_are_not_finite() -> None:
@@ -185,10 +211,10 @@ def test_spots_that_lie_on_no_image_have_no_micrometres(tissue) -> None:
     sdata = tissue["S1"]
     assert sdata["table"].uns["spatial_neighbors"]["params"]["unit"] == "um"
     del sdata["table"].uns["spatialdata_attrs"]
-    stf.pp.neighbors(sdata)
+    stf.pp.neighbors(sdata, overwrite=True)
     table = sdata["table"]
     alone = table.copy()
-    stf.pp.neighbors(alone)
+    stf.pp.neighbors(alone, overwrite=True)
     assert table.uns["spatial_neighbors"]["params"]["unit"] == "coordinates"
     assert (table.obsp["spatial_distances"] != alone.obsp["spatial_distances"]).nnz == 0
 
@@ -198,4 +224,4 @@ def test_two_spots_of_one_name(tissue) -> None:
     spots.index = [spots.index[1], *spots.index[1:]]
     name = spots.index[1]
     with pytest.raises(ValueError, match=f"Duplicated spot names in shapes 'spots': '{name}'"):
-        stf.pp.neighbors(tissue["S1"])
+        stf.pp.neighbors(tissue["S1"], overwrite=True)

@@ -63,8 +63,9 @@ def test_nothing_else_is_written_and_nothing_at_all_when_asked(sdata):
     before = snapshot(sdata)
     returned = use_embedding(sdata, "uni_spots", inplace=False)
     assert snapshot(sdata) == before
-    use_embedding(sdata, "uni_spots")
-    np.testing.assert_array_equal(sdata["table"].obsm["X_embedding"], returned)
+    assert use_embedding(sdata, "uni_spots") is None
+    np.testing.assert_array_equal(sdata["table"].obsm["X_embedding"], returned.obsm["X_embedding"])
+    assert returned.uns["X_embedding"] == sdata["table"].uns["X_embedding"]
     del sdata["table"].obsm["X_embedding"], sdata["table"].uns["X_embedding"]
     assert snapshot(sdata) == before
 
@@ -142,6 +143,14 @@ def test_a_model_predicts_on_tiles_that_have_features_and_nothing_else(model, ti
     tiled.write(tmp_path / "tiled.zarr")
     back = read_zarr(tmp_path / "tiled.zarr")["table"]
     np.testing.assert_array_equal(back.obsm["X_embedding"], tiled["colours_tiles"].X)
+
+
+def test_a_new_table_can_be_had_without_being_put_there(tiled):
+    made = use_embedding(tiled, "colours_tiles", inplace=False)
+    assert list(tiled.tables) == ["colours_tiles"]
+    use_embedding(tiled, "colours_tiles")
+    np.testing.assert_array_equal(made.obsm["X_embedding"], tiled["table"].obsm["X_embedding"])
+    assert made.obs.equals(tiled["table"].obs)
 
 
 @pytest.mark.parametrize("numbered", [True, False], ids=["numbers", "names"])

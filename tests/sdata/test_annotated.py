@@ -146,9 +146,12 @@ def test_where_labels_lie_is_kept() -> None:
     assert set(get_transformation(circles, get_all=True)) == {"slide"}
     sdata = as_sdata(element, "labels", np.arange(1, 26))
     sdata.images["he"].attrs["transform"] = {"slide": Scale([2.0, 2.0], ("x", "y"))}
-    graph = stf.pp.neighbors(sdata, n_neighs=4, image_mpp=1.0, inplace=False)[1]
-    wanted = stf.pp.neighbors(circled(), n_neighs=4, inplace=False)[1]
-    np.testing.assert_allclose(graph.toarray(), wanted.toarray(), rtol=1e-6)
+    tables = (
+        stf.pp.neighbors(each, n_neighs=4, inplace=False, **given)
+        for each, given in ((sdata, {"image_mpp": 1.0}), (circled(), {}))
+    )
+    found, wanted = (table.obsp["spatial_distances"].toarray() for table in tables)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 def test_a_label_that_is_not_there() -> None:

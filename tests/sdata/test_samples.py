@@ -34,7 +34,7 @@ def joined(*tables: AnnData, **how) -> AnnData:
 def refused(table: AnnData, match: str) -> None:
     before = set(table.obsp)
     with pytest.raises(ValueError, match=match):
-        stf.pp.neighbors(table)
+        stf.pp.neighbors(table, overwrite=True)
     assert set(table.obsp) == before
 
 
@@ -147,7 +147,7 @@ def test_samples_that_were_moved_apart() -> None:
     table = joined(as_table(square(8)), as_table(square(8) + np.array([1700, 0])))
     stf.pp.neighbors(table)
     table.uns["spatial"] = {"a": {"images": {}}, "b": {"images": {}}}
-    stf.pp.neighbors(table)
+    stf.pp.neighbors(table, overwrite=True)
     table.obs["sample"] = "both"
     refused(table, r"by its .uns\['spatial'\]: 'a', 'b'")
 

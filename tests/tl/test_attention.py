@@ -108,7 +108,7 @@ def test_scanpy_takes_it_for_neighbours(tissue, model) -> None:
 
 def test_one_spot_listens_to_nobody(tissue, model) -> None:
     one = tissue["S1"]["table"][:1].copy()
-    stf.pp.neighbors(one)
+    stf.pp.neighbors(one, overwrite=True)
     assert attend(one, model).nnz == 0
 
 

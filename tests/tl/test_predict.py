@@ -17,8 +17,8 @@ from anndata import AnnData
 from support import SMALL, SPOILED, snapshot
 
 import stflow as stf
-from stflow._sdata import _write
-from stflow._sdata.expression._layers import layer_names
+from stflow._sdata.expression import layer_names
+from stflow._sdata.written import _predictions
 from stflow.slide import _rows
 
 
@@ -276,11 +276,11 @@ def test_low_precision_changes_little(tissue, model) -> None:
 @pytest.mark.parametrize("angle", [0.3, 2.0])
 def test_turning_and_scaling_a_slide_changes_nothing(tissue, model, angle, mirror) -> None:
     table = tissue["S1"]["table"].copy()
-    stf.pp.neighbors(table)
+    stf.pp.neighbors(table, overwrite=True)
     before = stf.tl.predict(table, model, inplace=False).obsm["stflow"].to_numpy()
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     table.obsm["spatial"] = table.obsm["spatial"] * [mirror, 1] @ turn * 0.37 + [1e3, -5e2]
-    stf.pp.neighbors(table)
+    stf.pp.neighbors(table, overwrite=True)
     after = stf.tl.predict(table, model, inplace=False).obsm["stflow"].to_numpy()
     assert np.abs(after - before).max() < 1e-4 * np.abs(before).max()
 
@@ -288,7 +288,7 @@ def test_turning_and_scaling_a_slide_changes_nothing(tissue, model, angle, mirro
 @pytest.mark.parametrize("n_spots", [1, 2])
 def test_a_few_spots(tissue, model, n_spots: int) -> None:
     few = tissue["S1"]["table"][:n_spots].copy()
-    stf.pp.neighbors(few)
+    stf.pp.neighbors(few, overwrite=True)
     stf.tl.predict(few, model)
     assert np.isfinite(few.obsm["stflow"]).all(axis=None)
 
@@ -303,7 +303,7 @@ def test_seed(tissue, model) -> None:
 
 
 def test_a_large_layer_is_left_out_with_a_warning(tissue, model, monkeypatch) -> None:
-    monkeypatch.setattr(_write, "MAX_LAYER_BYTES", 100)
+    monkeypatch.setattr(_predictions, "MAX_LAYER_BYTES", 100)
     with pytest.warns(UserWarning, match=r"\.layers\['stflow'\] would take .* table\[:, model"):
         stf.tl.predict(tissue["S1"], model, n_samples=1)
     table = tissue["S1"]["table"]

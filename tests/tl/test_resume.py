@@ -238,7 +238,7 @@ def other_embedding(sdata) -> None:
 
 
 def other_graph(sdata) -> None:
-    stf.pp.neighbors(sdata, n_neighs=5)
+    stf.pp.neighbors(sdata, n_neighs=5, overwrite=True)
 
 
 @pytest.mark.parametrize(

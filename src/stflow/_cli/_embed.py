@@ -115,7 +115,7 @@ def _embed_store(path: Path, output: Path | None, n_neighs: int, **how: Any) -> 
     table_key = how["table_key"]
     pp.embed(store.sdata, **how)
     if given("n_neighs") or _keys.CONNECTIVITIES not in store.sdata.tables[table_key].obsp:
-        pp.neighbors(store.sdata, n_neighs=n_neighs, **_placing(how))
+        pp.neighbors(store.sdata, n_neighs=n_neighs, overwrite=True, **_placing(how))
     store.save(table_key, output)
 
 

@@ -2,9 +2,17 @@
 
 from stflow._sdata._annotated import annotated_shapes, element_shapes
 from stflow._sdata._blank import warn_of_blank_slides, warn_of_blank_tiles
-from stflow._sdata._build import annotate, build_slide, circles, image_element
+from stflow._sdata._build import (
+    annotate,
+    build_slide,
+    circles,
+    image_element,
+    picture,
+    table_of_spots,
+)
 from stflow._sdata._described import describe, describe_recipe
 from stflow._sdata._elements import put, require_new, same_name
+from stflow._sdata._features import features_of_rows, read_features, table_of_features
 from stflow._sdata._images import colour_channels, get_pyramid, image_levels, resolve_image
 from stflow._sdata._names import by_text, groups_of, is_missing, require_apart, text_name
 from stflow._sdata._recipe import (
@@ -15,13 +23,14 @@ from stflow._sdata._recipe import (
 )
 from stflow._sdata._slides import as_mapping, read_slides
 from stflow._sdata._store import Store, require_new_store, store_path, write_store
-from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
-from stflow._sdata._write import (
-    lacks_panel,
-    replace_table,
-    require_room,
-    with_panel,
-    write_predictions,
+from stflow._sdata._systems import image_places
+from stflow._sdata._tables import (
+    Region,
+    get_regions,
+    get_table,
+    put_table,
+    require_sdata,
+    spot_centres,
 )
 
 __all__ = [
@@ -37,33 +46,36 @@ __all__ = [
     "describe",
     "describe_recipe",
     "element_shapes",
+    "features_of_rows",
     "get_pyramid",
     "get_regions",
     "get_table",
     "groups_of",
     "image_element",
     "image_levels",
+    "image_places",
     "is_missing",
-    "lacks_panel",
+    "picture",
     "put",
+    "put_table",
+    "read_features",
     "read_recipe",
     "read_slides",
-    "replace_table",
     "require_apart",
     "require_new",
     "require_new_store",
-    "require_room",
     "require_same_recipe",
     "require_same_width",
+    "require_sdata",
     "resolve_image",
     "same_name",
     "shared_recipe",
     "spot_centres",
     "store_path",
+    "table_of_features",
+    "table_of_spots",
     "text_name",
     "warn_of_blank_slides",
     "warn_of_blank_tiles",
-    "with_panel",
-    "write_predictions",
     "write_store",
 ]

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from spatialdata import SpatialData
-from spatialdata.models import Image2DModel, ShapesModel, TableModel
+from spatialdata.models import Image2DModel, Labels2DModel, ShapesModel, TableModel
 from spatialdata.transformations import BaseTransformation, Identity, set_transformation
 from xarray import DataArray, Dataset, DataTree
 
 from stflow import _keys
 from stflow.images.files import complete
+
+PIXELS = {_keys.COORDINATE_SYSTEM: Identity()}
 
 
 def build_slide(
@@ -69,7 +71,27 @@ def build_slide(
     )
 
 
-def image_element(levels: Sequence[da.Array]) -> DataTree:
+def table_of_spots(centres: np.ndarray, names: np.ndarray, *, region: str) -> AnnData:
+    """Make a table without genes, a row for each spot of an element.
+
+    Parameters
+    ----------
+    centres
+        In full-resolution pixels, x then y, shape (N, 2).
+    names
+        Index of the element, shape (N,).
+    region
+        Name of the element.
+    """
+    table = AnnData(obs=pd.DataFrame(index=names), obsm={_keys.SPATIAL: centres})
+    return annotate(table, region=region)
+
+
+def image_element(
+    levels: Sequence[da.Array],
+    *,
+    transformations: Mapping[str, BaseTransformation] = PIXELS,
+) -> DataTree:
     """Make a multiscale RGB image, in pixels of its first level.
 
     Parameters
@@ -77,6 +99,8 @@ def image_element(levels: Sequence[da.Array]) -> DataTree:
     levels
         The image, shape (3, height, width), and coarser ones. Those that are missing are averaged
         from the last when they are read.
+    transformations
+        To each coordinate system.
     """
     _, height, width = levels[0].shape
     scales = {}
@@ -89,9 +113,28 @@ def image_element(levels: Sequence[da.Array]) -> DataTree:
         image = DataArray(level, dims=("c", "y", "x"), coords=coords)
         scales[f"scale{number}"] = Dataset({"image": image})
     tree = DataTree.from_dict(scales)
-    set_transformation(tree, {_keys.COORDINATE_SYSTEM: Identity()}, set_all=True)
+    set_transformation(tree, dict(transformations), set_all=True)
     Image2DModel().validate(tree)
     return tree
+
+
+def picture(*levels: np.ndarray | da.Array, tissue: np.ndarray | None = None) -> SpatialData:
+    """Make a SpatialData of an image alone, as functions of squidpy take it.
+
+    Parameters
+    ----------
+    levels
+        The image, shape (3, height, width), and coarser ones.
+    tissue
+        Labels of its tissue, shape (height, width) of the last level.
+    """
+    arrays = [Image2DModel.parse(level, dims="cyx") for level in levels]
+    scales = {f"scale{i}": Dataset({"image": each}) for i, each in enumerate(arrays)}
+    labels = {}
+    if tissue is not None:
+        labels[_keys.TISSUE] = Labels2DModel.parse(tissue.astype(np.int32), dims="yx")
+    image = arrays[0] if len(arrays) == 1 else DataTree.from_dict(scales)
+    return SpatialData(images={_keys.IMAGE: image}, labels=labels)
 
 
 def circles(
@@ -99,7 +142,7 @@ def circles(
     radius: float | np.ndarray,
     names: np.ndarray,
     *,
-    transformations: Mapping[str, BaseTransformation] | None = None,
+    transformations: Mapping[str, BaseTransformation] = PIXELS,
 ) -> gpd.GeoDataFrame:
     """Make a shapes element of spots.
 
@@ -112,7 +155,7 @@ def circles(
     names
         Index of the element, shape (N,).
     transformations
-        To other coordinate systems. None: pixels are the shared system.
+        To each coordinate system.
     """
     x, y = centres.T
     spots = gpd.GeoDataFrame(
@@ -120,8 +163,6 @@ def circles(
         geometry=gpd.points_from_xy(x, y),
         index=names,
     )
-    if transformations is None:
-        transformations = {_keys.COORDINATE_SYSTEM: Identity()}
     return ShapesModel.parse(spots, transformations=dict(transformations))
 
 

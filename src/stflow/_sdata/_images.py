@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 from spatialdata import SpatialData
-from spatialdata.transformations import Sequence, get_transformation
+from spatialdata.transformations import Sequence
 from xarray import DataArray, DataTree
 
-from stflow import _keys
 from stflow._sdata._annotated import annotated_element
+from stflow._sdata._systems import choose_system, image_places, matrix_of, places_of, shared_systems
 from stflow._validation import listing, require_key
 from stflow.images import Level, as_rgb, find_colours
 
@@ -84,15 +84,14 @@ def _channels(array: DataArray) -> list[str]:
 
 def affine_to_image(sdata: SpatialData, spots_key: str, image_key: str) -> np.ndarray:
     """3 x 3 matrix from the spots' own coordinates to level-0 pixels, through a shared system."""
-    spots = get_transformation(annotated_element(sdata, spots_key), get_all=True)
-    image = get_transformation(sdata.images[image_key], get_all=True)
-    shared = [system for system in spots if system in image]
+    spots = places_of(annotated_element(sdata, spots_key))
+    image = image_places(sdata, image_key)
+    shared = shared_systems(spots, image)
     if not shared:
         raise ValueError(
             f"Spots {spots_key!r} (coordinate systems {listing(spots)}) and image {image_key!r} "
             f"({listing(image)}) share no coordinate system; relate them with "
             "spatialdata.transformations.set_transformation."
         )
-    system = _keys.COORDINATE_SYSTEM if _keys.COORDINATE_SYSTEM in shared else shared[0]
-    path = Sequence([spots[system], image[system].inverse()])
-    return path.to_affine_matrix(("x", "y"), ("x", "y"))
+    system = choose_system(shared)
+    return matrix_of(Sequence([spots[system], image[system].inverse()]))

@@ -10,14 +10,14 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from spatialdata import SpatialData
-from spatialdata.transformations import get_transformation
 
 from stflow import _keys
 from stflow._sdata._annotated import annotated_element
 from stflow._sdata._names import by_text
-from stflow._sdata._tables import Region, get_regions, get_table, spot_centres
+from stflow._sdata._systems import choose_system, matrix_of, moved, place_in, places_of
+from stflow._sdata._tables import Region, get_regions, get_table, lies_on_element, spot_centres
 from stflow._sdata.expression import read_log_counts
-from stflow._validation import listing, require_finite, require_key, require_places
+from stflow._validation import require_finite, require_key, require_places
 from stflow.slide import Slide, row_blocks
 
 Data: TypeAlias = SpatialData | AnnData
@@ -124,23 +124,8 @@ def _embedding(values: Any, what: str) -> Any:
 
 def _coords(data: Data, table: AnnData, region: Region, coordinate_system: str) -> np.ndarray:
     centres = spot_centres(data, table, region)
-    if isinstance(data, AnnData) or not region.name:
+    if not lies_on_element(data, region):
         return centres
-    systems = get_transformation(annotated_element(data, region.name), get_all=True)
-    system = _system(systems, coordinate_system, region.name)
-    affine = systems[system].to_affine_matrix(("x", "y"), ("x", "y"))
-    return centres @ affine[:2, :2].T + affine[:2, 2]
-
-
-def _system(systems: Mapping[str, Any], wanted: str, name: str) -> str:
-    """Return the system to read coordinates in; any will do for the default, as none is absolute.
-
-    Readers and joins of slides name systems after slides, and leave out ``"global"``.
-    """
-    if wanted in systems:
-        return wanted
-    if wanted == _keys.COORDINATE_SYSTEM and systems:
-        return next(iter(systems))
-    raise KeyError(
-        f"Element {name!r} is not in coordinate system {wanted!r}; available: {listing(systems)}."
-    )
+    places = places_of(annotated_element(data, region.name))
+    system = choose_system(list(places), coordinate_system)
+    return moved(centres, matrix_of(place_in(places, system, region.name)))

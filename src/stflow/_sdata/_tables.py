@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
+from typing import Any, TypeGuard
 
 import numpy as np
 from anndata import AnnData
@@ -13,6 +14,7 @@ from spatialdata.models import TableModel, get_table_keys
 
 from stflow import _keys
 from stflow._sdata._annotated import annotated_shapes
+from stflow._sdata._elements import put
 from stflow._sdata._samples import require_one_sample
 from stflow._validation import require_key, require_unique
 
@@ -37,6 +39,12 @@ class Region:
     name: str
     rows: np.ndarray
     instances: np.ndarray
+
+
+def require_sdata(data: Any) -> None:
+    """Raise ``TypeError`` where something else comes in place of a SpatialData."""
+    if not isinstance(data, SpatialData):
+        raise TypeError(f"Expected SpatialData, not {type(data).__name__}.")
 
 
 def get_table(data: SpatialData | AnnData, table_key: str, *, name: str = "") -> AnnData:
@@ -77,6 +85,13 @@ def get_table(data: SpatialData | AnnData, table_key: str, *, name: str = "") ->
     return table
 
 
+def put_table(data: SpatialData | AnnData, table_key: str, table: AnnData) -> None:
+    """Put a table in its place, once it is known to be a valid one, unless it is there already."""
+    if isinstance(data, SpatialData) and data.tables.get(table_key) is not table:
+        TableModel().validate(table)
+        put(data, table_key, "tables", table)
+
+
 def get_regions(table: AnnData, *, shapes_key: str | None = None) -> list[Region]:
     """Split the rows of a table by the element that they annotate.
 
@@ -109,6 +124,20 @@ def get_regions(table: AnnData, *, shapes_key: str | None = None) -> list[Region
     return [Region(name, rows, instances[rows]) for name, rows in found]
 
 
+def lies_on_element(data: SpatialData | AnnData, region: Region) -> TypeGuard[SpatialData]:
+    """Whether spots are those of an element, not rows of a table alone."""
+    return isinstance(data, SpatialData) and region.name != ""
+
+
+def require_element(region: Region) -> None:
+    """Raise ``ValueError`` where spots are rows of a table alone, so that they lie on no image."""
+    if not region.name:
+        raise ValueError(
+            "The table annotates no element, so its spots lie on no image; relate it to shapes "
+            "with spatialdata.models.TableModel.parse."
+        )
+
+
 def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) -> np.ndarray:
     """Centres of a region's spots in the element's own coordinates, shape (N, 2).
 
@@ -123,8 +152,8 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
         A position is not finite, two spots of the element share a name, it is neither shapes nor
         labels, or the spots are of several samples that lie on each other.
     """
-    alone = isinstance(data, AnnData) or not region.name
-    if alone:
+    on_element = lies_on_element(data, region)
+    if not on_element:
         hint = "Put the spot centres there, or pass a SpatialData with spots."
         require_key(_keys.SPATIAL, table.obsm, what="obsm key", hint=hint)
         centres = np.asarray(table.obsm[_keys.SPATIAL], dtype=np.float64)[region.rows, :2]
@@ -133,5 +162,5 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
         centres = np.column_stack([points.x, points.y])
     if not np.isfinite(centres).all():
         raise ValueError(f"Some spot centres of {region.name or 'the table'!r} are not finite.")
-    require_one_sample(table, region.rows, centres, region="" if alone else region.name)
+    require_one_sample(table, region.rows, centres, region=region.name if on_element else "")
     return centres

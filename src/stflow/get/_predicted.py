@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
-import numpy as np
-import pandas as pd
 from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata import get_table
-from stflow._sdata.expression import read_prediction
+from stflow._sdata.written import predicted_table
 
 
 def predicted(
@@ -53,23 +49,4 @@ def predicted(
     >>> sc.pp.neighbors(adata, use_rep="X_stflow")  # doctest: +SKIP
     >>> sc.tl.leiden(adata)  # doctest: +SKIP
     """
-    table = get_table(data, table_key)
-    mean = read_prediction(table, key, where=f"table {table_key!r}")
-    genes = pd.Index(mean.columns.astype(str))
-    sd_key = _keys.sd(key)
-    sd = None
-    if sd_key in table.obsm or sd_key in table.layers:
-        sd = read_prediction(table, sd_key, where=f"table {table_key!r}")[list(mean.columns)]
-    known = genes.isin(table.var_names).all()
-    adata = AnnData(
-        X=mean.to_numpy(dtype=np.float32, copy=True),
-        obs=table.obs.copy(),
-        var=table.var.loc[genes].copy() if known else pd.DataFrame(index=genes),
-        obsm={name: table.obsm[name].copy() for name in table.obsm if name not in (key, sd_key)},
-        obsp={name: table.obsp[name].copy() for name in table.obsp},
-        uns=deepcopy(dict(table.uns)),
-    )
-    if sd is not None:
-        adata.layers[sd_key] = sd.to_numpy(dtype=np.float32, copy=True)
-    adata.uns.setdefault("log1p", {})
-    return adata
+    return predicted_table(get_table(data, table_key), key, where=f"table {table_key!r}")

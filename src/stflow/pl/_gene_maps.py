@@ -11,7 +11,7 @@ import numpy as np
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata import get_table
+from stflow._sdata import get_table, require_sdata
 from stflow._sdata.expression import (
     given_spots,
     has_counts,
@@ -136,8 +136,7 @@ def gene_maps(
     from stflow.pl._scene import read_scene
     from stflow.pl._stage import read_stage
 
-    if not isinstance(sdata, SpatialData):
-        raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
+    require_sdata(sdata)
     table = get_table(sdata, table_key)
     names = require_gene_list(genes)
     require_positive(ncols or 1, name="ncols")

@@ -11,7 +11,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata import get_regions, get_table
+from stflow._sdata import get_regions, get_table, require_sdata
 from stflow._validation import listing
 from stflow.pl._figure import finish
 
@@ -124,8 +124,7 @@ def spots(
     from stflow.pl._fill import read_fill
     from stflow.pl._stage import read_stage, read_tissue
 
-    if not isinstance(sdata, SpatialData):
-        raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
+    require_sdata(sdata)
     if ax is not None and len(list(ax)) != 2:
         raise ValueError(f"`ax` holds {len(list(ax))} axes; pass two, for slide and close-up.")
     table, shapes_key = _annotated(sdata, table_key, shapes_key, tissue_key)

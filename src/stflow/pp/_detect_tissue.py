@@ -12,10 +12,17 @@ import geopandas as gpd
 import numpy as np
 from scipy import ndimage
 from spatialdata import SpatialData
-from spatialdata.models import Image2DModel
 
 from stflow import _keys
-from stflow._sdata import get_pyramid, put, require_new, resolve_image
+from stflow._sdata import (
+    get_pyramid,
+    image_places,
+    picture,
+    put,
+    require_new,
+    require_sdata,
+    resolve_image,
+)
 from stflow._sdata.places import image_scale, tissue_element
 from stflow._validation import require_positive
 from stflow.images import Level, coarsen
@@ -98,8 +105,7 @@ def detect_tissue(
     >>> sdata = stf.datasets.synthetic()["S1"]
     >>> stf.pp.detect_tissue(sdata)
     """
-    if not isinstance(sdata, SpatialData):
-        raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
+    require_sdata(sdata)
     sizes = {"mpp": mpp, "min_area_um2": min_area_um2, "min_hole_um2": min_hole_um2}
     for name, value in sizes.items():
         require_positive(value, name=name)
@@ -117,7 +123,8 @@ def detect_tissue(
             "another `mpp=`, check `image_mpp=`, or cover all of the image with "
             "`stf.pp.grid(sdata, tissue_key=None)`."
         )
-    tissue = tissue_element(mask, coarse.scale, mpp=scale, image=sdata.images[image])
+    places = image_places(sdata, image)
+    tissue = tissue_element(mask, coarse.scale, mpp=scale, transformations=places)
     if not inplace:
         return tissue
     put(sdata, key_added, "shapes", tissue)
@@ -135,10 +142,9 @@ def _find(coarse: Level, um2: float, *, min_area_um2: float, min_hole_um2: float
     area = um2 * float(np.prod(coarse.scale)) * pixels[0].size
     contrast = _contrast(pixels)
     seeds = min(MOST_SEEDS, (contrast >= CONTRAST).mean() / 2)
-    alone = SpatialData(images={_keys.IMAGE: Image2DModel.parse(pixels, dims="cyx")})
     with _quiet():
         mask = detect_tissue(
-            alone,
+            picture(pixels),
             _keys.IMAGE,
             method="weka",
             method_params={

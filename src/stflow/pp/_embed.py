@@ -13,13 +13,20 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._device import resolve_device
-from stflow._sdata import Region, get_regions, get_table, store_path, warn_of_blank_tiles
+from stflow._sdata import (
+    Region,
+    get_regions,
+    get_table,
+    require_sdata,
+    store_path,
+    warn_of_blank_tiles,
+)
 from stflow._sdata.places import PlacedSpots, spots_on_image
+from stflow._sdata.written import require_new_embedding, write_embedding
 from stflow._validation import (
     listing,
     require_choice,
     require_count,
-    require_free,
     require_positive,
 )
 from stflow.embedding import (
@@ -67,7 +74,7 @@ def embed(
     overwrite: bool = False,
     show_progress_bar: bool = True,
     inplace: bool = True,
-) -> np.ndarray | None:
+) -> AnnData | None:
     """Embed the H&E tile around each spot.
 
     A tile is a square of ``tile_px * mpp`` micrometres centred on the spot, cut from the level of
@@ -138,11 +145,11 @@ def embed(
     show_progress_bar
         Whether to show progress, in tiles.
     inplace
-        Whether to write to the table or return the embedding.
+        Whether to write to the table or return a copy of it with the embedding.
 
     Returns
     -------
-    None, or the embedding when not ``inplace``. Writes to the table:
+    None, or the copy of the table when not ``inplace``. Writes to the table:
 
     ``.obsm[key_added]``
         Embedding, float32, shape (N, F).
@@ -181,8 +188,7 @@ def embed(
     >>> sdata = stf.datasets.synthetic()["S1"]
     >>> stf.pp.embed(sdata, mpp=(0.5, 1.0))
     """
-    if not isinstance(sdata, SpatialData):
-        raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
+    require_sdata(sdata)
     if isinstance(encoder, Encoder):
         _require_undecided(encoder, pooling=pooling, dihedral=dihedral)
     devices = _devices(device)
@@ -190,8 +196,8 @@ def embed(
     require_choice(precision, PRECISIONS, name="precision")
     scales = _checked_scales(mpp, tile_px=tile_px, batch_size=batch_size, num_workers=num_workers)
     table = get_table(sdata, table_key)
-    if inplace and not overwrite:
-        require_free([key_added], {*table.obsm, *table.uns}, what=f"Table {table_key!r}")
+    where = f"Table {table_key!r}"
+    require_new_embedding(table, key_added, overwrite=overwrite, where=where)
     places = [
         spots_on_image(sdata, table, region, image_key=image_key, image_mpp=image_mpp)
         for region in _all_regions(table, shapes_key)
@@ -220,18 +226,16 @@ def embed(
         ).reshape(table.n_obs, -1)
     shares = {name: count.share for name, count in blank.items()}
     warn_of_blank_tiles(shares, field_um=min(scales) * tile_px)
-    if not inplace:
-        return embedding
-    table.obsm[key_added] = embedding
-    table.uns[key_added] = {
+    recipe = {
         **chosen.recipe(),
         "tile_px": int(tile_px),
         "mpp": scales,
-        "width": embedding.shape[1],
         "image_mpp": {place.region.name: place.mpp for place in places},
         "blank": shares,
     }
-    return None
+    target = table if inplace else table.copy()
+    write_embedding(target, key_added, embedding, recipe)
+    return None if inplace else target
 
 
 def _devices(

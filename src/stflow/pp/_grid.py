@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
-from anndata import AnnData
 from spatialdata import SpatialData
-from spatialdata.transformations import get_transformation
 
 from stflow import _keys
-from stflow._sdata import annotate, circles, get_pyramid, put, require_new, resolve_image, same_name
+from stflow._sdata import (
+    circles,
+    get_pyramid,
+    image_places,
+    put,
+    require_new,
+    require_sdata,
+    resolve_image,
+    same_name,
+    table_of_spots,
+)
 from stflow._sdata.places import LATTICES, cell_area, image_scale, places_inside, tissue_in_pixels
 from stflow._validation import require_choice, require_positive
 
@@ -29,7 +37,8 @@ def grid(
     key_added: str = _keys.SPOTS,
     table_key: str = _keys.TABLE,
     overwrite: bool = False,
-) -> None:
+    inplace: bool = True,
+) -> gpd.GeoDataFrame | None:
     """Lay spots on a lattice over the tissue, with a table that has no genes yet.
 
     One spot lies in the centre of the image, whatever the pitch, so a lattice of half the pitch
@@ -57,10 +66,12 @@ def grid(
         Name of the table to write.
     overwrite
         Whether to replace spots and a table of these names.
+    inplace
+        Whether to write spots and table or return the spots.
 
     Returns
     -------
-    None. Writes:
+    None, or the spots, without a table, when not ``inplace``. Writes:
 
     ``shapes[key_added]``
         Circles in pixels of the image and with its transformations. Their radius is 0.275 of the
@@ -95,18 +106,12 @@ def grid(
     >>> stf.pp.detect_tissue(sdata)
     >>> stf.pp.grid(sdata, 50, key_added="fine", table_key="fine_table")
     """
-    if not isinstance(sdata, SpatialData):
-        raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
+    require_sdata(sdata)
     require_positive(pitch_um, name="pitch_um")
     require_choice(lattice, LATTICES, name="lattice")
     image = resolve_image(sdata, image_key)
-    require_new(sdata, key_added, "shapes", overwrite=overwrite, word="key_added")
-    require_new(sdata, table_key, "tables", overwrite=overwrite, word="table_key")
-    if same_name(key_added, table_key):
-        raise ValueError(
-            f"The spots, `key_added={key_added!r}`, and the table, `table_key={table_key!r}`, need "
-            "two names, not told apart by case alone."
-        )
+    if inplace:
+        _require_names(sdata, key_added, table_key, overwrite=overwrite)
     size = get_pyramid(sdata, image)[0].size
     mpp = image_scale(sdata, image, image_mpp)
     if tissue_key is None:
@@ -115,16 +120,24 @@ def grid(
         area = tissue_in_pixels(sdata, tissue_key, image)
     centres = _centres(area, pitch_um, mpp, lattice=lattice, origin=np.array(size) / 2)
     names = np.array([f"spot_{i}" for i in range(len(centres))], dtype=object)
-    table = AnnData(obs=pd.DataFrame(index=names), obsm={_keys.SPATIAL: centres})
-    annotated = annotate(table, region=key_added)
-    spots = circles(
-        centres,
-        RADIUS * pitch_um / mpp,
-        names,
-        transformations=get_transformation(sdata.images[image], get_all=True),
-    )
+    places = image_places(sdata, image)
+    spots = circles(centres, RADIUS * pitch_um / mpp, names, transformations=places)
+    if not inplace:
+        return spots
     put(sdata, key_added, "shapes", spots)
-    put(sdata, table_key, "tables", annotated)
+    put(sdata, table_key, "tables", table_of_spots(centres, names, region=key_added))
+    return None
+
+
+def _require_names(sdata: SpatialData, key_added: str, table_key: str, *, overwrite: bool) -> None:
+    """Raise unless spots and table can be written under their names."""
+    require_new(sdata, key_added, "shapes", overwrite=overwrite, word="key_added")
+    require_new(sdata, table_key, "tables", overwrite=overwrite, word="table_key")
+    if same_name(key_added, table_key):
+        raise ValueError(
+            f"The spots, `key_added={key_added!r}`, and the table, `table_key={table_key!r}`, need "
+            "two names, not told apart by case alone."
+        )
 
 
 def _centres(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-import scipy.sparse as sp
 from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata import Region, get_regions, get_table, spot_centres
-from stflow._sdata.places import spot_centres_um
-from stflow._validation import require_count, require_places
+from stflow._sdata import get_regions, get_table
+from stflow._sdata.places import measured_centres
+from stflow._sdata.written import join_graphs, require_new_graph, write_graph
+from stflow._validation import require_count
 from stflow.slide import knn_graph
 
 
@@ -24,8 +23,9 @@ def neighbors(
     image_mpp: float | Mapping[str, float] | None = None,
     shapes_key: str | None = None,
     table_key: str = _keys.TABLE,
+    overwrite: bool = False,
     inplace: bool = True,
-) -> tuple[sp.csr_matrix, sp.csr_matrix] | None:
+) -> AnnData | None:
     """Find the nearest spots of each spot.
 
     The rows of the table are matched to their spots by name, each region is a slide of its own,
@@ -49,13 +49,14 @@ def neighbors(
         The spots. None: those that the table annotates.
     table_key
         Name of the table.
+    overwrite
+        Whether to replace a graph that is there.
     inplace
-        Whether to write to the table or return the two matrices.
+        Whether to write to the table or return a copy of it with the graph.
 
     Returns
     -------
-    None, or connectivities and distances when not ``inplace``. Writes to the table what squidpy
-    would, replacing an earlier graph:
+    None, or the copy of the table when not ``inplace``. Writes to the table what squidpy would:
 
     ``.obsp["spatial_connectivities"]``
         1 where column j is a neighbour of row i, shape (N, N).
@@ -72,7 +73,7 @@ def neighbors(
     ValueError
         ``n_neighs`` is no whole number above zero, nothing tells the scale of the image, it is
         given where there is none, a coordinate is not finite, two spots share a place, or the
-        spots are of several samples that lie on each other.
+        spots are of several samples that lie on each other, or there is a graph.
 
     Examples
     --------
@@ -82,41 +83,17 @@ def neighbors(
     """
     require_count(n_neighs, name="n_neighs")
     table = get_table(data, table_key)
+    keys = (_keys.CONNECTIVITIES, _keys.DISTANCES)
+    require_new_graph(table, *keys, overwrite=overwrite, where=f"Table {table_key!r}")
     regions = get_regions(table, shapes_key=shapes_key)
-    in_um = isinstance(data, SpatialData) and len(data.images) > 0 and regions[0].name != ""
-    if not in_um and (image_key is not None or image_mpp is not None):
-        raise ValueError(
-            "`image_key=` and `image_mpp=` are of an image, but the spots lie on none, so their "
-            "distances are in units of their coordinates. Pass a SpatialData whose table annotates "
-            "shapes on an image, or leave them out."
-        )
-    graphs = []
-    for region in regions:
-        if in_um:
-            coords = spot_centres_um(data, table, region, image_key=image_key, image_mpp=image_mpp)
-        else:
-            coords = spot_centres(data, table, region)
-        require_places(coords, what=f"spots of {region.name}" if region.name else "spots")
-        graphs.append((region, *knn_graph(coords, int(n_neighs))))
-    connectivities, distances = (
-        _scatter([(graph[0], graph[i]) for graph in graphs], table.n_obs) for i in (1, 2)
-    )
-    if not inplace:
-        return connectivities, distances
-    table.obsp[_keys.CONNECTIVITIES] = connectivities
-    table.obsp[_keys.DISTANCES] = distances
-    table.uns[_keys.NEIGHBORS] = {
-        "connectivities_key": _keys.CONNECTIVITIES,
-        "distances_key": _keys.DISTANCES,
-        "params": {"n_neighbors": int(n_neighs), "unit": "um" if in_um else "coordinates"},
+    centres, unit = measured_centres(data, table, regions, image_key=image_key, image_mpp=image_mpp)
+    graphs = [knn_graph(each, int(n_neighs)) for each in centres]
+    rows = [region.rows for region in regions]
+    matrices = {
+        key: join_graphs(list(zip(rows, parts, strict=True)), table.n_obs)
+        for key, parts in zip(keys, zip(*graphs, strict=True), strict=True)
     }
-    return None
-
-
-def _scatter(parts: list[tuple[Region, sp.csr_matrix]], n_obs: int) -> sp.csr_matrix:
-    """Put the graphs of several regions into one matrix over the rows of the table."""
-    entries = [(region.rows, graph.tocoo()) for region, graph in parts]
-    rows = np.concatenate([at[graph.row] for at, graph in entries])
-    columns = np.concatenate([at[graph.col] for at, graph in entries])
-    values = np.concatenate([graph.data for _, graph in entries])
-    return sp.csr_matrix((values, (rows, columns)), shape=(n_obs, n_obs))
+    target = table if inplace else table.copy()
+    params = {"n_neighbors": int(n_neighs), "unit": unit}
+    write_graph(target, _keys.NEIGHBORS, matrices, params=params)
+    return None if inplace else target

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import dask.array as da
 import numpy as np
 import shapely
 from spatialdata import SpatialData
-from spatialdata.models import Image2DModel, Labels2DModel
-from spatialdata.transformations import get_transformation, set_transformation
-from xarray import Dataset, DataTree
+from xarray import DataTree
 
 from stflow import _keys
-from stflow._sdata import get_pyramid, image_element, put, require_new, resolve_image
+from stflow._sdata import (
+    get_pyramid,
+    image_element,
+    image_places,
+    picture,
+    put,
+    require_new,
+    require_sdata,
+    resolve_image,
+)
 from stflow._sdata.places import image_scale, tissue_in_pixels
 from stflow._validation import require_choice
 from stflow.images import MOST_PX, Level, coarsen
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
 
 SAMPLE_UM = 8.0
 METHODS = ("macenko", "reinhard")
+
+Sample: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 def normalize_stain(
@@ -111,8 +120,7 @@ def normalize_stain(
     """
     from squidpy.experimental.im import StainReference
 
-    if not isinstance(sdata, SpatialData):
-        raise TypeError(f"Expected SpatialData, not {type(sdata).__name__}.")
+    require_sdata(sdata)
     if not isinstance(reference, SpatialData | StainReference):
         raise TypeError(
             f"`reference` is {type(reference).__name__}; expected a SpatialData or what "
@@ -130,25 +138,27 @@ def normalize_stain(
     if others:
         reference = _fit(others[0], method, slides[1][1])
     with _blaming(image):
-        element = image_element([_normalized(level, sample, reference) for level in levels])
-    source = get_transformation(sdata.images[image], get_all=True)
-    set_transformation(element, source, set_all=True)
+        colours = [_normalized(level, sample, reference) for level in levels]
+    element = image_element(colours, transformations=image_places(sdata, image))
     if not inplace:
         return element
     put(sdata, key_added, "images", element)
     return None
 
 
-def _fit(sample: SpatialData, method: str, image: str) -> StainReference:
+def _fit(sample: Sample, method: str, image: str) -> StainReference:
     """Learn the colours of the reference slide."""
     from squidpy.experimental.im import fit_stain_reference
 
+    slide = picture(sample[0], tissue=sample[1])
     with _blaming(image):
-        return fit_stain_reference(sample, _keys.IMAGE, method=method, tissue_mask_key=_keys.TISSUE)
+        return fit_stain_reference(slide, _keys.IMAGE, method=method, tissue_mask_key=_keys.TISSUE)
 
 
-def _samples(slides: list[tuple[SpatialData, str]], tissue_key: str | None) -> list[SpatialData]:
+def _samples(slides: list[tuple[SpatialData, str]], tissue_key: str | None) -> list[Sample]:
     """Images at a size that fits into memory, of one scale in um where they say what theirs is.
+
+    With each comes which of its pixels are tissue.
 
     The spread of colours depends on the scale: a coarse pixel mixes nuclei with what lies between.
     """
@@ -163,16 +173,9 @@ def _samples(slides: list[tuple[SpatialData, str]], tissue_key: str | None) -> l
         um = max(SAMPLE_UM, *(pixel * mpp for pixel, mpp in zip(wanted, mpps, strict=True)))
         wanted = [um / mpp for mpp in mpps]
     coarse = [coarsen(p, scale) for p, scale in zip(pyramids, wanted, strict=True)]
-    masks = [
-        _inside(area, level, name)
-        for area, level, (_, name) in zip(areas, coarse, slides, strict=True)
-    ]
     return [
-        SpatialData(
-            images={_keys.IMAGE: Image2DModel.parse(np.asarray(level.data), dims="cyx")},
-            labels={_keys.TISSUE: Labels2DModel.parse(mask.astype(np.int32), dims="yx")},
-        )
-        for level, mask in zip(coarse, masks, strict=True)
+        (np.asarray(level.data), _inside(area, level, name))
+        for area, level, (_, name) in zip(areas, coarse, slides, strict=True)
     ]
 
 
@@ -198,16 +201,13 @@ def _inside(area: shapely.Geometry | None, level: Level, image: str) -> np.ndarr
     return mask
 
 
-def _normalized(level: Level, sample: SpatialData, reference: StainReference) -> da.Array:
+def _normalized(level: Level, sample: Sample, reference: StainReference) -> da.Array:
     """Transform the colours of a level, not computed."""
     from squidpy.experimental.im import normalize_stains
 
-    pixels = Image2DModel.parse(da.asarray(level.data).rechunk({0: -1}), dims="cyx")
-    scales = {"scale0": pixels, "scale1": sample.images[_keys.IMAGE]}
-    tree = DataTree.from_dict({name: Dataset({"image": each}) for name, each in scales.items()})
-    both = SpatialData(images={_keys.IMAGE: tree}, labels=dict(sample.labels))
+    pixels = da.asarray(level.data).rechunk({0: -1})
     normalized = normalize_stains(
-        both,
+        picture(pixels, sample[0], tissue=sample[1]),
         _keys.IMAGE,
         reference,
         tissue_mask_key=_keys.TISSUE,

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import scipy.sparse as sp
 from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata import get_table, read_recipe, read_slides, require_same_recipe
-from stflow._validation import require_free
+from stflow._sdata.written import join_graphs, require_new_graph, write_graph
 from stflow.tl._predict import require_model
 
 if TYPE_CHECKING:
     from stflow.model import STFlow
-    from stflow.slide import Slide
 
 
 def attention(
@@ -106,8 +103,8 @@ def attention(
     """
     table = get_table(data, table_key)
     require_model(model)
-    if not overwrite:
-        require_free([key_added], {*table.obsp, *table.uns}, what="The table")
+    where = f"Table {table_key!r}"
+    require_new_graph(table, key_added, overwrite=overwrite, where=where, word="key_added")
     slides = read_slides(
         data,
         name="the slide",
@@ -128,27 +125,15 @@ def attention(
         )
         for slide in slides
     ]
-    graph = _in_table(found, slides, table.n_obs)
-    target = table if inplace else table.copy()
-    target.obsp[key_added] = graph
-    target.uns[key_added] = {
-        "connectivities_key": key_added,
-        "distances_key": _keys.DISTANCES,
-        "params": {
-            "method": "stflow",
-            "n_neighbors": int(graph.getnnz(1).max()),
-            "model": repr(model),
-            "n_steps": n_steps,
-            "seed": seed,
-        },
+    parts = [(slide.rows, graph) for slide, graph in zip(slides, found, strict=True)]
+    graph = join_graphs(parts, table.n_obs)
+    params = {
+        "method": "stflow",
+        "n_neighbors": int(graph.getnnz(1).max()),
+        "model": repr(model),
+        "n_steps": n_steps,
+        "seed": seed,
     }
+    target = table if inplace else table.copy()
+    write_graph(target, key_added, {key_added: graph}, params=params)
     return None if inplace else target
-
-
-def _in_table(graphs: list[sp.csr_matrix], slides: list[Slide], n_spots: int) -> sp.csr_matrix:
-    """Join the graphs of all slides, without an edge between them, by rows of the table."""
-    edges = [graph.tocoo() for graph in graphs]
-    i = np.concatenate([slide.rows[e.row] for slide, e in zip(slides, edges, strict=True)])
-    j = np.concatenate([slide.rows[e.col] for slide, e in zip(slides, edges, strict=True)])
-    weights = np.concatenate([e.data for e in edges])
-    return sp.csr_matrix((weights, (i, j)), shape=(n_spots, n_spots))

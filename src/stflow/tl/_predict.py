@@ -15,17 +15,19 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata import (
     get_table,
-    lacks_panel,
+    put_table,
     read_recipe,
     read_slides,
-    replace_table,
-    require_room,
     require_same_recipe,
     warn_of_blank_slides,
+)
+from stflow._sdata.expression import clashes, gene_ids, read_observed, require_same_genes, tell
+from stflow._sdata.written import (
+    lacks_panel,
+    require_new_prediction,
     with_panel,
     write_predictions,
 )
-from stflow._sdata.expression import clashes, gene_ids, read_observed, require_same_genes, tell
 from stflow._warn import warn
 from stflow.slide import Slide
 
@@ -169,9 +171,9 @@ def predict(
     """
     table = get_table(data, table_key)
     require_model(model)
-    require_room(table, key_added, overwrite=overwrite)
+    require_new_prediction(table, key_added, overwrite=overwrite)
     without_genes = lacks_panel(table, model.genes)
-    if without_genes and isinstance(data, AnnData) and inplace:
+    if without_genes and table is data and inplace:
         raise ValueError(
             "A table without genes of the panel cannot get some in place; pass `inplace=False`."
         )
@@ -212,8 +214,8 @@ def predict(
     target = target if inplace else target.copy()
     parts = {**_in_order(found, rows), "observed": None if known is None else _measured(known)}
     write_predictions(target, key_added, model.genes, info=info, **parts)
-    if inplace and target is not table and isinstance(data, SpatialData):
-        replace_table(data, table_key, target)
+    if inplace:
+        put_table(data, table_key, target)
     _warn_of_novelty(slides, found)
     return None if inplace else target
 

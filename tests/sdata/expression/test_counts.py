@@ -11,6 +11,7 @@ from anndata import AnnData
 from support import SMALL
 
 import stflow as stf
+from stflow._sdata.expression import layer_names, read_counts, read_observed, read_prediction
 from stflow._sdata.expression._counts import looks_raw
 
 COUNTS = np.array([[0, 3, 1], [7, 0, 1]], dtype=np.float32)
@@ -87,3 +88,26 @@ def test_what_has_no_numbers_does_not_look_raw() -> None:
     assert not looks_raw(None)
     assert not looks_raw(np.zeros((0, 3)))
     assert not looks_raw(np.array([["1"]]))
+
+
+@pytest.fixture
+def layered() -> AnnData:
+    table = AnnData(np.ones((3, 2), np.float32))
+    table.layers["raw"] = np.full((3, 2), 2.0)
+    return table
+
+
+def test_x_is_not_a_layer(layered):
+    assert layer_names(layered) == ["raw"]
+    assert layer_names(layered[:2]) == ["raw"]
+    assert layer_names(AnnData(np.ones((3, 2)))) == []
+    assert layer_names(AnnData(shape=(3, 2))) == []
+
+
+def test_messages_list_no_layer_called_none(layered):
+    with pytest.raises(KeyError, match=r"layers: 'raw'\. Run"):
+        read_prediction(layered, "stflow", where="t")
+    with pytest.raises(KeyError, match=r"available: 'raw'\. Name"):
+        read_counts(layered, ["0"], layer="counts", where="t")
+    with pytest.raises(KeyError, match=r"nor a layer \('raw'\)\."):
+        read_observed(layered, "known", ["0"], layer=None, where="t")

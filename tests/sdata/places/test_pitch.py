@@ -86,4 +86,4 @@ def test_real_sections_agree_with_their_scale(data_dir, section: str) -> None:
     assert 200 / pitch == pytest.approx(sdata.attrs["slide_properties"]["mpp"], rel=0.02)
     stf.pp.neighbors(sdata)
     with pytest.warns(UserWarning, match=r"says 0\.345 um per pixel"):
-        stf.pp.neighbors(sdata, image_mpp=0.345)
+        stf.pp.neighbors(sdata, image_mpp=0.345, overwrite=True)

@@ -1,6 +1,7 @@
 """What was measured and predicted: counts, genes and their ids, panels, comparisons."""
 
 from stflow._sdata.expression._compared import Compared, read_compared, with_common_parts
+from stflow._sdata.expression._counts import layer_names
 from stflow._sdata.expression._expression import (
     has_counts,
     read_counts,
@@ -11,7 +12,6 @@ from stflow._sdata.expression._expression import (
     require_measured,
 )
 from stflow._sdata.expression._genes import clashes, gene_ids, require_same_genes, tell
-from stflow._sdata.expression._layers import layer_names
 from stflow._sdata.expression._observed import given_spots, read_observed
 from stflow._sdata.expression._panel import (
     most_variable,

@@ -1,4 +1,4 @@
-"""Boundary: where a table keeps its raw counts, which were looked for elsewhere."""
+"""Boundary: the layers of a table, and which of them may be the raw counts looked for."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
-from stflow._sdata.expression._layers import layer_names
 from stflow._validation import listing
 
 LOOKED_AT = 500
 TAKE = "`table.layers['counts'] = table.raw[:, table.var_names].X`"
+
+
+def layer_names(table: AnnData) -> list[str]:
+    """Names of a table's layers, without X, which anndata 0.13 calls a layer named None."""
+    return [name for name in table.layers if name is not None]
 
 
 def counts_hint(table: AnnData) -> str:

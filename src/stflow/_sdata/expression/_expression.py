@@ -11,9 +11,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._sdata.expression._counts import counts_hint
+from stflow._sdata.expression._counts import counts_hint, layer_names
 from stflow._sdata.expression._genes import naming_hint
-from stflow._sdata.expression._layers import layer_names
 from stflow._validation import listing, require_counts, require_finite, require_key, require_unique
 
 

@@ -11,8 +11,8 @@ from anndata import AnnData
 from numpy.typing import ArrayLike
 
 from stflow import _keys
+from stflow._sdata.expression._counts import layer_names
 from stflow._sdata.expression._expression import read_log_counts, require_genes, take_columns
-from stflow._sdata.expression._layers import layer_names
 from stflow._validation import listing
 
 

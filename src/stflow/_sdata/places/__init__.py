@@ -2,7 +2,13 @@
 
 from stflow._sdata.places._lattice import LATTICES, cell_area, places_inside
 from stflow._sdata.places._pitch import PITCH_UM, agree, array_pitch
-from stflow._sdata.places._placed import PlacedSpots, image_scale, spot_centres_um, spots_on_image
+from stflow._sdata.places._placed import (
+    PlacedSpots,
+    image_scale,
+    measured_centres,
+    spot_centres_um,
+    spots_on_image,
+)
 from stflow._sdata.places._tissue import tissue_element, tissue_in_pixels
 
 __all__ = [
@@ -13,6 +19,7 @@ __all__ = [
     "array_pitch",
     "cell_area",
     "image_scale",
+    "measured_centres",
     "places_inside",
     "spot_centres_um",
     "spots_on_image",

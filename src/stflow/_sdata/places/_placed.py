@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,16 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow._sdata._images import affine_to_image, get_pyramid, resolve_image
-from stflow._sdata._tables import Region, get_regions, spot_centres
+from stflow._sdata._systems import moved
+from stflow._sdata._tables import (
+    Region,
+    get_regions,
+    lies_on_element,
+    require_element,
+    spot_centres,
+)
 from stflow._sdata.places._scale import Lying, settle_scale
-from stflow._validation import require_key
+from stflow._validation import require_key, require_places
 from stflow.images import Level
 
 
@@ -75,11 +82,7 @@ def spots_on_image(
         The table annotates no element, the spots and the image share no coordinate system, the
         image is not 8-bit RGB, or nothing tells its scale.
     """
-    if not region.name:
-        raise ValueError(
-            "The table annotates no element, so its spots lie on no image; relate it to shapes "
-            "with spatialdata.models.TableModel.parse."
-        )
+    require_element(region)
     name = resolve_image(sdata, image_key, region=region.name)
     levels = get_pyramid(sdata, name)
     spots = _lying(sdata, table, region, name)
@@ -88,6 +91,43 @@ def spots_on_image(
         image_mpp = image_mpp[region.name]
     mpp = settle_scale(sdata, name, image_mpp, [spots])
     return PlacedSpots(region, name, levels, spots.centres_px, mpp)
+
+
+def measured_centres(
+    data: SpatialData | AnnData,
+    table: AnnData,
+    regions: Sequence[Region],
+    *,
+    image_key: str | Mapping[str, str] | None,
+    image_mpp: float | Mapping[str, float] | None,
+) -> tuple[list[np.ndarray], str]:
+    """Spot centres of each region, shape (N, 2), and their unit.
+
+    It is ``"um"`` where they lie on an image, else ``"coordinates"``, those of the element or of
+    ``.obsm["spatial"]``. Arguments and errors are those of `spots_on_image` and `spot_centres`.
+
+    Raises
+    ------
+    ValueError
+        An image or its scale is given where there is none, a coordinate is not finite, or two
+        spots share a place.
+    """
+    in_um = lies_on_element(data, regions[0]) and len(data.images) > 0
+    if not in_um and (image_key is not None or image_mpp is not None):
+        raise ValueError(
+            "`image_key=` and `image_mpp=` are of an image, but the spots lie on none, so their "
+            "distances are in units of their coordinates. Pass a SpatialData whose table annotates "
+            "shapes on an image, or leave them out."
+        )
+    found = []
+    for region in regions:
+        if in_um:
+            coords = spot_centres_um(data, table, region, image_key=image_key, image_mpp=image_mpp)
+        else:
+            coords = spot_centres(data, table, region)
+        require_places(coords, what=f"spots of {region.name}" if region.name else "spots")
+        found.append(coords)
+    return found, "um" if in_um else "coordinates"
 
 
 def spot_centres_um(
@@ -135,6 +175,5 @@ def _all_lying(sdata: SpatialData, image_key: str) -> Iterator[Lying]:
 
 
 def _lying(sdata: SpatialData, table: AnnData, region: Region, image_key: str) -> Lying:
-    affine = affine_to_image(sdata, region.name, image_key)
-    centres = spot_centres(sdata, table, region) @ affine[:2, :2].T + affine[:2, 2]
-    return Lying(table, region, centres)
+    matrix = affine_to_image(sdata, region.name, image_key)
+    return Lying(table, region, moved(spot_centres(sdata, table, region), matrix))

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from spatialdata import SpatialData
-from spatialdata.transformations import get_transformation
 
 from stflow import _keys
 from stflow._sdata._images import image_levels
+from stflow._sdata._systems import image_places, matrix_of, moved
 from stflow._validation import CREDIBLE_MPP, is_credible_mpp
 
 NAME = f"sdata.attrs[{_keys.SLIDE_PROPERTIES!r}]"
@@ -97,17 +97,17 @@ def _slide_pixels_per_pixel(sdata: SpatialData, image_key: str) -> float | None:
     shape = properties(sdata).get("shape")
     if shape is not None and size == (shape[1], shape[0]):
         return 1.0
-    places = get_transformation(sdata.images[image_key], get_all=True)
+    places = image_places(sdata, image_key)
     if _keys.COORDINATE_SYSTEM not in places:
         return None
-    affine = places[_keys.COORDINATE_SYSTEM].to_affine_matrix(("x", "y"), ("x", "y"))
-    factor = float(np.sqrt(abs(np.linalg.det(affine[:2, :2]))))
+    matrix = matrix_of(places[_keys.COORDINATE_SYSTEM])
+    factor = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
     if shape is None:
         alone = {image_size(sdata, key) for key in sdata.images} == {size}
         return factor if alone and abs(factor - 1) < ALIKE else None
-    corners = np.array([[0, 0], [0, size[1]], [size[0], 0], size]) @ affine[:2, :2].T
+    corners = moved(np.array([[0, 0], [0, size[1]], [size[0], 0], size]), matrix)
     slide = np.array([shape[1], shape[0]], dtype=float)
-    return factor if _covers(corners + affine[:2, 2], slide) else None
+    return factor if _covers(corners, slide) else None
 
 
 def _covers(corners: np.ndarray, size: np.ndarray) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import geopandas as gpd
 import numpy as np
 import shapely
 from spatialdata import SpatialData
 from spatialdata.models import ShapesModel
-from spatialdata.transformations import get_transformation
+from spatialdata.transformations import BaseTransformation
 
 from stflow._sdata._images import affine_to_image
+from stflow._sdata._systems import moved
 from stflow._validation import listing, require_key
 
 HINT = "Find the tissue with `stf.pp.detect_tissue` first."
@@ -19,7 +20,11 @@ AREA = "area_um2"
 
 
 def tissue_element(
-    mask: np.ndarray, scale: tuple[float, float], *, mpp: float, image: Any
+    mask: np.ndarray,
+    scale: tuple[float, float],
+    *,
+    mpp: float,
+    transformations: Mapping[str, BaseTransformation],
 ) -> gpd.GeoDataFrame:
     """Make a shapes element of the pieces of tissue in a mask.
 
@@ -31,8 +36,8 @@ def tissue_element(
         Image pixels per pixel of the mask along x and along y.
     mpp
         Micrometres per image pixel.
-    image
-        The image element, whose transformations the polygons get.
+    transformations
+        Where the image, and hence the tissue, lies in each coordinate system.
 
     Returns
     -------
@@ -43,7 +48,7 @@ def tissue_element(
     areas = shapely.area(pieces) * mpp**2
     order = np.argsort(-areas, kind="stable")
     frame = gpd.GeoDataFrame({AREA: areas[order]}, geometry=pieces[order])
-    return ShapesModel.parse(frame, transformations=get_transformation(image, get_all=True))
+    return ShapesModel.parse(frame, transformations=dict(transformations))
 
 
 def _outlines(mask: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
@@ -74,6 +79,6 @@ def tissue_in_pixels(sdata: SpatialData, tissue_key: str, image_key: str) -> sha
     if odd or pieces.is_empty.all():
         what = listing(sorted(odd)) if odd else "nothing"
         raise ValueError(f"Shapes {tissue_key!r} hold {what}; tissue is polygons. {HINT}")
-    affine = affine_to_image(sdata, tissue_key, image_key)
+    matrix = affine_to_image(sdata, tissue_key, image_key)
     union = shapely.union_all(shapely.make_valid(pieces.to_numpy()))
-    return shapely.transform(union, lambda xy: xy @ affine[:2, :2].T + affine[:2, 2])
+    return shapely.transform(union, lambda xy: moved(xy, matrix))

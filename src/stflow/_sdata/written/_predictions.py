@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from spatialdata import SpatialData
-from spatialdata.models import TableModel
 
 from stflow import _keys
 from stflow._sdata.expression import layer_names
@@ -19,7 +17,7 @@ from stflow._validation import require_free
 MAX_LAYER_BYTES = 2 * 1024**3
 
 
-def require_room(table: AnnData, key: str, *, overwrite: bool) -> None:
+def require_new_prediction(table: AnnData, key: str, *, overwrite: bool) -> None:
     """Raise ``ValueError`` when a prediction called ``key`` would overwrite something."""
     if overwrite:
         return
@@ -138,10 +136,3 @@ def _write_layer(table: AnnData, name: str, values: np.ndarray, columns: np.ndar
     there = columns >= 0
     layer[:, columns[there]] = values[:, there]
     table.layers[name] = layer
-
-
-def replace_table(sdata: SpatialData, table_key: str, table: AnnData) -> None:
-    """Put another table under a name that is taken, once it is known to be a valid one."""
-    TableModel().validate(table)
-    del sdata.tables[table_key]
-    sdata.tables[table_key] = table

@@ -1,0 +1,24 @@
+"""What verbs write into a table: embeddings, graphs, predictions; and a prediction as a table."""
+
+from stflow._sdata.written._embedding import require_new_embedding, write_embedding
+from stflow._sdata.written._graph import join_graphs, require_new_graph, write_graph
+from stflow._sdata.written._predicted import predicted_table
+from stflow._sdata.written._predictions import (
+    lacks_panel,
+    require_new_prediction,
+    with_panel,
+    write_predictions,
+)
+
+__all__ = [
+    "join_graphs",
+    "lacks_panel",
+    "predicted_table",
+    "require_new_embedding",
+    "require_new_graph",
+    "require_new_prediction",
+    "with_panel",
+    "write_embedding",
+    "write_graph",
+    "write_predictions",
+]
