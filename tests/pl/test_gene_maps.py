@@ -7,21 +7,18 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from geopandas import GeoDataFrame
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection, PathCollection
 from matplotlib.colors import Normalize
 from mpl_toolkits.axes_grid1.anchored_artists import AnchoredSizeBar
-from shapely import box
 from spatialdata import SpatialData
-from spatialdata.models import Image2DModel, ShapesModel, TableModel
+from spatialdata.models import Image2DModel, TableModel
 from spatialdata.transformations import Affine, Identity, Scale, set_transformation
 
 from stflow.datasets import her2st
 from stflow.metrics import pearson
 from stflow.pl import gene_maps
-from stflow.pl._scene import _spot_scale
 
 GENES = ["GENE002", "GENE001"]
 
@@ -205,20 +202,6 @@ def test_spots_are_to_scale_unless_too_small_to_see(slide):
     panel = gene_maps(slide, "GENE001")[0]
     longer = max(np.ptp(panel.get_xlim()), abs(np.ptp(panel.get_ylim())))
     np.testing.assert_allclose(widths(panel), 0.02 * longer, rtol=1e-3)
-
-
-@pytest.mark.parametrize(("least", "expected"), [(3.0, 1.0), (6.0, 1.5), (50.0, 2.5)])
-def test_enlarged_spots_touch_at_most(least, expected):
-    """Spots 4 wide and 10 apart."""
-    centres = 10.0 * np.stack(np.meshgrid(np.arange(4), np.arange(3)), -1).reshape(-1, 2)
-    spots = ShapesModel.parse(centres, geometry=0, radius=2.0)
-    assert _spot_scale(spots, least) == pytest.approx(expected)
-
-
-def test_squares_are_enlarged_by_their_area():
-    squares = ShapesModel.parse(GeoDataFrame(geometry=[box(x, 0, x + 2, 2) for x in (0, 90)]))
-    across = 2 * 2 / np.sqrt(np.pi)
-    assert _spot_scale(squares, 10.0) == pytest.approx(10.0 / across)
 
 
 def test_a_single_spot_is_drawn(slide):

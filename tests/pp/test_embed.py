@@ -78,7 +78,7 @@ def sdata(points) -> SpatialData:
 
 @pytest.fixture
 def run(colour_encoder):
-    """The call under test with a cheap encoder and small tiles, quiet; not in place, the vectors."""
+    """The call under test, cheap and quiet; the vectors when not in place."""
 
     def call(sdata, **kwargs):
         given = {"encoder": colour_encoder, "tile_px": 16, "show_progress_bar": False} | kwargs

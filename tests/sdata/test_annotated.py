@@ -25,7 +25,7 @@ from spatialdata.transformations import Sequence as Chain
 import stflow as stf
 from stflow._sdata._annotated import annotated_shapes, label_circles
 from stflow._sdata._described import describe
-from stflow.pl._stage import read_stage
+from stflow._sdata.scene import read_stage
 
 CELLS = 25
 SHAPE = {"n_flows": 1, "hidden": 8, "n_heads": 2, "n_layers": 1}

@@ -61,6 +61,11 @@ def matrix_of(place: BaseTransformation) -> np.ndarray:
     return np.asarray(place.to_affine_matrix(AXES, AXES))
 
 
+def side_of_unit(matrix: np.ndarray) -> float:
+    """Side of the square that a unit square becomes, were it to stay one."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+
+
 def moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Return points, shape (N, 2), moved by a 3 x 3 matrix."""
     return points @ matrix[:2, :2].T + matrix[:2, 2]

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from stflow import _keys
+from stflow._sdata.scene import Scene
 from stflow.metrics import pearson
 from stflow.pl._panel import frame
-from stflow.pl._scene import Scene
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

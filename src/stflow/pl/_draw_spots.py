@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from geopandas import GeoDataFrame
 
+from stflow._sdata.scene import Stage, outlines
 from stflow.pl._close_up import close_up
 from stflow.pl._fill import Fill
 from stflow.pl._panel import draw_image, frame
-from stflow.pl._stage import Stage, drawn, side_of_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,8 +62,7 @@ def draw_spots(axes: Sequence[Axes], stage: Stage, fill: Fill, tissue: GeoDataFr
 
     slide, close = axes
     points = stage.centres
-    pixel = side_of_unit(stage.pixels_to_units)
-    least = max(_LEAST_CLOSE_PX * pixel, _LEAST_CLOSE_SPOTS * _across(stage))
+    least = max(_LEAST_CLOSE_PX * stage.units_per_pixel, _LEAST_CLOSE_SPOTS * _across(stage))
     middle, side = close_up(points, least=least)
     corner = middle - side / 2
     whole = _whole(stage)
@@ -74,10 +73,10 @@ def draw_spots(axes: Sequence[Axes], stage: Stage, fill: Fill, tissue: GeoDataFr
     _draw(close, stage, corner, corner + side, tissue, _CLOSE_PIXELS)
     spread = np.abs(points - middle).max(axis=1)
     shown = np.flatnonzero(spread <= side)
-    _outline(close, drawn(stage.spots.iloc[shown]), fill, shown, width=1.2, halo=1.2)
+    _outline(close, outlines(stage.spots.iloc[shown]), fill, shown, width=1.2, halo=1.2)
     frame(close, (*corner, *(corner + side)), stage.um_per_unit)
     fill.explain(close)
-    slide.set_title(_title(stage, points), fontsize=_TITLE_POINTS)
+    slide.set_title(_title(stage), fontsize=_TITLE_POINTS)
     close.set_title("close-up of the box", fontsize=_TITLE_POINTS)
 
 
@@ -110,14 +109,14 @@ def _across(stage: Stage) -> float:
     """How large a spot is: the side of a square of its area."""
     n_spots = len(stage.spots)
     some = np.linspace(0, n_spots - 1, min(n_spots, _MEASURED)).astype(int)
-    return math.sqrt(float(drawn(stage.spots.iloc[some]).geometry.area.median()))
+    return math.sqrt(float(outlines(stage.spots.iloc[some]).geometry.area.median()))
 
 
 def _draw_all(ax: Axes, stage: Stage, points: np.ndarray, fill: Fill) -> None:
     """Draw all spots on the slide: their outlines where these can be seen, else dots."""
     low, high = _whole(stage)
     if len(points) <= _MOST_OUTLINES and _across(stage) >= _SEEN * (high - low).max():
-        _outline(ax, drawn(stage.spots), fill, np.arange(len(points)), width=0.8)
+        _outline(ax, outlines(stage.spots), fill, np.arange(len(points)), width=0.8)
         return
     dot = (_DOT_POINTS / (72 * _PANEL_INCHES) * (high - low).max()) ** 2
     ax.scatter(
@@ -164,11 +163,10 @@ def _outline(
     )
 
 
-def _title(stage: Stage, points: np.ndarray) -> str:
+def _title(stage: Stage) -> str:
     """Say how many spots there are, on which image, and how many lie outside it."""
-    inverse = np.linalg.inv(stage.pixels_to_units)
-    pixels = points @ inverse[:2, :2].T + inverse[:2, 2]
-    size = np.asarray(stage.size_px)
+    pixels, size = stage.centres_px, np.asarray(stage.size_px)
     n_outside = int((~((pixels >= 0) & (pixels <= size)).all(axis=1)).sum())
     outside = f", {n_outside:,} outside it" if n_outside else ""
-    return f"{len(points):,} spot{'s' if len(points) != 1 else ''} on {stage.image_key!r}{outside}"
+    n_spots = len(pixels)
+    return f"{n_spots:,} spot{'s' if n_spots != 1 else ''} on {stage.image_key!r}{outside}"

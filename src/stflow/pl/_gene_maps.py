@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
 
-    from stflow.pl._scene import Scene
+    from stflow._sdata.scene import Scene
 
 _PANEL_INCHES = 3.4
 _IMAGE_PIXELS = 800
@@ -132,9 +132,8 @@ def gene_maps(
     --------
     >>> stf.pl.gene_maps(test, ["ERBB2", "FASN"], save="maps.png")  # doctest: +SKIP
     """
+    from stflow._sdata.scene import read_scene, read_stage
     from stflow.pl._draw import draw_maps
-    from stflow.pl._scene import read_scene
-    from stflow.pl._stage import read_stage
 
     require_sdata(sdata)
     table = get_table(sdata, table_key)

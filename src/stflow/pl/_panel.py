@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from spatialdata import SpatialData
 from xarray import DataArray
 
 from stflow import _keys
+from stflow._sdata.scene import image_alone
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,8 +20,7 @@ def draw_image(ax: Axes, image: DataArray) -> None:
     """Draw an image of a scene where it lies."""
     import spatialdata_plot  # noqa: F401  (registers the `.pl` accessor)
 
-    sdata = SpatialData(images={_keys.IMAGE: image})
-    drawn = sdata.pl.render_images(_keys.IMAGE, scale="full")
+    drawn = image_alone(image).pl.render_images(_keys.IMAGE, scale="full")
     drawn.pl.show(coordinate_systems=_keys.COORDINATE_SYSTEM, ax=ax, show=False)
 
 

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata import get_regions, get_table, require_sdata
-from stflow._validation import listing
+from stflow._sdata import require_sdata
 from stflow.pl._figure import finish
 
 if TYPE_CHECKING:
@@ -120,14 +117,14 @@ def spots(
     >>> sdata = stf.datasets.synthetic()["S1"]
     >>> axes = stf.pl.spots(sdata, show=False)
     """
+    from stflow._sdata.scene import find_spots, read_stage, read_tissue
     from stflow.pl._draw_spots import draw_spots, new_axes
     from stflow.pl._fill import read_fill
-    from stflow.pl._stage import read_stage, read_tissue
 
     require_sdata(sdata)
     if ax is not None and len(list(ax)) != 2:
         raise ValueError(f"`ax` holds {len(list(ax))} axes; pass two, for slide and close-up.")
-    table, shapes_key = _annotated(sdata, table_key, shapes_key, tissue_key)
+    table, shapes_key = find_spots(sdata, table_key, shapes_key, tissue_key)
     stage = read_stage(
         sdata,
         table,
@@ -136,29 +133,8 @@ def spots(
         shapes_key=shapes_key,
         coordinate_system=coordinate_system,
     )
-    columns = pd.DataFrame() if table is None else table.obs.iloc[stage.rows]
-    fill = read_fill(columns, color, cmap=cmap, vmin=vmin, vmax=vmax)
+    fill = read_fill(stage.obs, color, cmap=cmap, vmin=vmin, vmax=vmax)
     tissue = read_tissue(sdata, tissue_key, stage.system)
     axes = list(ax) if ax is not None else new_axes(stage, figsize, dpi, title)
     draw_spots(axes, stage, fill, tissue)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
-
-
-def _annotated(
-    sdata: SpatialData, table_key: str, shapes_key: str | None, tissue_key: str | None
-) -> tuple[AnnData | None, str | None]:
-    """Return the table and what to draw of it, or no table and the shapes to draw without one."""
-    named = shapes_key in sdata.shapes
-    if table_key in sdata.tables or (table_key != _keys.TABLE and not named):
-        table = get_table(sdata, table_key)
-        if not named or shapes_key in [region.name for region in get_regions(table)]:
-            return table, shapes_key
-    if shapes_key is not None:
-        return None, shapes_key
-    shapes = [name for name in sdata.shapes if name != tissue_key]
-    if len(shapes) != 1:
-        raise KeyError(
-            f"No table {table_key!r} says which shapes are spots. Lay some with "
-            f"`stf.pp.grid(sdata)`, or pass `shapes_key=`, one of {listing(shapes)}."
-        )
-    return None, shapes[0]

@@ -10,7 +10,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._images import image_levels
-from stflow._sdata._systems import image_places, matrix_of, moved
+from stflow._sdata._systems import image_places, matrix_of, moved, side_of_unit
 from stflow._validation import CREDIBLE_MPP, is_credible_mpp
 
 NAME = f"sdata.attrs[{_keys.SLIDE_PROPERTIES!r}]"
@@ -101,7 +101,7 @@ def _slide_pixels_per_pixel(sdata: SpatialData, image_key: str) -> float | None:
     if _keys.COORDINATE_SYSTEM not in places:
         return None
     matrix = matrix_of(places[_keys.COORDINATE_SYSTEM])
-    factor = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
+    factor = side_of_unit(matrix)
     if shape is None:
         alone = {image_size(sdata, key) for key in sdata.images} == {size}
         return factor if alone and abs(factor - 1) < ALIKE else None

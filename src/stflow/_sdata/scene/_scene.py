@@ -15,7 +15,7 @@ from spatialdata.models import TableModel
 from xarray import DataArray
 
 from stflow import _keys
-from stflow.pl._stage import Stage, corners
+from stflow._sdata.scene._stage import Stage, corners
 
 _MARGIN = 0.03
 _LEAST_SPOT = 0.02
@@ -62,6 +62,11 @@ class Scene:
             shapes={_keys.SPOTS: self.spots},
             tables={_keys.TABLE: table},
         )
+
+
+def image_alone(image: DataArray) -> SpatialData:
+    """Return a temporary SpatialData of an image of a scene."""
+    return SpatialData(images={_keys.IMAGE: image})
 
 
 def read_scene(stage: Stage, *, n_pixels: int) -> Scene:
