@@ -12,7 +12,7 @@ from stflow._sdata._build import (
 )
 from stflow._sdata._described import describe, describe_recipe
 from stflow._sdata._elements import put, require_new, same_name
-from stflow._sdata._features import features_of_rows, read_features, table_of_features
+from stflow._sdata._features import match_features, read_features
 from stflow._sdata._images import colour_channels, get_pyramid, image_levels, resolve_image
 from stflow._sdata._names import by_text, groups_of, is_missing, require_apart, text_name
 from stflow._sdata._recipe import (
@@ -46,7 +46,6 @@ __all__ = [
     "describe",
     "describe_recipe",
     "element_shapes",
-    "features_of_rows",
     "get_pyramid",
     "get_regions",
     "get_table",
@@ -55,6 +54,7 @@ __all__ = [
     "image_levels",
     "image_places",
     "is_missing",
+    "match_features",
     "picture",
     "put",
     "put_table",
@@ -72,7 +72,6 @@ __all__ = [
     "shared_recipe",
     "spot_centres",
     "store_path",
-    "table_of_features",
     "table_of_spots",
     "text_name",
     "warn_of_blank_slides",

@@ -63,8 +63,12 @@ def read_features(sdata: SpatialData, key: str) -> Features:
     return Features(key, table, places, _values(table, key))
 
 
-def features_of_rows(sdata: SpatialData, features: Features, table_key: str) -> np.ndarray:
-    """Features of each row of a table, shape (N, F).
+def match_features(
+    sdata: SpatialData, features: Features, table_key: str
+) -> tuple[AnnData, np.ndarray]:
+    """Return the table that gets features, and those of each of its rows, shape (N, F).
+
+    Where there is no table, it is one without genes over what the features annotate.
 
     Raises
     ------
@@ -73,11 +77,14 @@ def features_of_rows(sdata: SpatialData, features: Features, table_key: str) -> 
     ValueError
         The table annotates no element, or another than the features do.
     """
-    wanted = _places(sdata, get_table(sdata, table_key), table_key)
-    return features.values[_rows(features.places, wanted, features.key, table_key)]
+    if table_key not in sdata.tables:
+        return _table_of(features), features.values
+    table = get_table(sdata, table_key)
+    rows = _rows(features.places, _places(sdata, table, table_key), features.key, table_key)
+    return table, features.values[rows]
 
 
-def table_of_features(features: Features) -> AnnData:
+def _table_of(features: Features) -> AnnData:
     """Make a table without genes over what the features annotate."""
     regions, region_key, instance_key = get_table_keys(features.table)
     obs = features.table.obs[[region_key]].copy()

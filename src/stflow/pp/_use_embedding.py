@@ -9,14 +9,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata import (
-    features_of_rows,
-    get_table,
-    put_table,
-    read_features,
-    require_sdata,
-    table_of_features,
-)
+from stflow._sdata import match_features, put_table, read_features, require_sdata
 from stflow._sdata.written import require_new_embedding, write_embedding
 
 
@@ -99,14 +92,10 @@ def use_embedding(
     """
     require_sdata(sdata)
     features = read_features(sdata, features_key)
-    if table_key in sdata.tables:
-        table = get_table(sdata, table_key)
-        where = f"Table {table_key!r}"
-        require_new_embedding(table, key_added, overwrite=overwrite, where=where)
-        values = features_of_rows(sdata, features, table_key)
-        target = table if inplace else table.copy()
-    else:
-        values, target = features.values, table_of_features(features)
+    table, values = match_features(sdata, features, table_key)
+    where = f"Table {table_key!r}"
+    require_new_embedding(table, key_added, overwrite=overwrite, where=where)
+    target = table if inplace else table.copy()
     name = encoder or features.encoder
     made = {**(recipe or {}), "encoder": name, "features": features_key}
     write_embedding(target, key_added, values, made)
