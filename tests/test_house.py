@@ -80,6 +80,7 @@ GROUND = {
 }
 BELOW = GROUND | {"_sdata", "metrics", "encoders", "embedding", "images", "model", "baselines"}
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
+REACH_NOTHING = {"pp", "tl", "pl", "get"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__init__": (VERBS | {"baselines", "bench", "encoders", "metrics", "model", "slide"}, set()),
     "__main__": ({"_cli"}, set()),
@@ -225,6 +226,13 @@ def hard_coded_keys(source: str) -> list[str]:
     return [value for value in found if isinstance(value, str) and value in keys]
 
 
+def own_reaches(source: str) -> list[str]:
+    """Where a file reaches into a SpatialData or a table itself, rather than through ``_sdata``."""
+    held = {"images", "labels", "layers", "obsm", "obsp", "shapes", "tables", "uns"}
+    found = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute))
+    return [ast.unparse(node) for node in found if node.attr in held]
+
+
 @pytest.mark.parametrize("path", FILES)
 def test_every_file_keeps_the_rules(path: Path):
     source = path.read_text(encoding="utf-8")
@@ -234,6 +242,7 @@ def test_every_file_keeps_the_rules(path: Path):
     assert shape_faults(source) == []
     assert banned(source) == []
     assert part == "_keys" or hard_coded_keys(source) == []
+    assert part not in REACH_NOTHING or own_reaches(source) == []
 
 
 LONG = "\n".join(["x = 1"] * 351)
@@ -273,6 +282,10 @@ TALL = "def f() -> None:\n" + "    x = 1\n" * 61
         (banned, "torch.manual_seed(0)", "global random state"),
         (banned, "torch.load(path)", "unpickles"),
         (hard_coded_keys, 'table.obsm["X_embedding"]', "X_embedding"),
+        (own_reaches, "table.obsm[key] = values", "table.obsm"),
+        (own_reaches, "graph = sdata.tables[key].obsp[name]", "sdata.tables"),
+        (own_reaches, "free = key not in {*table.uns, *table.layers}", "table.layers"),
+        (own_reaches, "del sdata.images[key]", "sdata.images"),
     ],
 )
 def test_each_checker_flags_what_it_should(
@@ -287,6 +300,7 @@ def test_the_checkers_let_good_code_pass():
     inside = "from stflow._keys import TABLE\nfrom stflow.model._config import Config\n"
     assert closed_doors(inside, "stflow.model.denoiser") == []
     assert closed_doors("from stflow.model.denoiser import Denoiser", "stflow.tl") == []
+    assert own_reaches("from stflow.images import Level\nwrite_graph(table, key, graph)") == []
     assert banned("rng = np.random.default_rng(0); generator.manual_seed(0)") == []
 
 

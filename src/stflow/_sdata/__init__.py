@@ -1,6 +1,5 @@
 """THE boundary: the only place that reads and writes SpatialData."""
 
-from stflow._sdata._annotated import annotated_shapes, element_shapes
 from stflow._sdata._blank import warn_of_blank_slides, warn_of_blank_tiles
 from stflow._sdata._build import (
     annotate,
@@ -13,7 +12,7 @@ from stflow._sdata._build import (
 from stflow._sdata._described import describe, describe_recipe
 from stflow._sdata._elements import put, require_new, same_name
 from stflow._sdata._features import match_features, read_features
-from stflow._sdata._images import colour_channels, get_pyramid, image_levels, resolve_image
+from stflow._sdata._images import get_pyramid, resolve_image
 from stflow._sdata._names import by_text, groups_of, is_missing, require_apart, text_name
 from stflow._sdata._recipe import (
     read_recipe,
@@ -30,28 +29,23 @@ from stflow._sdata._tables import (
     get_table,
     put_table,
     require_sdata,
-    spot_centres,
 )
 
 __all__ = [
     "Region",
     "Store",
     "annotate",
-    "annotated_shapes",
     "as_mapping",
     "build_slide",
     "by_text",
     "circles",
-    "colour_channels",
     "describe",
     "describe_recipe",
-    "element_shapes",
     "get_pyramid",
     "get_regions",
     "get_table",
     "groups_of",
     "image_element",
-    "image_levels",
     "image_places",
     "is_missing",
     "match_features",
@@ -70,7 +64,6 @@ __all__ = [
     "resolve_image",
     "same_name",
     "shared_recipe",
-    "spot_centres",
     "store_path",
     "table_of_spots",
     "text_name",

@@ -6,7 +6,6 @@ from stflow._sdata.places._placed import (
     PlacedSpots,
     image_scale,
     measured_centres,
-    spot_centres_um,
     spots_on_image,
 )
 from stflow._sdata.places._tissue import tissue_element, tissue_in_pixels
@@ -21,7 +20,6 @@ __all__ = [
     "image_scale",
     "measured_centres",
     "places_inside",
-    "spot_centres_um",
     "spots_on_image",
     "tissue_element",
     "tissue_in_pixels",
