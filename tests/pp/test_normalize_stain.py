@@ -132,7 +132,8 @@ def test_geometry_stays_and_it_embeds():
     assert get_transformation(element) == get_transformation(sdata["he"])
     how = {"encoder": colours, "tile_px": 16, "mpp": 8.0, "inplace": False}
     quiet = {"show_progress_bar": False}
-    own, other = (stf.pp.embed(sdata, image_key=key, **how, **quiet) for key in list(sdata.images))
+    tables = [stf.pp.embed(sdata, image_key=key, **how, **quiet) for key in list(sdata.images)]
+    own, other = (table.obsm["X_embedding"] for table in tables)
     assert own.shape == other.shape
     assert np.abs(own - other).max() > 0.02
 
