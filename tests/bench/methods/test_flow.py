@@ -46,7 +46,7 @@ def members(monkeypatch) -> list:
 
     def spy(*args, **kwargs):
         trained = train(*args, **kwargs)
-        kept.append((trained, kwargs))
+        kept.append((trained, args[3]))
         return trained
 
     monkeypatch.setattr(_flow, "train_member", spy)
@@ -61,10 +61,10 @@ def test_each_name_is_the_variant_it_says(members, arrays, name) -> None:
     predicted = method.fit(arrays[:2], seed=0, **more).predict(arrays[2])
     assert predicted.shape == arrays[2].expression.shape
     assert method.choice == (5e-4,)
-    (((member, history, _), training),) = members
+    (((member, history, _), schedule),) = members
     assert type(member.prior) is prior
     assert len(history) == 1
-    assert training["batch_size"] == 4
+    assert schedule.batch_size == 4
     denoiser = member.denoiser
     assert [type(each) for each in denoiser.layers] == 4 * [layer]
     assert (denoiser.hidden, denoiser.flow) == (128, name != "flow_no_fm")
@@ -120,7 +120,7 @@ def test_the_mean_of_samples_is_what_is_predicted(arrays, monkeypatch) -> None:
 @pytest.mark.slow
 def test_nested_tries_three_rates_and_trains_each_once(members, arrays) -> None:
     method = Flow(protocol="nested", device="cpu", max_epochs=1).fit(arrays[:2], seed=0)
-    assert [training["lr"] for _, training in members] == [1e-3, 5e-4, 1e-4]
+    assert [schedule.lr for _, schedule in members] == [1e-3, 5e-4, 1e-4]
     assert method.choice[0] in (1e-3, 5e-4, 1e-4)
 
 
@@ -139,9 +139,9 @@ def test_the_epoch_is_the_best_on_the_slides_that_were_passed(members, arrays) -
     how = {"max_epochs": 3, **HOW}
     Flow(**how).fit(arrays[:2], seed=0)
     FlowEpochOnTest(**how).fit(arrays[:2], seed=0, peek=[arrays[2]])
-    (honest, _), (peeked, training) = members
+    (honest, _), (peeked, schedule) = members
     assert np.array_equal(honest[1]["train_loss"], peeked[1]["train_loss"])
-    assert training["early_stopping"] == 3
+    assert schedule.early_stopping == 3
     assert not np.array_equal(honest[1]["val_pearson"], peeked[1]["val_pearson"])
     FlowEpochOnTest(**{**how, "max_epochs": int(peeked[1]["val_pearson"].argmax()) + 1}).fit(
         arrays[:2], seed=0, peek=[arrays[2]]
