@@ -10,7 +10,7 @@ import click
 
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, note, write_result
-from stflow._cli._inputs import read_genes
+from stflow._cli._files import read_genes
 
 SUITES = ("hest", "stimage", "slides", "her2st", "synthetic")
 

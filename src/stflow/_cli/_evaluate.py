@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from stflow import _keys
-from stflow._atomic import write_bytes
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, note, write_result
-from stflow._cli._inputs import by_stem, read_genes
+from stflow._cli._files import by_stem, read_genes, require_free_file, write_text
 
 
 @click.command(cls=Command)
@@ -55,24 +54,3 @@ def evaluate(
         f"mean over {scores.attrs['n_genes']} genes of {scores.attrs['n_slides']} slides: {means}",
         quiet=quiet,
     )
-
-
-def require_free_file(path: Path, *, overwrite: bool) -> None:
-    """Raise before any work when `write_text` could not write.
-
-    Raises
-    ------
-    FileExistsError
-        The file is there and may not be replaced.
-    IsADirectoryError
-        It is a folder.
-    """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder. Pass another `output=`.")
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists. Pass `overwrite=True` to replace it.")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file."""
-    write_bytes(path, text.encode())

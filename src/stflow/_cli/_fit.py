@@ -9,7 +9,7 @@ import click
 
 from stflow._cli import _options as opt
 from stflow._cli._command import INTERRUPTED, Command, given, note
-from stflow._cli._inputs import by_stem, read_genes, values_of
+from stflow._cli._files import by_stem, read_genes, values_of
 from stflow._schedule import Schedule
 
 

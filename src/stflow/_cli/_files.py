@@ -1,4 +1,4 @@
-"""What commands read beside stores: names of slides, lists of genes."""
+"""What commands read and write beside stores: names of slides, genes, values, text files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from stflow._atomic import write_bytes
 
 
 def by_stem(paths: Sequence[Path]) -> dict[str, Path]:
@@ -63,3 +65,24 @@ def values_of(pairs: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
+
+
+def require_free_file(path: Path, *, overwrite: bool) -> None:
+    """Raise before any work when `write_text` could not write.
+
+    Raises
+    ------
+    FileExistsError
+        The file is there and may not be replaced.
+    IsADirectoryError
+        It is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Pass another `output=`.")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists. Pass `overwrite=True` to replace it.")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file."""
+    write_bytes(path, text.encode())
