@@ -58,7 +58,7 @@ def test_another_kind_of_run_is_refused(tmp_path) -> None:
     folder(tmp_path).note(RUN)
     folder(tmp_path).require_room()
     with pytest.raises(
-        ValueError, match="holds a fit, no benchmark. Pass another folder as `path="
+        ValueError, match=r"holds a fit, no benchmark\. Pass another folder as `path="
     ):
         RunFolder(tmp_path, "benchmark", "path").require_room()
 
