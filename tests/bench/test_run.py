@@ -15,6 +15,7 @@ from toys import Reds, make_source, reds
 
 from stflow._sdata.expression._panel import most_variable
 from stflow._splits import Split
+from stflow.baselines import Ridge, TrainingMean
 from stflow.bench import _embeddings
 from stflow.bench._jobs import score, truth_name
 from stflow.bench._results import Key, Results
@@ -53,6 +54,21 @@ def test_the_gene_that_can_be_seen_is_predicted_and_noise_is_not(task, tmp_path,
     noise = run([task], tmp_path / "noise", genes=["g1", "g2"], **HOW)
     assert (seen["pearson"] > 0.8).all()
     assert noise["pearson"].abs().mean() < 0.25
+
+
+def test_a_method_of_ones_own_takes_part(task, tmp_path, methods):
+    own = {"mine": TrainingMean(), "theirs": "reds"}
+    frame = run([task], tmp_path, protocols=["hest"], **{**HOW, "methods": own})
+    assert set(frame["method"]) == {"mine", "theirs"}
+    assert (frame["error"] == "").all()
+    again = run(
+        [task], tmp_path, protocols=["hest"], **{**HOW, "methods": {"mine": TrainingMean()}}
+    )
+    pd.testing.assert_frame_equal(again, frame)
+    with pytest.raises(ValueError, match="another benchmark: 'methods mine' differ"):
+        run([task], tmp_path, **{**HOW, "methods": {"mine": Ridge()}})
+    with pytest.raises(TypeError, match="Method 'mine' is a ABCMeta, not a Baseline"):
+        run([task], tmp_path, **{**HOW, "methods": {"mine": Ridge}})
 
 
 def test_some_folds_alone(task, tmp_path, methods):

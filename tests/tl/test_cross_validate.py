@@ -16,10 +16,9 @@ from support import CV_FAST, SHAPE, SMALL, snapshot
 
 import stflow as stf
 from stflow._sdata._slides import read_slides
-from stflow.baselines import Baseline, Ridge
+from stflow.baselines import Baseline, Ridge, describe_method
 from stflow.metrics import crps, per_gene
 from stflow.slide._slide import Slide
-from stflow.tl._contest._words import describe_method
 from stflow.tl._cross_validate import cross_validate
 
 FAST = CV_FAST
@@ -281,11 +280,11 @@ OPTIONS: dict[str, Any] = {
     ],
 )
 def test_baselines_that_hold_other_things_are_told_apart(change: dict[str, Any]) -> None:
-    told = describe_method("mine", Configured(**OPTIONS))
-    assert describe_method("mine", Configured(**{**OPTIONS, **change})) != told
+    told = describe_method("mine", Configured(**OPTIONS), word="resume")
+    assert describe_method("mine", Configured(**{**OPTIONS, **change}), word="resume") != told
     turned = {name: deepcopy(OPTIONS[name]) for name in reversed(OPTIONS)}
     turned["nested"] = dict(reversed(turned["nested"].items()))
-    assert describe_method("mine", Configured(**turned)) == told
+    assert describe_method("mine", Configured(**turned), word="resume") == told
 
 
 def test_a_stored_fold_is_of_a_baseline_that_holds_the_same(

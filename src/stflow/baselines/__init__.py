@@ -17,6 +17,7 @@ from stflow.baselines._mlp import MLP
 from stflow.baselines._network import NetworkRegression
 from stflow.baselines._network import fit_by_default as fit_by_default
 from stflow.baselines._retrieval import Retrieval
+from stflow.baselines._told import describe_method as describe_method
 
 METHODS: dict[str, type[Baseline]] = {
     "mean": TrainingMean,

@@ -10,20 +10,44 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import torch
 
 from stflow._device import resolve_device
 from stflow._digest import digest
+from stflow._sdata import by_text
 from stflow._splits import Split
 from stflow._validation import require_choice, require_seed, require_unique
+from stflow.baselines import Baseline, describe_method
 from stflow.bench._embeddings import Embedder
 from stflow.bench._folds import Reader
 from stflow.bench._measure import Measure, let_go
 from stflow.bench._results import PREDICTIONS, TRUTHS, Key, OtherDataError, Results
 from stflow.bench._task import Task
-from stflow.bench.methods import METHODS, PROTOCOLS, Published
+from stflow.bench.methods import METHODS, PROTOCOLS, ProtocolName
 from stflow.encoders.families import identify
 from stflow.metrics import pearson
 from stflow.slide import Slide
+
+
+def _by_name(
+    methods: Sequence[str] | Mapping[str, str | Baseline],
+) -> dict[str, str | Baseline]:
+    """Return methods by name, each a name of ``METHODS`` or an object."""
+    if not isinstance(methods, Mapping):
+        require_unique(methods, what="methods")
+        methods = {name: name for name in methods}
+    named = by_text(methods, what="methods")
+    for name, method in named.items():
+        if isinstance(method, str):
+            require_choice(method, METHODS, name="methods")
+        elif not isinstance(method, Baseline):
+            raise TypeError(f"Method {name!r} is a {type(method).__name__}, not a Baseline.")
+    return named
+
+
+def reads_tiles(method: Baseline) -> bool:
+    """Whether a method learns from tiles rather than from an embedding of them."""
+    return getattr(method, "reads", "embedding") == "tiles"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +57,7 @@ class Plan:
     Parameters
     ----------
     methods, protocols, seeds
-        All combinations of them.
+        All combinations of them; methods by name, each one of ``METHODS`` or an object.
     options
         Arguments of methods: ``max_epochs`` and ``device`` of all, and ``trunk`` of those that
         take one, unless it is None.
@@ -41,8 +65,8 @@ class Plan:
         Files with the weights of trunks, by name.
     """
 
-    methods: tuple[str, ...]
-    protocols: tuple[str, ...]
+    methods: Mapping[str, str | Baseline]
+    protocols: tuple[ProtocolName, ...]
     seeds: tuple[int, ...]
     options: Mapping[str, Any]
     weights: Mapping[str, str]
@@ -50,8 +74,8 @@ class Plan:
     @classmethod
     def make(
         cls,
-        methods: Sequence[str],
-        protocols: Sequence[str],
+        methods: Sequence[str] | Mapping[str, str | Baseline],
+        protocols: Sequence[ProtocolName],
         seeds: Sequence[int],
         options: Mapping[str, Any],
         weights: Mapping[str, str],
@@ -60,19 +84,20 @@ class Plan:
 
         Raises
         ------
+        TypeError
+            A method is neither a name nor a baseline.
         ValueError
             Nothing, something twice, or something unknown is asked for.
         """
-        asked: dict[str, Sequence[str]] = {"methods": methods, "protocols": protocols}
-        for what, known in (("methods", METHODS), ("protocols", PROTOCOLS)):
-            require_unique(asked[what], what=what)
-            for name in asked[what]:
-                require_choice(name, known, name=what)
+        named = _by_name(methods)
+        require_unique(protocols, what="protocols")
+        for protocol in protocols:
+            require_choice(protocol, PROTOCOLS, name="protocols")
         for seed in seeds:
             require_seed(seed)
         if not (methods and protocols and seeds):
             raise ValueError("Nothing to run: name methods, protocols and seeds.")
-        return cls(tuple(methods), tuple(protocols), tuple(map(int, seeds)), options, weights)
+        return cls(named, tuple(protocols), tuple(map(int, seeds)), options, weights)
 
     def jobs(
         self, task: Task, embedders: Sequence[Embedder], folds: Collection[str]
@@ -81,25 +106,34 @@ class Plan:
         splits = [split for split in task.splits if split.name in folds]
         for split, protocol, name in product(splits, self.protocols, self.methods):
             method = self.build(name, protocol)
-            for embedder in embedders if method.reads == "embedding" else (None,):
+            for embedder in (None,) if reads_tiles(method) else embedders:
                 encoder = embedder.name if embedder else getattr(method, "trunk", "")
                 for seed in self.seeds:
                     key = Key(task.name, split.name, protocol, name, encoder, seed)
                     yield Job(key, split, method, embedder)
 
-    def build(self, name: str, protocol: str) -> Published:
-        """Make an unfitted method."""
+    def build(self, name: str, protocol: ProtocolName) -> Baseline:
+        """Return an unfitted method; an object of the user's is one already."""
+        method = self.methods[name]
+        if isinstance(method, Baseline):
+            return method
         options: dict[str, Any] = {"device": self.options["device"]}
-        if METHODS[name].trains:
+        if METHODS[method].trains:
             options["max_epochs"] = self.options["max_epochs"]
-        trunk = self.trunk(name)
+        trunk = self.trunk(method)
         if trunk is not None:
             options |= {"trunk": trunk, "weights": self.weights.get(trunk)}
-        return METHODS[name](protocol=protocol, **options)
+        return METHODS[method](protocol=protocol, **options)
 
     def trunks(self) -> set[str]:
         """Name the networks inside the methods."""
-        return {trunk for trunk in map(self.trunk, self.methods) if trunk is not None}
+        names = [each for each in self.methods.values() if isinstance(each, str)]
+        return {trunk for trunk in map(self.trunk, names) if trunk is not None}
+
+    def describe(self) -> dict[str, str]:
+        """Say what the methods are that the user made, by their names."""
+        own = {name: each for name, each in self.methods.items() if isinstance(each, Baseline)}
+        return {name: describe_method(name, each, word="path") for name, each in own.items()}
 
     def trunk(self, name: str) -> str | None:
         """Name the network inside a method, if it has one."""
@@ -123,7 +157,7 @@ class Job:
 
     key: Key
     split: Split
-    method: Published
+    method: Baseline
     embedder: Embedder | None
 
     @property
@@ -131,7 +165,7 @@ class Job:
         """What a result depends on beside its key."""
         weights = getattr(self.method, "weights", None)
         return {
-            "max_epochs": self.method.max_epochs,
+            "max_epochs": getattr(self.method, "max_epochs", None),
             "weights": None if weights is None else identify(weights),
         }
 
@@ -164,7 +198,7 @@ class Job:
         """
         row = {
             **self.settings,
-            "device": str(resolve_device(self.method.device)),
+            "device": str(self._device()),
             "constructed": reader.task.constructed,
             "error": "",
         }
@@ -179,10 +213,13 @@ class Job:
         reader.results.add(self.key, row)
         return failure
 
+    def _device(self) -> torch.device:
+        return resolve_device(getattr(self.method, "device", "cpu"))
+
     def _attempt(self, reader: Reader) -> dict[str, Any]:
         """Read, fit and predict; keep the prediction, and return scores and costs."""
         genes = reader.genes(self.split, self.key.protocol)
-        how: dict[str, Any] = {"tiles": self.method.reads == "tiles"}
+        how: dict[str, Any] = {"tiles": reads_tiles(self.method)}
         train = reader.slides(self.split.train, genes, self.embedder, **how)
         test = reader.slides(self.split.test, genes, self.embedder, **how)
         given = {truth_name(self.key): _truth(train, test), **self._brought(reader)}
@@ -200,7 +237,7 @@ class Job:
 
     def _run(self, train: list[Slide], test: list[Slide]) -> tuple[dict[str, Any], np.ndarray]:
         """Fit and predict; return scores and costs, and the prediction of all test spots."""
-        device = resolve_device(self.method.device)
+        device = self._device()
         more = {"peek": test} if getattr(self.method, "peeks", False) else {}
         let_go()
         with Measure(device) as fitting:

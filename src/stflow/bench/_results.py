@@ -24,7 +24,7 @@ TABLE, LOCK = "results.csv", ".lock"
 ROWS, PREDICTIONS, TRUTHS = "rows", "predictions", "measured"
 EMBEDDINGS, BROUGHT, TILES = "embeddings", "brought", "tiles"
 ROWS_AT_ONCE = 512
-NAMED = ("tasks", "encoders")
+NAMED = ("tasks", "encoders", "methods")
 
 
 class OtherDataError(ValueError):
@@ -124,14 +124,15 @@ class Results:
         self._lock.release()
 
     def claim(self, run: Mapping[str, Any], session: Mapping[str, Any]) -> None:
-        """Note what is run, and by whom; it may add tasks and encoders to what is there.
+        """Note what is run, and by whom; it may add tasks, encoders and methods.
 
         While there is no result, the panel and the like may still be changed.
 
         Parameters
         ----------
         run
-            ``tasks`` and ``encoders``, each by name, and what must be the same for all.
+            ``tasks``, ``encoders`` and ``methods``, each by name, and what must be the same for
+            all.
         session
             Command, versions and machine.
 
@@ -271,14 +272,15 @@ def merge_runs(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str
     Parameters
     ----------
     old, new
-        ``tasks`` and ``encoders`` by name, of which each may have others; ``sessions``, a list; and
+        ``tasks``, ``encoders`` and ``methods`` by name, of which each may have others;
+        ``sessions``, a list; and
         what must be the same. ``old`` may be empty.
     """
     merged = {**old, **new, "sessions": [*old.get("sessions", []), *new["sessions"]]}
     odd = [name for name in old.keys() - {*NAMED, "sessions"} if merged[name] != old[name]]
     for part in NAMED:
         before = old.get(part, {})
-        merged[part] = {**before, **new[part]}
+        merged[part] = {**before, **new.get(part, {})}
         odd += [f"{part} {name}" for name in before if merged[part][name] != before[name]]
     return merged, sorted(odd)
 

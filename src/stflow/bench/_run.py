@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from stflow._sdata.expression import require_gene_list
 from stflow._validation import listing, require_choice, require_count, require_unique
 from stflow._warn import warn
+from stflow.baselines import Baseline
 from stflow.bench._embeddings import Made, known, network_name, resolve_encoders
 from stflow.bench._folds import Panel, Reader
 from stflow.bench._jobs import Job, Plan
@@ -26,7 +27,7 @@ def run(
     tasks: Sequence[Task],
     path: str | Path,
     *,
-    methods: Sequence[str] | None = None,
+    methods: Sequence[str] | Mapping[str, str | Baseline] | None = None,
     encoders: Sequence[str] | Mapping[str, Made] = ("efficientnet_lite0",),
     protocols: Sequence[ProtocolName] = PROTOCOLS,
     seeds: Sequence[int] = (0,),
@@ -54,7 +55,9 @@ def run(
     path
         Folder for results.
     methods
-        Names of ``stflow.bench.methods.METHODS``. None: all.
+        Names of ``stflow.bench.methods.METHODS``. Or a dict of names and methods, each such a name
+        or an object of a class derived from ``stflow.baselines.Baseline``, of which copies are
+        fitted, whatever the protocol. None: all.
     encoders
         Names as :func:`stflow.encoders.list` shows them, with ``:final`` after the name for the
         network's own output instead of pooled stages. Or a dict of names and encoders: such a
@@ -139,6 +142,7 @@ def run(
         described = {
             "tasks": {task.name: task.describe() for task in tasks},
             "encoders": {each.name: each.describe() for each in embedders},
+            "methods": plan.describe(),
             "genes": panel.genes,
             "n_top_genes": n_top_genes,
             "n_neighs": n_neighs,

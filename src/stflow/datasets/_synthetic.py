@@ -16,7 +16,13 @@ from stflow._sdata import build_slide, get_table
 from stflow._validation import require_choice, require_count, require_key, require_positive
 from stflow.datasets._law import Law, draw_law, mean_pearson
 from stflow.datasets._stain import DOMAINS, draw_tissue
-from stflow.datasets._tissue import LATTICES, domain_shares, grow_tissue, neighbour_mean
+from stflow.datasets._tissue import (
+    LATTICES,
+    TissueLattice,
+    domain_shares,
+    grow_tissue,
+    neighbour_mean,
+)
 from stflow.images.files import CHUNK
 
 
@@ -25,7 +31,7 @@ def synthetic(
     *,
     n_spots: int = 400,
     n_genes: int = 50,
-    lattice: str = "square",
+    lattice: TissueLattice = "square",
     pitch_um: float = 200.0,
     image_mpp: float = 2.0,
     jitter: float = 0.01,
@@ -130,7 +136,7 @@ class Scene:
     """What a slide shows; the parameters are those of `synthetic`."""
 
     n_spots: int
-    lattice: str
+    lattice: TissueLattice
     pitch_um: float
     image_mpp: float
     jitter: float

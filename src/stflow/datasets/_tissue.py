@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,7 +11,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import KDTree
 
-LATTICES = ("square", "hex", "random")
+TissueLattice: TypeAlias = Literal["square", "hex", "random"]
+LATTICES: tuple[TissueLattice, ...] = get_args(TissueLattice)
 CELLS_PER_PITCH = 20
 _COARSE = 5
 _MARGIN = 1.6

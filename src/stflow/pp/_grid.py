@@ -19,7 +19,14 @@ from stflow._sdata import (
     same_name,
     table_of_spots,
 )
-from stflow._sdata.places import LATTICES, cell_area, image_scale, places_inside, tissue_in_pixels
+from stflow._sdata.places import (
+    LATTICES,
+    Lattice,
+    cell_area,
+    image_scale,
+    places_inside,
+    tissue_in_pixels,
+)
 from stflow._validation import require_choice, require_positive
 
 RADIUS = 0.275
@@ -30,7 +37,7 @@ def grid(
     sdata: SpatialData,
     pitch_um: float = 100.0,
     *,
-    lattice: str = "hex",
+    lattice: Lattice = "hex",
     tissue_key: str | None = _keys.TISSUE,
     image_key: str | None = None,
     image_mpp: float | None = None,
@@ -141,7 +148,7 @@ def _require_names(sdata: SpatialData, key_added: str, table_key: str, *, overwr
 
 
 def _centres(
-    area: shapely.Geometry, pitch_um: float, mpp: float, *, lattice: str, origin: np.ndarray
+    area: shapely.Geometry, pitch_um: float, mpp: float, *, lattice: Lattice, origin: np.ndarray
 ) -> np.ndarray:
     """Spot centres in pixels, shape (N, 2); refuse too few and far too many."""
     pitch = pitch_um / mpp

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import dask.array as da
 import numpy as np
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from squidpy.experimental.im import StainReference
 
 SAMPLE_UM = 8.0
-METHODS = ("macenko", "reinhard")
+Method: TypeAlias = Literal["macenko", "reinhard"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 Sample: TypeAlias = tuple[np.ndarray, np.ndarray]
 
@@ -40,7 +41,7 @@ def normalize_stain(
     sdata: SpatialData,
     reference: SpatialData | StainReference,
     *,
-    method: str = "macenko",
+    method: Method = "macenko",
     image_key: str | None = None,
     reference_image_key: str | None = None,
     tissue_key: str | None = _keys.TISSUE,

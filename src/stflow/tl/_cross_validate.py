@@ -29,7 +29,6 @@ from stflow.tl._contest import (
     Outcome,
     compare_folds,
     describe_contest,
-    describe_method,
     make_folds,
     resolve_methods,
     spatial_blocks,
@@ -201,7 +200,9 @@ def cross_validate(
 
 
 def _describe(methods: Mapping[str, str | Baseline]) -> dict[str, str]:
-    return {name: describe_method(name, method) for name, method in methods.items()}
+    from stflow.baselines import describe_method
+
+    return {name: describe_method(name, each, word="resume") for name, each in methods.items()}
 
 
 def _outcome(

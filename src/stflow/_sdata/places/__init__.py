@@ -1,6 +1,6 @@
 """Where things lie on a slide: scale, pitch, spots on an image, lattices, tissue."""
 
-from stflow._sdata.places._lattice import LATTICES, cell_area, places_inside
+from stflow._sdata.places._lattice import LATTICES, Lattice, cell_area, places_inside
 from stflow._sdata.places._pitch import PITCH_UM, agree, array_pitch
 from stflow._sdata.places._placed import (
     PlacedSpots,
@@ -13,6 +13,7 @@ from stflow._sdata.places._tissue import tissue_element, tissue_in_pixels
 __all__ = [
     "LATTICES",
     "PITCH_UM",
+    "Lattice",
     "PlacedSpots",
     "agree",
     "array_pitch",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import shapely
 
-LATTICES = ("hex", "square")
+Lattice: TypeAlias = Literal["hex", "square"]
+LATTICES: tuple[Lattice, ...] = get_args(Lattice)
 AT_ONCE = 1_000_000
 
 

@@ -47,9 +47,10 @@ def read_suite(
         it, ``patients`` for a suite that has its own splits, or a slide there without a patient or
         twice.
     """
+    wanted: Any = names or None  # readers refuse what they do not know
     readers: dict[str, Callable[[], list[Task]]] = {
-        "hest": lambda: read_hest(_need(root, suite), names or None),
-        "stimage": lambda: read_stimage(_need(root, suite), names or None),
+        "hest": lambda: read_hest(_need(root, suite), wanted),
+        "stimage": lambda: read_stimage(_need(root, suite), wanted),
         "slides": lambda: [_stores(_need(root, suite), names, patients)],
         "her2st": lambda: [_her2st(names or SECTIONS)],
         "synthetic": lambda: [_synthetic()],

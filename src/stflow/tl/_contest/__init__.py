@@ -4,7 +4,7 @@ from stflow.tl._contest._competitors import Contest, Outcome, resolve_methods
 from stflow.tl._contest._finished import FoldStore
 from stflow.tl._contest._folds import Fold, make_folds, warn_of_split_patients
 from stflow.tl._contest._paired import Held, compare_folds, over_genes, spatial_blocks
-from stflow.tl._contest._words import describe_contest, describe_method
+from stflow.tl._contest._words import describe_contest
 
 __all__ = [
     "Contest",
@@ -14,7 +14,6 @@ __all__ = [
     "Outcome",
     "compare_folds",
     "describe_contest",
-    "describe_method",
     "make_folds",
     "over_genes",
     "resolve_methods",
