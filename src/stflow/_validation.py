@@ -1,7 +1,9 @@
-"""The right exception, listing what is available and the call to run first; plain values only."""
+"""The right exception, listing what is available and the call to run first; and warnings."""
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral
 from typing import Any
@@ -121,3 +123,18 @@ def require_counts(matrix: Any, *, what: str) -> None:
             f"{what} holds values that are not whole numbers, so it looks normalised or logged "
             "already; stflow needs raw counts."
         )
+
+
+def warn(message: str) -> None:
+    """Issue a ``UserWarning`` that points at the user's own line, however deep it arises.
+
+    Parameters
+    ----------
+    message
+        What to say.
+    """
+    package = __name__.partition(".")[0]
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level + 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stflow._warn import warn
+from stflow._validation import warn
 from stflow.slide import Slide
 
 MOST_BLANK = 0.15

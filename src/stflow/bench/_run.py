@@ -11,8 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from stflow._sdata.expression import require_gene_list
-from stflow._validation import listing, require_choice, require_count, require_unique
-from stflow._warn import warn
+from stflow._validation import listing, require_choice, require_count, require_unique, warn
 from stflow.baselines import Baseline
 from stflow.bench._embeddings import Made, known, network_name, resolve_encoders
 from stflow.bench._folds import Panel, Reader

@@ -17,7 +17,7 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from stflow._warn import warn
+from stflow._validation import warn
 
 DIGEST_BYTES = 16
 CHUNK_ROWS = 256

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stflow._warn import warn
+from stflow._validation import warn
 from stflow.embedding._cache import VectorCache, require_cache_folder
 
 if TYPE_CHECKING:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -13,6 +12,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from stflow._digest import tensors_digest
 from stflow._square import N_SYMMETRIES, turn
 
 Pooling: TypeAlias = Literal["stages", "final"]
@@ -163,15 +163,6 @@ class Encoder:
 def weights_digest(model: nn.Module) -> str:
     """Return the sha256 of a network's tensors in order: type, shape and bytes, not names."""
     return tensors_digest(model.state_dict().values())
-
-
-def tensors_digest(tensors: Iterable[Tensor]) -> str:
-    """Return the sha256 of tensors in order: type, shape and bytes."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def qualified_name(thing: object) -> str:

@@ -15,8 +15,7 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata import build_slide
 from stflow._sdata.places import agree, array_pitch
-from stflow._validation import CREDIBLE_MPP, is_credible_mpp
-from stflow._warn import warn
+from stflow._validation import CREDIBLE_MPP, is_credible_mpp, warn
 from stflow.images.files import ImageFile, open_image
 from stflow.io._outputs import find_file, find_image, open_text, reading, require_file
 from stflow.io._positions import PLACES

@@ -10,8 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._validation import listing, require_unique
-from stflow._warn import warn
+from stflow._validation import listing, require_unique, warn
 from stflow.io._outputs import open_text, reading
 
 # The order of the columns in a file without a header, and what headers call them.

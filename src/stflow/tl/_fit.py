@@ -26,8 +26,7 @@ from stflow._sdata import (
     warn_of_blank_slides,
 )
 from stflow._sdata.expression import panel_ids, require_gene_list
-from stflow._validation import require_seed
-from stflow._warn import warn
+from stflow._validation import require_seed, warn
 from stflow.slide import Slide
 
 if TYPE_CHECKING:

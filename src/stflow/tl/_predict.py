@@ -28,7 +28,7 @@ from stflow._sdata.written import (
     with_panel,
     write_predictions,
 )
-from stflow._warn import warn
+from stflow._validation import warn
 from stflow.slide import Slide
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from anndata import AnnData
 from stflow._sdata._tables import get_regions
 from stflow._sdata.expression._expression import read_counts, require_genes, require_measured
 from stflow._sdata.expression._genes import clashes, gene_ids, naming_hint, require_same_genes, tell
-from stflow._warn import warn
+from stflow._validation import warn
 
 MIN_SHARE_OF_SPOTS = 0.1
 

@@ -14,8 +14,7 @@ from stflow._sdata._tables import Region
 from stflow._sdata.expression import has_counts
 from stflow._sdata.places._pitch import PITCH_UM, agree, array_pitch, lattice_pitch
 from stflow._sdata.places._record import Told, properties, recorded_scale
-from stflow._validation import require_mpp
-from stflow._warn import warn
+from stflow._validation import require_mpp, warn
 
 HINT = "Pass `image_mpp=`, the micrometres per full-resolution pixel."
 LOOK = "`stf.pl.spots(sdata)` shows which of the two is right."

@@ -15,8 +15,7 @@ from stflow._sdata._systems import choose_system, place_in, places_of, shared_sy
 from stflow._sdata._tables import Region, get_regions, get_table, require_element
 from stflow._sdata.places import image_scale, spots_on_image
 from stflow._sdata.scene._stage import Stage, in_scene, outlines
-from stflow._validation import listing, require_key
-from stflow._warn import warn
+from stflow._validation import listing, require_key, warn
 
 
 def find_spots(

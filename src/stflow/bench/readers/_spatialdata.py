@@ -15,8 +15,7 @@ from stflow._sdata import by_text, get_regions, get_table, groups_of
 from stflow._sdata.expression import clashes, panel_ids, require_gene_list, slide_ids, tell
 from stflow._sdata.places import PlacedSpots, spots_on_image
 from stflow._splits import leave_groups_out
-from stflow._validation import listing, require_count, require_counts, require_positive
-from stflow._warn import warn
+from stflow._validation import listing, require_count, require_counts, require_positive, warn
 from stflow.bench._task import Task
 from stflow.bench.readers._cut import cut
 from stflow.images import outside

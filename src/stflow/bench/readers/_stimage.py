@@ -14,8 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from stflow._splits import Split
-from stflow._validation import listing, require_choice, require_seed, require_unique
-from stflow._warn import warn
+from stflow._validation import listing, require_choice, require_seed, require_unique, warn
 from stflow.bench._task import Task
 from stflow.bench.readers._stimage_source import StimageSource
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stflow._validation import listing
-from stflow._warn import warn
+from stflow._validation import listing, warn
 from stflow.images._colours import RGB, Colours, find_colours
 from stflow.images.files._lazy import TO_EIGHT_BITS, TO_RGB
 from stflow.images.files._ome import channel_names

@@ -18,8 +18,7 @@ from stflow._sdata.expression import (
     shared_genes,
 )
 from stflow._splits import Split, leave_groups_out
-from stflow._validation import listing
-from stflow._warn import warn
+from stflow._validation import listing, warn
 
 Slides = Mapping[str, SpatialData | AnnData]
 
