@@ -34,8 +34,8 @@ def digest(*arrays: Any) -> str:
 
 
 def of_frame(frame: pd.DataFrame) -> str:
-    """Digest of a table of results, but for seconds and memory."""
-    kept = frame[[name for name in frame if not name.endswith(("_s", "_mib"))]]
+    """Digest of a table of results, but for seconds, memory and what summation order rounds."""
+    kept = frame[[name for name in frame if not name.endswith(("_s", "_mib"))]].round(12)
     return digest(*(kept[name].to_numpy() for name in kept))
 
 
