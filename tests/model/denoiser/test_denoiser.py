@@ -257,7 +257,7 @@ def test_gradients_are_those_of_the_equations() -> None:
         ({"hidden": 30}, "multiple of 2 \\* n_heads = 8"),
         ({"n_layers": 0}, "`n_layers` must be a whole number"),
         ({"dropout": 1.0}, "`dropout` must lie in"),
-        ({"prior": "beta"}, "available: 'zinb', 'nb', 'zero', 'gaussian', 'empirical'"),
+        ({"prior": "beta"}, "available: 'nb', 'zinb', 'zero', 'gaussian', 'empirical'"),
     ],
 )
 def test_configuration_out_of_range(config: dict, message: str) -> None:
