@@ -125,16 +125,16 @@ def require_counts(matrix: Any, *, what: str) -> None:
         )
 
 
-def warn(message: str) -> None:
+def warn(message: str, kind: type[UserWarning] = UserWarning) -> None:
     """Issue a ``UserWarning`` that points at the user's own line, however deep it arises.
 
     Parameters
     ----------
-    message
-        What to say.
+    message, kind
+        What to say, and what kind of warning it is.
     """
     package = __name__.partition(".")[0]
     frame, level = inspect.currentframe(), 0
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == package:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, UserWarning, stacklevel=level + 1)
+    warnings.warn(message, kind, stacklevel=level + 1)

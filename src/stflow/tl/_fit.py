@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from stflow.model.training import Masks
 
 
+class InterruptedFit(UserWarning):
+    """A model is what Ctrl-C left of it."""
+
+
 def fit(
     data: SpatialData | AnnData | Mapping[str, SpatialData | AnnData],
     genes: Sequence[str],
@@ -225,7 +229,8 @@ def _warn_of_interrupt(done: str, resume: str | Path | None) -> None:
     hint = "Pass `resume=` to be able to resume such a run."
     if resume is not None:
         hint = f"The same call with `resume={str(resume)!r}` resumes it."
-    warn(f"Training was interrupted after {done}; the model is the best so far. {hint}")
+    message = f"Training was interrupted after {done}; the model is the best so far. {hint}"
+    warn(message, InterruptedFit)
 
 
 def _info(

@@ -6,6 +6,7 @@ No method is handed the expression of a slide that it predicts.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,7 +21,7 @@ from stflow._validation import listing, require_unique
 from stflow.metrics import crps
 from stflow.slide import Slide
 from stflow.tl._contest._folds import Fold
-from stflow.tl._fit import fit
+from stflow.tl._fit import InterruptedFit, fit
 
 if TYPE_CHECKING:
     from stflow.baselines import Baseline
@@ -136,7 +137,9 @@ class Contest:
         how["show_progress_bar"] = False
         fitting = {**how, **self.keys, **self.fit_kwargs}
         training = {name: self.data[name] for name in fold.split.train}
-        model = fit(training, fold.genes, layer=self.layer, **fitting)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InterruptedFit)
+            model = fit(training, fold.genes, layer=self.layer, **fitting)
         if model.info["interrupted"]:
             raise KeyboardInterrupt
         drawing: dict[str, Any] = {"n_samples": self.n_samples, "n_steps": self.n_steps, **how}
