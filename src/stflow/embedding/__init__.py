@@ -10,16 +10,3 @@ from stflow.embedding._prepare import (
     replicate,
     tiles_at_a_time,
 )
-
-__all__ = [
-    "PRECISIONS",
-    "Precision",
-    "TileJob",
-    "cache_folder",
-    "encode_tiles",
-    "move",
-    "open_cache",
-    "prepare",
-    "replicate",
-    "tiles_at_a_time",
-]

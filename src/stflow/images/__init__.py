@@ -6,17 +6,3 @@ from stflow.images._coarse import MOST_PX, coarsen
 from stflow.images._colours import find_colours
 from stflow.images._pyramid import Level, as_rgb, choose_level
 from stflow.images._tiles import outside, read_tiles
-
-__all__ = [
-    "MOST_PX",
-    "Level",
-    "as_rgb",
-    "choose_level",
-    "coarsen",
-    "find_colours",
-    "is_blank",
-    "map_ahead",
-    "outside",
-    "read_ahead",
-    "read_tiles",
-]

@@ -1,11 +1,8 @@
 """Scores on arrays of spots and genes. Numpy, scipy and pandas only."""
 
-from stflow.metrics._genes import SCORES as SCORES
-from stflow.metrics._genes import pearson, r2, rmse, spearman
+from stflow.metrics._genes import SCORES, pearson, r2, rmse, spearman
 from stflow.metrics._joint import energy_score, variogram_score
-from stflow.metrics._per_gene import LEVELS as LEVELS
-from stflow.metrics._per_gene import means_of as means_of
-from stflow.metrics._per_gene import per_gene, per_gene_spread, per_gene_structure
+from stflow.metrics._per_gene import LEVELS, means_of, per_gene, per_gene_spread, per_gene_structure
 from stflow.metrics._spread import (
     central_interval,
     coverage,

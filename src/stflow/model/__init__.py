@@ -6,5 +6,3 @@ from stflow.model._features import Features
 from stflow.model._files import require_free_folder
 from stflow.model._prediction import Prediction
 from stflow.model._stflow import STFlow
-
-__all__ = ["Config", "Ensemble", "Features", "Prediction", "STFlow", "require_free_folder"]

@@ -10,19 +10,3 @@ from stflow.slide._graph import (
 from stflow.slide._parts import along_longer_axis, draw_crop, draw_spots, subset
 from stflow.slide._rows import PickedRows, deviations, row_blocks
 from stflow.slide._slide import Slide
-
-__all__ = [
-    "PickedRows",
-    "Slide",
-    "along_longer_axis",
-    "deviations",
-    "draw_crop",
-    "draw_spots",
-    "edges",
-    "knn_graph",
-    "neighbour_distance",
-    "neighbour_mean",
-    "neighbour_weights",
-    "row_blocks",
-    "subset",
-]

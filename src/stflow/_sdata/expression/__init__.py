@@ -20,28 +20,3 @@ from stflow._sdata.expression._panel import (
     shared_genes,
     slide_ids,
 )
-
-__all__ = [
-    "Compared",
-    "clashes",
-    "gene_ids",
-    "given_spots",
-    "has_counts",
-    "layer_names",
-    "most_variable",
-    "panel_ids",
-    "read_compared",
-    "read_counts",
-    "read_log_counts",
-    "read_observed",
-    "read_prediction",
-    "require_gene_list",
-    "require_genes",
-    "require_measured",
-    "require_panel",
-    "require_same_genes",
-    "shared_genes",
-    "slide_ids",
-    "tell",
-    "with_common_parts",
-]

@@ -9,19 +9,3 @@ from stflow._sdata.places._placed import (
     spots_on_image,
 )
 from stflow._sdata.places._tissue import tissue_element, tissue_in_pixels
-
-__all__ = [
-    "LATTICES",
-    "PITCH_UM",
-    "Lattice",
-    "PlacedSpots",
-    "agree",
-    "array_pitch",
-    "cell_area",
-    "image_scale",
-    "measured_centres",
-    "places_inside",
-    "spots_on_image",
-    "tissue_element",
-    "tissue_in_pixels",
-]

@@ -9,16 +9,3 @@ from stflow._sdata.written._predictions import (
     with_panel,
     write_predictions,
 )
-
-__all__ = [
-    "join_graphs",
-    "lacks_panel",
-    "predicted_table",
-    "require_new_embedding",
-    "require_new_graph",
-    "require_new_prediction",
-    "with_panel",
-    "write_embedding",
-    "write_graph",
-    "write_predictions",
-]

@@ -16,10 +16,8 @@ from stflow.bench.methods._flow import (
 from stflow.bench.methods._full import FullModel
 from stflow.bench.methods._hist2st import Hist2ST
 from stflow.bench.methods._histogene import HisToGene
-from stflow.bench.methods._method import PROTOCOLS as PROTOCOLS
-from stflow.bench.methods._method import ProtocolName as ProtocolName
-from stflow.bench.methods._method import Published
-from stflow.bench.methods._parts import TrunkName as TrunkName
+from stflow.bench.methods._method import PROTOCOLS, ProtocolName, Published
+from stflow.bench.methods._parts import TrunkName
 from stflow.bench.methods._random_forest import RandomForest
 from stflow.bench.methods._ridge import Ridge
 from stflow.bench.methods._stnet import FinetunedSTNet, STNet

@@ -4,5 +4,3 @@ from stflow.bench.readers._hest import read_hest
 from stflow.bench.readers._spatialdata import from_slides
 from stflow.bench.readers._stimage import read_stimage
 from stflow.bench.readers._suites import read_suite
-
-__all__ = ["from_slides", "read_hest", "read_stimage", "read_suite"]

@@ -3,5 +3,3 @@
 from stflow.bench.tables._figures import MARKERS
 from stflow.bench.tables._report import write_tables
 from stflow.bench.tables._rows import checked, summarise
-
-__all__ = ["MARKERS", "checked", "summarise", "write_tables"]

@@ -8,21 +8,3 @@ from stflow.encoders.families._timm import LITE0, SOURCES, create_lite0, create_
 from stflow.encoders.families._transformers import build_transformer
 from stflow.encoders.families._vit import build_vit
 from stflow.encoders.families._weights import identify, require_file
-
-__all__ = [
-    "LITE0",
-    "SOURCES",
-    "LicenceNotice",
-    "build_ciga",
-    "build_conch",
-    "build_ctranspath",
-    "build_transformer",
-    "build_vit",
-    "create_lite0",
-    "create_timm",
-    "identify",
-    "require_file",
-    "require_known",
-    "show_licence",
-    "wrap_image_model",
-]

@@ -4,18 +4,3 @@ from stflow.model.denoiser._attention import Messages
 from stflow.model.denoiser._denoiser import Denoiser, TimeEncoder, spatial_attention
 from stflow.model.denoiser._graph import SpotGraph, join, spot_graph
 from stflow.model.denoiser._sampling import N_STEPS, PRECISIONS, Precision, SlideSampler, draws
-
-__all__ = [
-    "N_STEPS",
-    "PRECISIONS",
-    "Denoiser",
-    "Messages",
-    "Precision",
-    "SlideSampler",
-    "SpotGraph",
-    "TimeEncoder",
-    "draws",
-    "join",
-    "spatial_attention",
-    "spot_graph",
-]

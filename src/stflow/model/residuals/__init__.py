@@ -3,5 +3,3 @@
 from stflow.model.residuals._fields import Smoother
 from stflow.model.residuals._law import ResidualLaw
 from stflow.model.residuals._observed import Observed
-
-__all__ = ["Observed", "ResidualLaw", "Smoother"]

@@ -5,19 +5,3 @@ from stflow.model.training._fitting import fit_ensemble, to_tensors, train_membe
 from stflow.model.training._folds import N_FLOWS, Masks, count_flows, folds, held_out_name
 from stflow.model.training._identity import describe_run
 from stflow.model.training._state import FlowState, claim, open_states
-
-__all__ = [
-    "N_FLOWS",
-    "FlowState",
-    "Masks",
-    "TensorSlide",
-    "claim",
-    "count_flows",
-    "describe_run",
-    "fit_ensemble",
-    "folds",
-    "held_out_name",
-    "open_states",
-    "to_tensors",
-    "train_member",
-]

@@ -5,18 +5,3 @@ from stflow.tl._contest._finished import FoldStore
 from stflow.tl._contest._folds import Fold, make_folds, warn_of_split_patients
 from stflow.tl._contest._paired import Held, compare_folds, over_genes, spatial_blocks
 from stflow.tl._contest._words import describe_contest
-
-__all__ = [
-    "Contest",
-    "Fold",
-    "FoldStore",
-    "Held",
-    "Outcome",
-    "compare_folds",
-    "describe_contest",
-    "make_folds",
-    "over_genes",
-    "resolve_methods",
-    "spatial_blocks",
-    "warn_of_split_patients",
-]

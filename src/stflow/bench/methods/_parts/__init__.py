@@ -8,30 +8,3 @@ from stflow.bench.methods._parts._slidewise import Block, FromCrops, SpotNetwork
 from stflow.bench.methods._parts._steerable import FieldNorm, Residual, SteerableConv
 from stflow.bench.methods._parts._trunk import FromTiles, TileTraining, Trunk, TrunkName
 from stflow.bench.methods._parts._views import ThreeViews, fusion_loss
-
-__all__ = [
-    "LR",
-    "RATES",
-    "Block",
-    "CropDraws",
-    "Deep",
-    "FieldNorm",
-    "FromCrops",
-    "FromTiles",
-    "Lattice",
-    "Residual",
-    "SpotNetwork",
-    "Spots",
-    "SteerableConv",
-    "ThreeViews",
-    "TileTraining",
-    "Training",
-    "Trunk",
-    "TrunkName",
-    "egnn",
-    "fusion_loss",
-    "in_turn",
-    "lattice_cells",
-    "start_from",
-    "surroundings",
-]
