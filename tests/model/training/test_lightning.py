@@ -19,6 +19,7 @@ from support import SMALL, make_tissue
 from tqdm.auto import tqdm
 
 import stflow as stf
+from stflow._schedule import Schedule
 from stflow._sdata._slides import read_slides
 from stflow.baselines import NetworkRegression, _network
 from stflow.bench.methods import Flow, FlowE2CNN, FlowEGNN
@@ -121,7 +122,7 @@ def test_a_process_that_some_launcher_started(alone):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [NetworkRegression, Flow, FlowE2CNN, FlowEGNN])
 def test_methods_that_train_on_lightning(tissue, method, monkeypatch):
-    monkeypatch.setitem(_network.TRAINING, "max_epochs", 1)
+    monkeypatch.setattr(_network, "Schedule", lambda: Schedule(max_epochs=1))
     monkeypatch.setattr(_network, "N_FLOWS", 1)
     how = {"table_key": "table", "embedding_key": "X_embedding", "coordinate_system": "global"}
     slides = [read_slides(each, name=name, genes=PANEL, **how)[0] for name, each in tissue.items()]
