@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stflow._validation import require_count, require_positive
-
 
 @dataclass(frozen=True)
 class Schedule:
@@ -30,6 +28,8 @@ class Schedule:
     batch_size: int = 4
 
     def __post_init__(self) -> None:
+        from stflow._validation import require_count, require_positive  # loads numpy
+
         require_positive(self.lr, name="lr")
         for name in ("max_epochs", "early_stopping", "batch_size"):
             require_count(getattr(self, name), name=name)

@@ -13,9 +13,11 @@ import stflow as stf
 from stflow._cli import main
 
 SHELL = {"slide", "store", "stores", "model", "path", "output", "quiet", "debug"}
-SHELL |= {"genes_file", "no_cache", "bin_um"}  # the latter left out for all but one reader
+SHELL |= {"genes_file", "no_cache", "shape", "bin_um"}  # the last of one reader alone
+EMBEDDING = [stf.pp.embed, stf.encoders.get_encoder, stf.pp.neighbors, stf.pp.grid]
+EMBEDDING += [stf.io.read_xenium]
 CALLS = {
-    "embed": ([stf.pp.embed, stf.pp.neighbors, stf.pp.grid, stf.io.read_xenium], ["."]),
+    "embed": (EMBEDDING, ["."]),
     "fit": ([stf.tl.fit, stf.pp.select_genes, stf.STFlow.save], [".", "-o", "model"]),
     "predict": ([stf.tl.predict], [".", "."]),
     "evaluate": ([stf.tl.evaluate, stf.STFlow.save], ["."]),

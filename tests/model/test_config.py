@@ -41,13 +41,26 @@ def evaluate(denoiser: Denoiser, coords: np.ndarray, graph: sp.csr_matrix) -> to
     return denoiser(y, features, t, spot_graph(coords, graph))[0]
 
 
-def test_a_regression_has_the_zero_prior_whatever_was_asked() -> None:
-    config = Config(flow=False, prior="zinb", prior_parameters={"mu": 0.2})
+def test_a_regression_starts_from_nothing_and_takes_no_other_prior() -> None:
+    config = Config(flow=False)
     assert (config.prior, config.prior_parameters) == ("zero", {})
     assert Config(**config.to_dict()) == config
-    assert Config(prior="zinb").prior == "zinb"
+    assert Config().prior == Config(prior="zinb").prior == "zinb"
+    with pytest.raises(ValueError, match="`prior` is 'zinb', but without a flow nothing starts"):
+        Config(flow=False, prior="zinb")
     with pytest.raises(ValueError, match="`prior` is 'beta'"):
         Config(flow=False, prior="beta")
+
+
+def test_a_configuration_is_made_of_some_values_or_none() -> None:
+    config = Config(hidden=64)
+    assert Config.of(config) is config
+    assert Config.of({"hidden": 64}) == config
+    assert Config.of(None) == Config()
+    with pytest.raises(TypeError, match="`config` holds 'width'; it may hold 'n_layers'"):
+        Config.of({"width": 64})
+    with pytest.raises(TypeError, match=r"`config` is a str; pass an `stf\.Config` or a dict"):
+        Config.of("small")
 
 
 def test_a_regression_is_trained_on_nothing_at_time_zero() -> None:

@@ -176,7 +176,7 @@ def test_the_full_model_is_the_one_of_fit(arrays, monkeypatch) -> None:
         _network, "fit_ensemble", lambda *a, **k: seen.append(fit(*a, **k)) or seen[-1]
     )
     method = FullModel(max_epochs=1, **HOW).fit(arrays[:2], seed=0)
-    ((network, _),) = seen
+    ((network, *_),) = seen
     assert len(network.members) == 2
     predicted = method.predict(arrays[2])
     samples = method.sample(arrays[2], 6, seed=1)
