@@ -13,7 +13,7 @@ READY_LOWEST := $(VENV_LOWEST)/.ready
 
 # Half of a fresh process is compiling what it imports, so byte code is kept.
 TESTING := MPLBACKEND=Agg OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
-PYTEST := -m pytest -n auto --dist loadfile
+PYTEST := -m pytest -n auto --dist loadfile --no-loadscope-reorder
 # Cheap where Python has sys.monitoring, which before 3.14 counts lines alone.
 COVERAGE := --cov --cov-report=term $(if $(filter 3.11 3.12 3.13,$(VERSION)),,--cov-branch)
 
