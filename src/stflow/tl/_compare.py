@@ -50,10 +50,9 @@ def compare(scores: pd.DataFrame, reference: str | None = None, *, seed: int = 0
     methods = list(scores["method"].unique())
     first = methods[0] if reference is None else reference
     require_choice(first, methods, name="reference")
-    wide = scores.set_index(["fold", "gene", "method"])["pearson"]
-    if wide.index.has_duplicates:
+    if scores.duplicated(["fold", "gene", "method"]).any():
         raise ValueError("A method has two scores for one gene of a fold; pass one run's table.")
-    by_method = wide.unstack("method", sort=False)
+    by_method = scores.pivot(index=["fold", "gene"], columns="method", values="pearson")
     rows = {
         method: _difference(by_method[method] - by_method[first], seed)
         for method in methods
