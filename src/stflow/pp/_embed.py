@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from stflow._validation import (
     require_choice,
     require_count,
     require_positive,
+    warn,
 )
 from stflow.embedding import (
     PRECISIONS,
@@ -165,10 +165,10 @@ def embed(
         The table, the image, the shapes, or the shape of some spots is missing.
     ValueError
         The key is taken, an argument makes no sense or was already decided in ``get_encoder``, the
-        table has no spots, the image is not
-        8-bit RGB, nothing tells its scale, a tile lies outside it, the encoder is unknown or
-        does not fit the tiles, it gives vectors of different lengths or values that are not
-        finite, or ``cache`` holds something else or is for an encoder that shows no weights.
+        table has no spots, the image is not 8-bit RGB, nothing tells its scale, a tile lies outside
+        it, the encoder is unknown or does not fit the tiles, it gives vectors of different lengths
+        or values that are not finite, or ``cache`` holds something else or is for an encoder that
+        shows no weights.
     TypeError
         ``sdata`` is no SpatialData, or ``encoder`` is nothing that encodes.
     OSError
@@ -294,13 +294,11 @@ def _warn_of_coarse_images(places: list[PlacedSpots], mpp: float) -> None:
     """Say, where the user called `embed`, which images show nothing as fine as is asked for."""
     for name, image_mpp in {place.image_key: place.mpp for place in places}.items():
         if image_mpp > MOST_ENLARGED * mpp:
-            warnings.warn(
+            warn(
                 f"Image {name!r} has {image_mpp:.3g} um per pixel, but `mpp` asks for {mpp:g}: its "
                 f"tiles are enlarged {image_mpp / mpp:.3g} times and show no detail as an encoder "
                 "knows it. Take the full-resolution image (of Visium not hires or lowres), or a "
-                "larger `mpp=`.",
-                UserWarning,
-                stacklevel=3,
+                "larger `mpp=`."
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from anndata import AnnData
 
 from stflow import _keys
 from stflow._sdata.expression import layer_names
-from stflow._validation import require_free
+from stflow._validation import require_free, warn
 
 MAX_LAYER_BYTES = 2 * 1024**3
 
@@ -124,12 +123,10 @@ def write_predictions(
 def _write_layer(table: AnnData, name: str, values: np.ndarray, columns: np.ndarray) -> None:
     n_bytes = table.n_obs * table.n_vars * values.itemsize
     if n_bytes > MAX_LAYER_BYTES:
-        warnings.warn(
+        warn(
             f".layers[{name!r}] would take {n_bytes / 1024**3:.1f} GiB and is left out; "
             f".obsm[{name!r}] holds the panel. Subset the table to the panel first to get it: "
-            f"table[:, model.genes].",
-            UserWarning,
-            stacklevel=4,
+            f"table[:, model.genes]."
         )
         return
     layer = np.full((table.n_obs, table.n_vars), np.nan, dtype=values.dtype)

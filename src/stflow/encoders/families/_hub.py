@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from huggingface_hub import get_token, try_to_load_from_cache
 
+from stflow._validation import warn
 from stflow.encoders._card import Card
 
 DOWNLOADERS = ("httpx", "huggingface_hub", "requests")
@@ -28,7 +28,7 @@ def show_licence(card: Card) -> None:
         return
     _told.add(card.name)
     message = f"Encoder {card.name!r}: its weights are under {card.licence}; see {card.url}."
-    warnings.warn(message, LicenceNotice, stacklevel=2)
+    warn(message, LicenceNotice)
 
 
 @contextmanager
