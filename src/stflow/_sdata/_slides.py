@@ -16,7 +16,7 @@ from stflow._sdata._annotated import annotated_element
 from stflow._sdata._names import by_text
 from stflow._sdata._systems import choose_system, matrix_of, moved, place_in, places_of
 from stflow._sdata._tables import Region, get_regions, get_table, lies_on_element, spot_centres
-from stflow._sdata.expression import read_log_counts
+from stflow._sdata.expression import Counting, read_measured
 from stflow._validation import require_finite, require_key, require_places
 from stflow.slide import Slide, row_blocks
 
@@ -54,7 +54,8 @@ def read_slides(
     coordinate_system: str,
     shapes_key: str | None = None,
     genes: Sequence[str] | None = None,
-    layer: str | None = None,
+    auxiliary: Sequence[str] = (),
+    counting: Counting | None = None,
 ) -> list[Slide]:
     """Read the slides of one SpatialData or table: one for each region that the table annotates.
 
@@ -62,11 +63,14 @@ def read_slides(
     ----------
     data, name
         The data, and what messages call it.
-    table_key, embedding_key, coordinate_system, shapes_key, layer
+    table_key, embedding_key, coordinate_system, shapes_key
         Where to look. Of shapes that are not in ``"global"``, the default, the first coordinate
         system is taken.
-    genes
-        Genes whose counts to read, or None to read no expression.
+    genes, auxiliary
+        Genes whose expression to read, and others that training may learn from. None: read no
+        expression.
+    counting
+        How counts become expression.
 
     Raises
     ------
@@ -87,9 +91,9 @@ def read_slides(
     )
     embedding = _embedding(table.obsm[embedding_key], f"{embedding_key!r} of {where}")
     graph = sp.csr_matrix(table.obsp[_keys.CONNECTIVITIES])
-    expression = None
+    measured: dict[str, Any] = {}
     if genes is not None:
-        expression = read_log_counts(table, genes, layer=layer, where=where).astype(np.float32)
+        measured = _measured(table, genes, auxiliary, counting or Counting(), where)
     regions = get_regions(table, shapes_key=shapes_key)
     slides = []
     for region in regions:
@@ -101,14 +105,29 @@ def read_slides(
             graph=graph if every else graph[rows][:, rows],
             embedding=embedding if every else embedding[rows],
             rows=region.rows,
-            expression=None if expression is None else expression[rows],
             genes=tuple(genes or ()),
+            units=(counting or Counting()).units,
+            **{part: values[rows] for part, values in measured.items()},
         )
         require_places(slide.coords, what=f"spots of {slide.name}")
         if slide.n_spots > 1 and slide.graph.nnz == 0:
             raise ValueError(f"The graph of {slide.name} has no edges. {NEEDS_GRAPH}")
         slides.append(slide)
     return slides
+
+
+def _measured(
+    table: AnnData,
+    genes: Sequence[str],
+    auxiliary: Sequence[str],
+    counting: Counting,
+    where: str,
+) -> dict[str, np.ndarray]:
+    """Read expression and totals of all spots."""
+    found = read_measured(table, [*genes, *auxiliary], counting, where=where)
+    expression = found.expression.astype(np.float32)
+    parts = {"expression": expression[:, : len(genes)], "totals": found.totals}
+    return {**parts, "auxiliary": expression[:, len(genes) :]} if auxiliary else parts
 
 
 def _embedding(values: Any, what: str) -> Any:

@@ -65,7 +65,7 @@ def fit_by_default(
         Ctrl-C, at any time.
     """
     schedule = Schedule() if max_epochs is None else Schedule(max_epochs)
-    ensemble, _, interrupted = fit_ensemble(
+    fitted = fit_ensemble(
         slides,
         folds(slides, None, N_FLOWS),
         config,
@@ -75,6 +75,6 @@ def fit_by_default(
         show_progress_bar=False,
         trainer_kwargs={},
     )
-    if interrupted:
+    if fitted.interrupted:
         raise KeyboardInterrupt
-    return ensemble
+    return fitted.ensemble

@@ -23,14 +23,21 @@ def subset(slide: Slide, spots: np.ndarray) -> Slide:
         embedding=slide.embedding[spots],
         rows=slide.rows[spots],
         expression=None if slide.expression is None else slide.expression[spots],
+        totals=None if slide.totals is None else slide.totals[spots],
+        auxiliary=None if slide.auxiliary is None else slide.auxiliary[spots],
         tiles=None if slide.tiles is None else PickedRows(slide.tiles, spots),
     )
 
 
+def longer_axis(coords: np.ndarray) -> np.ndarray:
+    """Place of spots (N, 2) along the longer axis of their slide, shape (N,)."""
+    centred = coords - coords.mean(0)
+    return centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
+
+
 def along_longer_axis(coords: np.ndarray) -> np.ndarray:
     """Order spots (N, 2) along the longer axis of their slide, shape (N,)."""
-    centred = coords - coords.mean(0)
-    return np.argsort(centred @ np.linalg.svd(centred, full_matrices=False)[2][0], kind="stable")
+    return np.argsort(longer_axis(coords), kind="stable")
 
 
 def draw_spots(slides: list[Slide], seed: int) -> list[tuple[Slide, np.ndarray]]:

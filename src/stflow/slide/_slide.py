@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from stflow._units import Units
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slide:
@@ -26,7 +28,7 @@ class Slide:
         Image embedding of each spot's tile, shape (N, F); any array that gives its rows when
         sliced, such as a memory map or a zarr array, and is read block by block.
     expression
-        Measured expression in log1p counts, shape (N, G), or None when unknown.
+        Measured expression in ``units``, shape (N, G), or None when unknown.
     genes
         Names of the G columns of ``expression``.
     rows
@@ -34,6 +36,14 @@ class Slide:
     tiles
         RGB pixels of each spot's tile, uint8, shape (N, H, W, 3), or None where nobody asked for
         them; any array that gives its rows when indexed by rising numbers.
+    units
+        ``"cp10k"`` for log1p of counts per 10,000 of a spot's total, ``"counts"`` for log1p of
+        raw counts.
+    totals
+        Counts of each spot over all genes, shape (N,), or None when unknown.
+    auxiliary
+        Expression of A genes beside the panel, shape (N, A), which training may learn from, or
+        None.
     """
 
     name: str
@@ -44,6 +54,9 @@ class Slide:
     expression: np.ndarray | None = None
     genes: tuple[str, ...] = ()
     tiles: Any | None = None
+    units: Units = "cp10k"
+    totals: np.ndarray | None = None
+    auxiliary: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n_spots = len(self.coords)
@@ -55,6 +68,10 @@ class Slide:
         }
         if self.expression is not None:
             shapes["expression"] = (self.expression.shape, (n_spots, len(self.genes)))
+        if self.totals is not None:
+            shapes["totals"] = (self.totals.shape, (n_spots,))
+        if self.auxiliary is not None:
+            shapes["auxiliary"] = (self.auxiliary.shape, (n_spots, *self.auxiliary.shape[1:2]))
         if self.tiles is not None:
             shapes["tiles"] = (tuple(self.tiles.shape), (n_spots, *self.tiles.shape[1:3], 3))
         for what, (shape, expected) in shapes.items():

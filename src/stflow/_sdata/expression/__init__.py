@@ -5,18 +5,26 @@ from stflow._sdata.expression._counts import layer_names
 from stflow._sdata.expression._expression import (
     has_counts,
     read_counts,
-    read_log_counts,
     read_prediction,
     require_gene_list,
     require_genes,
     require_measured,
 )
 from stflow._sdata.expression._genes import clashes, gene_ids, require_same_genes, tell
+from stflow._sdata.expression._measured import read_measured
 from stflow._sdata.expression._observed import given_spots, read_observed
 from stflow._sdata.expression._panel import (
     most_variable,
     panel_ids,
+    rank_genes,
     require_panel,
     shared_genes,
     slide_ids,
+)
+from stflow._sdata.expression._recorded import counting_of, record_units, recorded_units
+from stflow._sdata.expression._totals import (
+    Counting,
+    gene_shares,
+    read_totals,
+    require_whole_totals,
 )

@@ -22,7 +22,7 @@ def has_counts(table: AnnData, layer: str | None) -> bool:
 
 
 def read_prediction(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
-    """Return the prediction ``key`` as a frame, spots x panel genes, in log1p counts.
+    """Return the prediction ``key`` as a frame, spots x panel genes.
 
     It is ``.obsm[key]``, or else the columns of ``.layers[key]`` that are not all NaN. ``where``
     is what messages call the table.
@@ -47,7 +47,7 @@ def read_prediction(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
         if escaped:
             frame = frame.rename(columns={name: _keys.gene(name) for name in escaped})
     elif key in table.layers:
-        values = _dense(table.layers[key])
+        values = dense(table.layers[key])
         inside = ~np.isnan(values).all(axis=0)
         frame = pd.DataFrame(values[:, inside], table.obs_names, table.var_names[inside])
     else:
@@ -74,19 +74,38 @@ def read_counts(
     ValueError
         Nothing was measured, or the values are not raw counts.
     """
-    require_measured(table, layer, where=where)
-    if layer is not None:
-        names = layer_names(table)
-        require_key(layer, names, what=f"layer in {where}:", hint="Name it with `layer=`.")
+    matrix = counts_matrix(table, layer, where=where)
     require_genes(genes, table.var, what=f"the measured genes of {where}")
-    matrix = table.X if layer is None else table.layers[layer]
     counts = take_columns(matrix, table.var_names.get_indexer(list(genes)))
+    require_raw(counts, table, layer, where=where)
+    return counts
+
+
+def counts_matrix(table: AnnData, layer: str | None, *, where: str) -> Any:
+    """Return all counts of a table as they are kept, in memory or not.
+
+    Raises
+    ------
+    KeyError
+        The layer is missing.
+    ValueError
+        Nothing was measured.
+    """
+    require_measured(table, layer, where=where)
+    if layer is None:
+        return table.X
+    names = layer_names(table)
+    require_key(layer, names, what=f"layer in {where}:", hint="Name it with `layer=`.")
+    return table.layers[layer]
+
+
+def require_raw(counts: Any, table: AnnData, layer: str | None, *, where: str) -> None:
+    """Raise ``ValueError`` unless these values of a table are raw counts."""
     name = "X" if layer is None else f"Layer {layer!r}"
     try:
         require_counts(counts, what=f"{name} of {where}")
     except ValueError as error:
         raise ValueError(f"{error} {counts_hint(table)}") from None
-    return counts
 
 
 def require_measured(table: AnnData, layer: str | None, *, where: str) -> None:
@@ -109,14 +128,6 @@ def take_columns(matrix: Any, at: np.ndarray) -> Any:
     columns = matrix[:, at[order]]
     columns = columns.compute() if hasattr(columns, "compute") else columns
     return columns[:, np.argsort(order)]
-
-
-def read_log_counts(
-    table: AnnData, genes: Sequence[str], *, layer: str | None, where: str
-) -> np.ndarray:
-    """Return log1p of the raw counts of ``genes``, dense, shape (N, G); errors of `read_counts`."""
-    counts = _dense(read_counts(table, genes, layer=layer, where=where))
-    return np.log1p(counts.astype(np.float64))
 
 
 def require_genes(genes: Sequence[str], available: pd.Index | pd.DataFrame, *, what: str) -> None:
@@ -163,5 +174,5 @@ def require_gene_list(genes: str | Sequence[str]) -> list[str]:
     return [str(name) for name in names]
 
 
-def _dense(matrix: Any) -> np.ndarray:
+def dense(matrix: Any) -> np.ndarray:
     return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,11 @@ from numpy.typing import ArrayLike
 
 from stflow import _keys
 from stflow._sdata.expression._counts import layer_names
-from stflow._sdata.expression._expression import read_log_counts, require_genes, take_columns
-from stflow._validation import listing
+from stflow._sdata.expression._expression import require_genes, take_columns
+from stflow._sdata.expression._measured import read_measured
+from stflow._sdata.expression._totals import Counting
+from stflow._units import are_enough
+from stflow._validation import listing, warn
 
 
 def read_observed(
@@ -21,10 +25,13 @@ def read_observed(
     observed: str | ArrayLike,
     genes: Sequence[str],
     *,
-    layer: str | None,
+    counting: Counting,
+    over: pd.Series,
     where: str,
 ) -> np.ndarray:
-    """Return log1p counts of the measured spots, shape (N, G), NaN for all others.
+    """Return expression of the measured spots, shape (N, G), NaN for all others.
+
+    Spots of fewer counts than ``counting`` asks for count as not measured, with a warning.
 
     Parameters
     ----------
@@ -33,8 +40,10 @@ def read_observed(
     observed
         Which spots were measured: booleans (N,), the name of such a column of ``.obs``, or the
         name of a layer of counts whose other rows are NaN.
-    genes, layer
-        The genes, and the layer of their counts (None is ``.X``).
+    genes
+        The genes.
+    counting, over
+        How they are counted, and the genes that totals are over; see `read_totals`.
 
     Raises
     ------
@@ -46,13 +55,21 @@ def read_observed(
     """
     require_genes(genes, table.var, what=f"the genes of {where}")
     if isinstance(observed, str) and observed not in table.obs and observed in table.layers:
-        layer, mask = observed, _rows_of_layer(table, observed, genes, where)
+        counting = replace(counting, layer=observed)
+        mask = _rows_of_layer(table, observed, genes, where)
     else:
         mask = _mask(table, observed, where)
     if not mask.any():
         raise ValueError(f"`observed` marks no spot of {where}; pass None to use none.")
+    found = read_measured(table[mask], genes, counting, where=where, over=over)
+    enough = are_enough(found.totals, counting.min_counts)
+    if not enough.all():
+        warn(
+            f"{(~enough).sum()} of {len(enough)} `observed` spots of {where} hold too few counts to "
+            "say anything, and are predicted like the others."
+        )
     expression = np.full((table.n_obs, len(genes)), np.nan, dtype=np.float32)
-    expression[mask] = read_log_counts(table[mask], genes, layer=layer, where=where)
+    expression[np.flatnonzero(mask)[enough]] = found.expression[enough]
     return expression
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from anndata import AnnData
 from stflow._sdata._tables import get_regions
 from stflow._sdata.expression._expression import read_counts, require_genes, require_measured
 from stflow._sdata.expression._genes import clashes, gene_ids, naming_hint, require_same_genes, tell
+from stflow._sdata.expression._totals import Counting, read_totals
+from stflow._units import PER, are_enough
 from stflow._validation import warn
 
 MIN_SHARE_OF_SPOTS = 0.1
@@ -21,10 +23,11 @@ def most_variable(
     tables: Mapping[str, AnnData],
     n_top_genes: int,
     *,
-    layer: str | None,
+    counting: Counting,
+    among: Sequence[str] | None = None,
     in_every_slide: bool = True,
 ) -> list[str]:
-    """Return the genes of the largest variance in log1p counts over all spots.
+    """Return the genes of the largest variance of expression over all spots that measured enough.
 
     Parameters
     ----------
@@ -32,44 +35,75 @@ def most_variable(
         Tables by name; each region of a table is a slide.
     n_top_genes
         Number of genes, of those that enough spots express.
-    layer
-        Layer that holds the raw counts; None is ``.X``.
+    counting
+        How counts become expression.
+    among
+        Genes to choose from; None: those that all tables have.
     in_every_slide
         Whether spots must be enough on every slide, or on all together.
 
     Raises
     ------
     KeyError
-        The layer is missing.
+        The layer or a column is missing.
     ValueError
         Nothing was measured, fewer genes than asked for qualify, or the counts are not raw counts.
     """
-    for name, table in tables.items():
-        require_measured(table, layer, where=f"slide {name!r}")
-    shared = shared_genes(tables)
-    n_spots = sum(table.n_obs for table in tables.values())
-    everywhere = np.ones(len(shared), dtype=bool)
-    n_seen, mean, mean_square = np.zeros((3, len(shared)))
-    for name, table in tables.items():
-        counts = read_counts(table, shared, layer=layer, where=f"slide {name!r}")
-        values = sp.csr_matrix(counts, dtype=np.float64).log1p()
-        values.eliminate_zeros()
-        for region in get_regions(table):
-            n_here = values[region.rows].getnnz(axis=0)
-            everywhere &= n_here >= MIN_SHARE_OF_SPOTS * len(region.rows)
-            n_seen += n_here
-        mean += np.ravel(values.sum(axis=0)) / n_spots
-        mean_square += np.ravel(values.power(2).sum(axis=0)) / n_spots
-    expressed = everywhere if in_every_slide else n_seen >= MIN_SHARE_OF_SPOTS * n_spots
-    if expressed.sum() < n_top_genes:
+    ranked, n_shared = rank_genes(
+        tables, counting=counting, among=among, in_every_slide=in_every_slide
+    )
+    if len(ranked) < n_top_genes:
         raise ValueError(
-            f"`n_top_genes` is {n_top_genes}, but only {expressed.sum()} of {len(shared)} genes "
+            f"`n_top_genes` is {n_top_genes}, but only {len(ranked)} of {n_shared} genes "
             f"are seen in {MIN_SHARE_OF_SPOTS:.0%} of the spots"
             f"{' of every slide' if in_every_slide else ''}."
         )
-    variance = np.where(expressed, mean_square - mean**2, -np.inf)
-    order = np.argsort(-variance, kind="stable")[:n_top_genes]
-    return [shared[i] for i in order]
+    return ranked[:n_top_genes]
+
+
+def rank_genes(
+    tables: Mapping[str, AnnData],
+    *,
+    counting: Counting,
+    among: Sequence[str] | None = None,
+    in_every_slide: bool = True,
+) -> tuple[list[str], int]:
+    """Return all genes that enough spots express, the most variable first, and how many there are.
+
+    Arguments and errors are those of `most_variable`.
+    """
+    for name, table in tables.items():
+        require_measured(table, counting.layer, where=f"slide {name!r}")
+    shared = shared_genes(tables) if among is None else list(among)
+    everywhere = np.ones(len(shared), dtype=bool)
+    n_spots, n_seen, mean, mean_square = 0, *np.zeros((3, len(shared)))
+    for name, table in tables.items():
+        for values in _expression_by_region(table, shared, counting, f"slide {name!r}"):
+            n_here = values.getnnz(axis=0)
+            everywhere &= n_here >= MIN_SHARE_OF_SPOTS * values.shape[0]
+            n_spots += values.shape[0]
+            n_seen += n_here
+            mean += np.ravel(values.sum(axis=0))
+            mean_square += np.ravel(values.power(2).sum(axis=0))
+    variance = mean_square / max(n_spots, 1) - (mean / max(n_spots, 1)) ** 2
+    expressed = everywhere if in_every_slide else n_seen >= MIN_SHARE_OF_SPOTS * n_spots
+    order = np.argsort(-np.where(expressed, variance, -np.inf), kind="stable")
+    return [shared[i] for i in order[: int(expressed.sum())]], len(shared)
+
+
+def _expression_by_region(
+    table: AnnData, genes: Sequence[str], counting: Counting, where: str
+) -> Iterator[sp.csr_matrix]:
+    """Yield the expression of the spots of each region that measured enough, without zeros."""
+    counts = read_counts(table, genes, layer=counting.layer, where=where)
+    values = sp.csr_matrix(counts, dtype=np.float64)
+    totals = read_totals(table, counting, where=where)
+    if counting.units == "cp10k":
+        values = sp.csr_matrix(sp.diags(PER / np.maximum(totals, 1e-12)) @ values)
+    values = values.log1p()
+    values.eliminate_zeros()
+    for region in get_regions(table):
+        yield values[region.rows[are_enough(totals[region.rows], counting.min_counts)]]
 
 
 def shared_genes(tables: Mapping[str, AnnData]) -> list[str]:

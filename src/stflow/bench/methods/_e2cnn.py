@@ -136,7 +136,7 @@ class SteerableTraining(Training):
         config = Config()
         self.device, self.seeds = device, spawn_seeds(seed, N_SAMPLES)
         self.features = Features.fit(slides, config.n_components, seed)
-        self.slides: list[TensorSlide] = [to_tensors(slide, self.features) for slide in slides]
+        self.slides: list[TensorSlide] = to_tensors(slides, self.features)
         self.grids = [self._grids(slide) for slide in slides]
         self.inputs = [slide.features.to(device) for slide in self.slides]
         expression = torch.cat([slide.expression for slide in self.slides])

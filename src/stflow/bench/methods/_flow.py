@@ -95,9 +95,9 @@ class Flow(Published):
         schedule = Schedule(self.max_epochs or Schedule.max_epochs, lr=rate)
         if self.peeks:
             schedule = replace(schedule, early_stopping=schedule.max_epochs)
-        member, _, interrupted = train_member(
-            [to_tensors(slide, features) for slide in rest],
-            [to_tensors(slide, features) for slide in self._judges(held_out)],
+        trained = train_member(
+            to_tensors(rest, features),
+            to_tensors(self._judges(held_out), features),
             self._config,
             schedule,
             seed=seed,
@@ -108,8 +108,9 @@ class Flow(Published):
             trainer_kwargs={},
             judged_by=self.judged_by,
         )
-        if interrupted:
+        if trained.interrupted:
             raise KeyboardInterrupt
+        member = trained.member
         seeds = spawn_seeds(seed, 1 if self._config.prior == "zero" else N_SAMPLES)
 
         def predict(slide: Slide) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, Sampler
 
 from stflow.flow import Prior, interpolate
 from stflow.model.denoiser import SpotGraph, join, spot_graph
+from stflow.model.training._folds import cut_in_halves
 from stflow.slide import draw_crop, neighbour_distance
 
 
@@ -27,13 +28,22 @@ class TensorSlide:
     coords, adjacency
         Spot centres (N, 2) and neighbours (N, N).
     features, expression
-        Image features (N, F) and measured log1p counts (N, G).
+        Image features (N, F) and measured expression (N, G).
+    weights
+        How much each spot's expression is to be trusted, shape (N,).
+    auxiliary
+        Expression of other genes (N, A), from which the regression learns.
+    totals
+        Counts of each spot, shape (N,), NaN where unknown.
     """
 
     coords: np.ndarray
     adjacency: sp.csr_matrix
     features: Tensor
     expression: Tensor
+    weights: Tensor
+    auxiliary: Tensor
+    totals: Tensor
 
     @property
     def inputs(self) -> tuple[Tensor, np.ndarray, sp.csr_matrix]:
@@ -51,16 +61,20 @@ class TensorSlide:
         return TensorSlide(
             self.coords[rows],
             self.adjacency[rows][:, rows],
-            self.features[at],
-            self.expression[at],
+            *(part[at] for part in (self.features, self.expression, self.weights)),
+            *(part[at] for part in (self.auxiliary, self.totals)),
         )
 
-    def middle(self, n_spots: int) -> TensorSlide:
-        """Keep the spots nearest to the centre, at most ``n_spots``."""
+    def middle(self, n_spots: int) -> np.ndarray:
+        """Return the rows of the spots nearest to the centre, at most ``n_spots``, in order."""
         if self.n_spots <= n_spots:
-            return self
+            return np.arange(self.n_spots)
         away = np.linalg.norm(self.coords - self.coords.mean(0), axis=1)
-        return self.subset(np.sort(np.argsort(away, kind="stable")[:n_spots]))
+        return np.sort(np.argsort(away, kind="stable")[:n_spots])
+
+    def halves(self) -> np.ndarray:
+        """Cut the slide as `cut_in_halves` says, shape (N,)."""
+        return cut_in_halves(self.coords, neighbour_distance(self.coords, self.adjacency))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +87,8 @@ class Batch:
         Point on the path and its end, each (N, G).
     features
         Image features, shape (N, F).
+    weights
+        Weight of each spot in the loss, shape (N,).
     t
         Time of each spot, shape (N,).
     graph
@@ -82,6 +98,7 @@ class Batch:
     noisy: Tensor
     expression: Tensor
     features: Tensor
+    weights: Tensor
     t: Tensor
     graph: SpotGraph
 
@@ -96,6 +113,7 @@ class Batch:
             torch.cat([item.noisy for item in items]),
             torch.cat([item.expression for item in items]),
             torch.cat([item.features for item in items]),
+            torch.cat([item.weights for item in items]),
             torch.cat([item.t for item in items]),
             join([item.graph for item in items]),
         )
@@ -138,6 +156,7 @@ class Crops(Dataset[Batch]):
             interpolate(y0, crop.expression, t),
             crop.expression,
             crop.features,
+            crop.weights,
             torch.full((crop.n_spots,), t),
             spot_graph(crop.coords, crop.adjacency, self.units[which]),
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from stflow._validation import require_key
-from stflow.slide import Slide, along_longer_axis
+from stflow.slide import Slide, along_longer_axis, longer_axis
 
 N_FLOWS, HELD_OUT_SHARE = 4, 0.2
 MIN_HELD_OUT, MIN_TRAINING = 3, 6
+GAP, BETWEEN = 2.0, -1
 Masks = list[np.ndarray]
 
 
@@ -72,6 +73,26 @@ def folds(slides: list[Slide], validation: str | None, n_flows: int) -> list[Mas
             f"{MIN_TRAINING} and {MIN_HELD_OUT} are needed."
         )
     return [masks for masks, fits in zip(found, enough, strict=True) if fits]
+
+
+def cut_in_halves(coords: np.ndarray, unit: float) -> np.ndarray:
+    """Cut a slide in the middle of its longer axis, with a gap, so that each half can judge alone.
+
+    Parameters
+    ----------
+    coords, unit
+        Spot centres (N, 2), and the distance of neighbours.
+
+    Returns
+    -------
+    0 or 1 for the half of each spot, -1 for those in between, shape (N,); all -1 where a half has
+    too few spots.
+    """
+    place = longer_axis(coords)
+    place = place - np.median(place)
+    half = np.where(np.abs(place) < GAP * unit / 2, BETWEEN, (place > 0).astype(int))
+    enough = min((half == 0).sum(), (half == 1).sum()) >= MIN_HELD_OUT
+    return half if enough else np.full(len(coords), BETWEEN)
 
 
 def held_out_name(slides: list[Slide], masks: Masks) -> str:

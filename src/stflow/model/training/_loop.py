@@ -46,7 +46,8 @@ def train(
     trainer_kwargs: Mapping[str, Any],
     saved: FlowState | None = None,
     judged_by: str = "val_loss",
-) -> tuple[pd.DataFrame, bool]:
+    in_halves: bool = False,
+) -> tuple[pd.DataFrame, bool, list[dict[str, Tensor]]]:
     """Train a denoiser in place, and leave it with its best weights.
 
     Parameters
@@ -69,10 +70,13 @@ def train(
         Where to leave the state after each epoch, and to take it from; None: nowhere.
     judged_by
         Which figure says what epoch is best: ``"val_loss"`` or ``"val_pearson"``.
+    in_halves
+        Whether each half of the held-out spots says so, too.
 
     Returns
     -------
-    The history, one row an epoch, and whether Ctrl-C cut it short.
+    The history, one row an epoch, whether Ctrl-C cut it short, and the weights that are best by
+    each half, where there are halves.
 
     Raises
     ------
@@ -96,6 +100,7 @@ def train(
         early_stopping=schedule.early_stopping,
         saved=saved,
         judged_by=judged_by,
+        in_halves=in_halves,
     )
     done = len(module.rows)
     with (
@@ -113,8 +118,9 @@ def train(
         with first_rank(trainer):
             interrupted = fit_or_interrupt(trainer, module, loader, once)
     _require_finite(module.rows, schedule.lr)
-    denoiser.load_state_dict(module.best)
-    return pd.DataFrame(module.rows), interrupted
+    best, *by_half = module.best.values()
+    denoiser.load_state_dict(best)
+    return pd.DataFrame(module.rows), interrupted, by_half
 
 
 def _require_finite(rows: list[dict[str, float]], lr: float) -> None:

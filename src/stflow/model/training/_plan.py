@@ -10,7 +10,6 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from stflow._random import seed_torch, spawn_seeds
@@ -22,10 +21,17 @@ from stflow.model.training._state import FlowState
 
 EMA_DECAY = 0.98
 VALIDATION_SAMPLES, MAX_VALIDATION = 4, 2048
+HALVES = ("val_loss_0", "val_loss_1")
+
+
+def weighted_error(predicted: Tensor, measured: Tensor, weights: Tensor) -> Tensor:
+    """Mean squared error over spots and genes (N, G), each spot by its weight (N,)."""
+    return ((predicted - measured).square().mean(1) * weights).mean()
 
 
 class FlowTraining(pl.LightningModule):
     """Trains a denoiser on crops; judges the moving average of its weights on held-out slides.
+
 
     Parameters
     ----------
@@ -43,6 +49,14 @@ class FlowTraining(pl.LightningModule):
         Where to leave the state after each epoch, and to take it from; None: nowhere.
     judged_by
         Which figure says what epoch is best: ``"val_loss"`` or ``"val_pearson"``.
+    in_halves
+        Whether each half of the held-out spots is a judge of its own as well, so that weights are
+        known that the other half had no say in; training then goes on until no judge sees a gain.
+
+    Attributes
+    ----------
+    best
+        Weights of the best epoch, by judge: ``judged_by``, and the `HALVES` where there are any.
     """
 
     def __init__(
@@ -56,15 +70,22 @@ class FlowTraining(pl.LightningModule):
         early_stopping: int,
         saved: FlowState | None,
         judged_by: str = "val_loss",
+        in_halves: bool = False,
     ) -> None:
         super().__init__()
         self.denoiser, self.lr, self.seed = denoiser, lr, seed
         self.prior = copy.deepcopy(prior)
         self.average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
-        self.validation = [slide.middle(MAX_VALIDATION // len(validation)) for slide in validation]
+        rows = [slide.middle(MAX_VALIDATION // len(validation)) for slide in validation]
+        pairs = list(zip(validation, rows, strict=True))
+        self.validation = [slide.subset(some) for slide, some in pairs]
+        halves = torch.from_numpy(np.concatenate([slide.halves()[some] for slide, some in pairs]))
+        self.halves = [halves == 0, halves == 1]
+        in_halves &= all(bool(half.any()) for half in self.halves)
         self.early_stopping, self.saved = early_stopping, saved
-        self.judged_by = judged_by
-        self.best = copy.deepcopy(denoiser.state_dict())
+        self.judged_by, self.judges = judged_by, (judged_by, *(HALVES if in_halves else ()))
+        first = copy.deepcopy(denoiser.state_dict())
+        self.best = dict.fromkeys(self.judges, first)
         self.rows: list[dict[str, float]] = []
         self.adam = torch.optim.Adam(denoiser.parameters(), lr=lr)
         if saved is not None and saved.rows:
@@ -73,7 +94,8 @@ class FlowTraining(pl.LightningModule):
     def state(self) -> dict[str, Tensor]:
         """All tensors that decide how training goes on; there is no random state among them."""
         adam = self.adam.state_dict()["state"]
-        parts = {"module": self.state_dict(), "best": self.best}
+        parts = {"module": self.state_dict()}
+        parts |= {f"best.{judge}": weights for judge, weights in self.best.items()}
         parts |= {f"adam.{index}": of_parameter for index, of_parameter in adam.items()}
         return {
             f"{part}/{name}": tensors[name] for part, tensors in parts.items() for name in tensors
@@ -93,7 +115,8 @@ class FlowTraining(pl.LightningModule):
             parts[part][name] = tensor
         try:
             self.load_state_dict(parts.pop("module"))
-            self.best, self.rows = parts.pop("best"), list(saved.rows)
+            self.best = {judge: parts.pop(f"best.{judge}") for judge in self.judges}
+            self.rows = list(saved.rows)
             adam = {int(part.removeprefix("adam.")): state for part, state in parts.items()}
         except (KeyError, RuntimeError, ValueError) as error:
             raise ValueError(
@@ -103,9 +126,9 @@ class FlowTraining(pl.LightningModule):
         self.adam.load_state_dict({**self.adam.state_dict(), "state": adam})
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
-        """Mean squared error of the predicted end point (equation 2)."""
+        """Mean squared error of the predicted end point (equation 2), each spot by its weight."""
         y_hat, _ = self.denoiser(batch.noisy, batch.features, batch.t, batch.graph)
-        loss = F.mse_loss(y_hat, batch.expression)
+        loss = weighted_error(y_hat, batch.expression, batch.weights)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(y_hat))
         return loss
 
@@ -118,10 +141,15 @@ class FlowTraining(pl.LightningModule):
         network: Any = self.average.module
         mean = torch.cat([self._predict(network, slide) for slide in self.validation])
         measured = torch.cat([slide.expression for slide in self.validation])
+        weights = torch.cat([slide.weights for slide in self.validation])
         scores = pearson(measured.numpy(), mean.numpy())
         defined = scores[np.isfinite(scores)]
-        self.log("val_loss", F.mse_loss(mean, measured), batch_size=1)
-        self.log("val_pearson", float(defined.mean()) if defined.size else np.nan, batch_size=1)
+        figures = {"val_loss": weighted_error(mean, measured, weights)}
+        figures["val_pearson"] = torch.tensor(defined.mean() if defined.size else np.nan)
+        for name, half in zip(HALVES, self.halves, strict=True):
+            figures[name] = weighted_error(mean[half], measured[half], weights[half])
+        for name, figure in figures.items():
+            self.log(name, figure.float(), batch_size=1)
 
     def _predict(self, network: Any, slide: TensorSlide) -> Tensor:
         sampler = SlideSampler(
@@ -141,25 +169,34 @@ class FlowTraining(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Note the epoch's figures, keep the weights when they are the best so far, and save."""
-        names = ("train_loss", "val_loss", "val_pearson")
+        names = ("train_loss", "val_loss", "val_pearson", *self.judges)
         figures = {name: float(self.trainer.callback_metrics[name]) for name in names}
         self.rows.append({"epoch": self.current_epoch, **figures})
-        if np.isfinite(figures[self.judged_by]) and not self._waited():
-            self.best = copy.deepcopy(self.average.module.state_dict())
+        for judge in self.judges:
+            if np.isfinite(figures[judge]) and self._waited(judge) == 0:
+                self.best[judge] = copy.deepcopy(self.average.module.state_dict())
         self.trainer.should_stop |= self._without_gain()
         if self.saved is not None:
             self.saved.write(self.state(), self.rows)
 
     def _without_gain(self) -> bool:
-        """Whether the last epochs brought nothing: known from the history alone."""
+        """Whether the last epochs brought nothing to any judge: known from the history alone."""
         diverged = not all(np.isfinite(row["val_loss"]) for row in self.rows[-1:])
-        return diverged or self._waited() >= self.early_stopping
+        return diverged or all(
+            self._waited(judge) >= self.early_stopping for judge in self.judges
+        )
 
-    def _waited(self) -> int:
-        """Count the epochs since the best one."""
-        sign = -1.0 if self.judged_by == "val_pearson" else 1.0
-        figures = [np.nan_to_num(sign * row[self.judged_by], nan=np.inf) for row in self.rows]
-        return len(figures) - 1 - int(np.argmin(figures)) if figures else 0
+    def _waited(self, judge: str) -> int:
+        """Count the epochs since the best one, before the judge had waited long enough."""
+        sign = -1.0 if judge == "val_pearson" else 1.0
+        best, since = np.inf, 0
+        for row in self.rows:
+            figure = np.nan_to_num(sign * row[judge], nan=np.inf)
+            if since < self.early_stopping:
+                best, since = (figure, 0) if figure < best else (best, since + 1)
+            else:
+                since += 1
+        return max(since - (best == np.inf), 0)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam."""

@@ -1,0 +1,82 @@
+"""One flow: from slides to a trained denoiser and its prior."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from stflow._random import isolated_rng
+from stflow._schedule import Schedule
+from stflow.flow import fit_prior
+from stflow.model._config import Config
+from stflow.model._ensemble import Member
+from stflow.model.denoiser import Denoiser, spatial_attention
+from stflow.model.training._crops import TensorSlide
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A flow and how it came about.
+
+    Parameters
+    ----------
+    member
+        The flow, on the CPU.
+    history
+        One row an epoch.
+    interrupted
+        Whether Ctrl-C cut it short.
+    by_half
+        The flow as it is when only the first, and only the second, half of the held-out spots
+        stops it; empty where nobody asked, or spots are too few.
+    """
+
+    member: Member
+    history: pd.DataFrame
+    interrupted: bool
+    by_half: tuple[Member, ...]
+
+
+def train_member(
+    kept: list[TensorSlide],
+    held_out: list[TensorSlide],
+    config: Config,
+    schedule: Schedule,
+    *,
+    seed: int,
+    device: torch.device,
+    make_layer: Callable[[int, Config], nn.Module] = spatial_attention,
+    **training: Any,
+) -> Trained:
+    """Train one flow, of layers as `Denoiser` takes them."""
+    from stflow.model.training._loop import train  # lightning loads slowly
+
+    expression = torch.cat([slide.expression for slide in kept])
+    prior = fit_prior(
+        str(config.prior),
+        expression.expm1().round(),
+        config.prior_parameters,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    with isolated_rng(seed, device):
+        n_features, n_genes = kept[0].features.shape[1], expression.shape[1]
+        denoiser = Denoiser(n_features, n_genes, config, make_layer=make_layer)
+        denoiser.start_from(expression.mean(0))
+        history, interrupted, by_half = train(
+            denoiser, kept, held_out, prior, schedule, seed=seed, device=device, **training
+        )
+    member = Member(denoiser.cpu().eval(), prior)
+    return Trained(member, history, interrupted, tuple(_with(member, each) for each in by_half))
+
+
+def _with(member: Member, weights: dict[str, torch.Tensor]) -> Member:
+    """Return the same flow with other weights."""
+    found = copy.deepcopy(member)
+    found.denoiser.load_state_dict(weights)
+    return found
