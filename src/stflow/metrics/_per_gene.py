@@ -9,6 +9,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from stflow.metrics._arrays import as_draws, as_pair, mean_defined
+from stflow.metrics._ceiling import ceiling
+from stflow.metrics._depth import as_predictor, partial
 from stflow.metrics._genes import SCORES, pearson, r2, rmse, spearman
 from stflow.metrics._spread import (
     central_interval,
@@ -154,6 +156,61 @@ def per_gene_structure(
             found = morans_i(draws, graph)
             columns[f"morans_i_{kind}"] = mean_defined(found)
             columns[f"morans_i_error_{kind}"] = mean_defined(np.abs(found - columns["morans_i"]))
+    return _frame(columns, genes)
+
+
+def per_gene_depth(
+    measured: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    genes: Sequence[str],
+    counts: np.ndarray,
+    totals: np.ndarray,
+    units: str,
+    seed: int,
+) -> pd.DataFrame:
+    """How much of each gene's score is depth, and how much there was to reach.
+
+    Parameters
+    ----------
+    measured
+        Measured expression in these units, shape (N, G).
+    predicted
+        Predicted expression in these units, shape (N, G).
+    genes
+        Names of the G columns.
+    counts
+        Raw counts, shape (N, G).
+    totals
+        Total counts of each spot over all genes of its table, shape (N,).
+    units
+        ``"cp10k"``, log1p of counts per 10,000 of the total, or ``"counts"``, log1p of counts.
+    seed
+        Seed of the ceiling's splits.
+
+    Returns
+    -------
+    One row a gene. ``pearson_depth`` is the correlation of the measured expression with log1p of
+    the spot's total, ``partial`` that with the prediction, given the same, and ``ceiling`` the
+    largest Pearson correlation that counting noise allows.
+
+    Raises
+    ------
+    ValueError
+        The arrays do not have these shapes, the counts or totals are none, or the units unknown.
+    """
+    measured, predicted = as_pair(measured, predicted)
+    if np.shape(counts) != measured.shape:
+        raise ValueError(
+            f"Counts have shape {np.shape(counts)}, what was measured has {measured.shape}."
+        )
+    limit = ceiling(counts, totals, units=units, seed=seed)
+    depth = np.log1p(np.asarray(totals, dtype=np.float64))
+    columns = {
+        "pearson_depth": pearson(measured, as_predictor(depth, measured)),
+        "partial": partial(measured, predicted, depth),
+        "ceiling": limit,
+    }
     return _frame(columns, genes)
 
 
