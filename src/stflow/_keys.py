@@ -16,6 +16,7 @@ NEIGHBORS = "spatial_neighbors"
 ARRAY = ["array_row", "array_col"]
 
 PREDICTION = "stflow"
+TRUST = ["pearson", "partial", "ceiling", "coverage_90", "fdr"]
 ATTENTION = "stflow_attention"
 SLIDE_PROPERTIES = "slide_properties"
 
@@ -40,6 +41,11 @@ def novelty(key: str) -> str:
 def observed(key: str) -> str:
     """Key of which spots were given to the prediction ``key`` rather than predicted."""
     return f"{key}_observed"
+
+
+def trust(key: str, score: str) -> str:
+    """Key of how far the genes of the prediction ``key`` can be trusted, by a score."""
+    return f"{key}_{score}"
 
 
 def latent(key: str) -> str:

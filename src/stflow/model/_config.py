@@ -23,6 +23,10 @@ class Config:
     n_components
         Principal components kept of the embedding of a spot, and of the mean embedding of its
         neighbours.
+    n_auxiliary
+        Genes that the regression learns from in order to predict the panel, which is among them:
+        the most variable ones. What they have in common says more of each than it does itself. 0
+        takes the panel alone.
     n_flows
         Flows at most, each with another fold of the slides held out, or another block of the only
         one. 1 takes a fraction of the time: it holds out the last slide, or the fifth of the only
@@ -62,6 +66,7 @@ class Config:
     hidden: int = 128
     dropout: float = 0.2
     n_components: int = 64
+    n_auxiliary: int = 300
     n_flows: int | None = None
     prior: str | None = None
     prior_parameters: dict[str, float] = field(default_factory=dict)
@@ -81,6 +86,8 @@ class Config:
             raise ValueError(f"`dropout` must lie in [0, 1), not {self.dropout}.")
         for name in ("n_layers", "n_heads", "hidden", "n_components"):
             require_count(getattr(self, name), name=name)
+        if self.n_auxiliary != 0:
+            require_count(self.n_auxiliary, name="n_auxiliary")
         if self.n_flows is not None:
             require_count(self.n_flows, name="n_flows")
         if self.hidden % (2 * self.n_heads):

@@ -14,7 +14,7 @@ from torch import Tensor
 from stflow._atomic import beside, exchange
 
 FORMAT = "stflow"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 WEIGHTS, METADATA = "model.safetensors", "model.json"
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stflow._units import Units
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
@@ -16,7 +18,7 @@ class Prediction:
     Parameters
     ----------
     mean
-        Predicted expression in log1p counts, shape (N, G).
+        Predicted expression in ``units``, shape (N, G).
     sd
         Its standard deviation, shape (N, G), or None after a single sample.
     latent
@@ -26,6 +28,8 @@ class Prediction:
         95 % of held-out training spots stay below.
     samples
         Draws of the expression, shape (N, G, S), or None when they were not kept.
+    units
+        ``"cp10k"`` for log1p of counts per 10,000 of a spot's total, ``"counts"`` for log1p counts.
     """
 
     mean: np.ndarray
@@ -33,6 +37,7 @@ class Prediction:
     latent: np.ndarray
     novelty: np.ndarray
     samples: np.ndarray | None = None
+    units: Units = "cp10k"
 
 
 class Moments:

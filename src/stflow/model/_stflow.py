@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from tqdm.auto import tqdm
 
 from stflow._device import resolve_device
+from stflow._units import LABELS, Units
 from stflow._validation import listing, require_choice, require_count, require_seed, require_unique
 from stflow.model import _files
 from stflow.model._config import Config
@@ -22,7 +23,8 @@ from stflow.model.denoiser import PRECISIONS, Precision
 from stflow.slide import Slide
 
 HISTORY = ("flow", "epoch", "train_loss", "val_loss", "val_pearson")
-INFO = ("seed", "training", "validation", "versions")
+INFO = ("seed", "training", "validation", "versions", "units", "gene_shares", "digests")
+TRUST, FDR = ("pearson", "partial", "ceiling", "coverage_90", "p_value", "fdr"), 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -42,6 +44,11 @@ class STFlow:
     history
         One row an epoch of a flow: ``flow``, ``epoch``, ``train_loss``, ``val_loss``,
         ``val_pearson``.
+    trust
+        One row a gene (index ``gene``), scored on slides that were left out whole while training:
+        ``pearson``, ``partial`` (given how deep a spot was read), ``ceiling`` (what counting noise
+        allows), ``coverage_90``, ``p_value`` (one-sided, of no correlation, that respects spatial
+        autocorrelation), ``fdr``, ``n_slides`` and ``n_spots``. Of a single slide: blocks of it.
     ensemble
         What was learned.
     info
@@ -54,6 +61,7 @@ class STFlow:
     encoder: dict[str, Any]
     config: Config
     history: pd.DataFrame
+    trust: pd.DataFrame
     ensemble: Ensemble
     info: dict[str, Any]
 
@@ -64,12 +72,30 @@ class STFlow:
         by_turns = " by turns" if len(best) > 1 else ""
         return (
             f"STFlow: {len(self.genes)} genes from {self.encoder.get('encoder', 'precomputed')} "
-            f"embeddings ({self.n_inputs} wide), {self.config.prior} prior\n"
+            f"embeddings ({self.n_inputs} wide), {self.config.prior} prior, in "
+            f"{LABELS[self.units]}\n"
             f"  trained on {', '.join(self.info['training'])}; validated on "
             f"{'; '.join(dict.fromkeys(self.info['validation']))}{by_turns}: Pearson "
             f"{best['val_pearson'].mean():.3f} at epoch {epochs}\n"
+            f"  {self._trusted()}\n"
             f"  {', '.join(self.genes[:8])}{', ...' if len(self.genes) > 8 else ''}"
         )
+
+    def _trusted(self) -> str:
+        """Say how many genes can be trusted."""
+        if self.trust["pearson"].isna().all():
+            return "no spot was left to say which genes can be trusted"
+        found = int((self.trust["fdr"] < FDR).sum())
+        return (
+            f"{found} of {len(self.genes)} genes predicted on unseen spots at a false discovery "
+            f"rate of {FDR:.0%}: Pearson {self.trust['pearson'].mean():.3f}, ceiling "
+            f"{self.trust['ceiling'].mean():.3f} (`.trust`)"
+        )
+
+    @property
+    def units(self) -> Units:
+        """What the expression is told in: ``"cp10k"`` or ``"counts"``."""
+        return self.info["units"]
 
     @property
     def n_inputs(self) -> int:
@@ -118,13 +144,14 @@ class STFlow:
 
         Returns
         -------
-        Mean (N, G), sd (N, G) and samples (N, G, S) in log1p counts, and latent states (N, d).
+        Mean (N, G), sd (N, G) and samples (N, G, S) in the model's units, and latent states (N, d).
 
         Raises
         ------
         ValueError
             The embeddings have another width, ``observed`` is not one truth a spot, or names spots
-            whose expression the slide does not hold, or an argument is out of its range.
+            whose expression the slide does not hold or holds in other units, or an argument is out
+            of its range.
         """
         require_count(n_samples, name="n_samples")
         require_count(n_steps, name="n_steps")
@@ -137,7 +164,7 @@ class STFlow:
         spots = self._measured(slide, observed)
         total *= 1 if spots is None else 2
         with tqdm(total=total, desc="predict", unit="layer", disable=not show_progress_bar) as bar:
-            return self.ensemble.predict(
+            found = self.ensemble.predict(
                 slide,
                 n_samples=n_samples,
                 n_steps=n_steps,
@@ -149,6 +176,7 @@ class STFlow:
                 keep_samples=keep_samples,
                 observed=spots,
             )
+        return replace(found, units=self.units)
 
     def attention(
         self,
@@ -225,6 +253,11 @@ class STFlow:
                 f"`observed` marks spots of {slide.name}, which does not hold the expression of "
                 "the model's genes."
             )
+        if len(spots) and slide.units != self.units:
+            raise ValueError(
+                f"The expression of {slide.name} is in {LABELS[slide.units]}, the model's in "
+                f"{LABELS[self.units]}."
+            )
         return spots if len(spots) else None
 
     def _require_width(self, slide: Slide) -> None:
@@ -255,6 +288,7 @@ class STFlow:
             "encoder": self.encoder,
             "config": self.config.to_dict(),
             "history": self.history.to_dict(orient="list"),
+            "trust": self.trust.to_dict(orient="list"),
             "sizes": self.ensemble.sizes,
             "info": self.info,
         }
@@ -287,11 +321,16 @@ class STFlow:
             ensemble.load_state_dict(tensors)
             history = pd.DataFrame(metadata["history"])
             _require_whole(metadata, history, ensemble.sizes["n_genes"])
+            names = pd.Index(metadata["genes"], name="gene")
+            trust = pd.DataFrame(metadata["trust"], index=names)
+            if lost := [name for name in TRUST if name not in trust]:
+                raise ValueError(f"its 'trust' lacks {listing(lost)}")
             return cls(
                 genes=tuple(metadata["genes"]),
                 encoder=metadata["encoder"],
                 config=config,
                 history=history,
+                trust=trust,
                 ensemble=ensemble,
                 info=metadata["info"],
             )

@@ -9,7 +9,8 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata import as_mapping, get_table
-from stflow._sdata.expression import most_variable
+from stflow._sdata.expression import Counting, most_variable
+from stflow._units import Units
 from stflow._validation import require_count
 
 
@@ -17,14 +18,18 @@ def select_genes(
     data: SpatialData | AnnData | Mapping[str, SpatialData | AnnData],
     n_top_genes: int = 50,
     *,
+    units: Units = "cp10k",
     layer: str | None = None,
+    total_key: str | None = None,
+    min_counts: float | None = None,
     table_key: str = _keys.TABLE,
 ) -> list[str]:
     """Choose the most variable genes of training slides.
 
     Among the genes that every slide measures and that at least 10 % of the spots of every slide
-    express, those with the largest variance of log1p counts over all spots, as HEST-bench does.
-    Choose them on training slides only.
+    express, those with the largest variance of expression over all spots; with
+    ``units="counts"``, as HEST-bench does. Choose them on training slides only, in the units that
+    :func:`stflow.tl.fit` is given.
 
     Parameters
     ----------
@@ -32,8 +37,17 @@ def select_genes(
         One slide, or several by name; a table with several regions is several slides.
     n_top_genes
         Number of genes.
+    units
+        What varies: ``"cp10k"``, log1p of counts per 10,000 of a spot's total, or ``"counts"``,
+        log1p of counts, which vary with how deep spots were read.
     layer
         Layer that holds the raw counts; None is ``.X``.
+    total_key
+        Column of ``.obs`` with the total counts of each spot; None: the sum over all genes of its
+        table.
+    min_counts
+        Spots of fewer counts say nothing and are left out. None: 100, or a tenth of the slide's
+        median total if that is less.
     table_key
         Name of the table in each slide.
 
@@ -44,9 +58,9 @@ def select_genes(
     Raises
     ------
     KeyError
-        A table or layer is missing.
+        A table, layer or column is missing.
     ValueError
-        Nothing was measured, fewer genes than asked for qualify, or the counts are not raw counts.
+        Unknown units, nothing was measured, fewer genes than asked for qualify, or the counts are not raw counts.
 
     Warns
     -----
@@ -60,6 +74,7 @@ def select_genes(
     >>> genes = stf.pp.select_genes(stf.datasets.synthetic(), n_top_genes=10)
     """
     require_count(n_top_genes, name="n_top_genes")
+    counting = Counting(units, layer, total_key, min_counts)
     slides = as_mapping(data)
     tables = {name: get_table(each, table_key, name=name) for name, each in slides.items()}
-    return most_variable(tables, n_top_genes, layer=layer)
+    return most_variable(tables, n_top_genes, counting=counting)

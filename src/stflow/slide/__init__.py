@@ -7,7 +7,14 @@ from stflow.slide._graph import (
     neighbour_mean,
     neighbour_weights,
 )
-from stflow.slide._parts import along_longer_axis, draw_crop, draw_spots, longer_axis, subset
+from stflow.slide._parts import (
+    along_longer_axis,
+    draw_crop,
+    draw_spots,
+    longer_axis,
+    measured_spots,
+    subset,
+)
 from stflow.slide._rows import PickedRows, deviations, row_blocks
 from stflow.slide._slide import Slide
 from stflow.slide._weights import spot_weights

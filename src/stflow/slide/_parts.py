@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial import KDTree
 
+from stflow._units import are_enough
 from stflow.slide._rows import PickedRows
 from stflow.slide._slide import Slide
 
@@ -27,6 +28,25 @@ def subset(slide: Slide, spots: np.ndarray) -> Slide:
         auxiliary=None if slide.auxiliary is None else slide.auxiliary[spots],
         tiles=None if slide.tiles is None else PickedRows(slide.tiles, spots),
     )
+
+
+def measured_spots(slide: Slide, min_counts: float | None) -> Slide:
+    """Keep the spots that measured enough, as `are_enough` says; all where totals are not known.
+
+    Raises
+    ------
+    ValueError
+        There are none.
+    """
+    if slide.totals is None:
+        return slide
+    enough = are_enough(slide.totals, min_counts)
+    if not enough.any():
+        raise ValueError(
+            f"No spot of {slide.name} has {min_counts:g} counts; the most is "
+            f"{slide.totals.max():g}. Lower `min_counts=`."
+        )
+    return slide if enough.all() else subset(slide, np.flatnonzero(enough))
 
 
 def longer_axis(coords: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from anndata import AnnData
@@ -10,47 +11,55 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata.expression import Compared, read_compared, with_common_parts
-from stflow.metrics import gene_correlation_error
-from stflow.tl._evaluate import score_slide
+from stflow._units import Units
+from stflow._validation import require_seed
+from stflow.tl._evaluate import score_slide, score_whole_slide
 
 
 def evaluate_slides(
     data: SpatialData | AnnData | Mapping[str, SpatialData],
     key: str = _keys.PREDICTION,
     *,
+    units: Units | None = None,
     layer: str | None = None,
+    total_key: str | None = None,
+    min_counts: float | None = None,
     genes: Sequence[str] | None = None,
+    seed: int = 0,
     table_key: str = _keys.TABLE,
 ) -> pd.DataFrame:
     """Score a prediction, slide by slide: what :func:`stflow.tl.evaluate` keeps in ``.attrs``.
 
     Parameters
     ----------
-    data, key, layer, genes, table_key
+    data, key, units, layer, total_key, min_counts, genes, seed, table_key
         As for :func:`stflow.tl.evaluate`, with the same errors.
 
     Returns
     -------
-    One row a slide (index ``slide``): ``n_spots``, ``n_genes``, the mean over genes of each other
-    column of :func:`stflow.tl.evaluate`, where it is defined; and ``gene_correlation_error_mean``
-    and, with samples, ``gene_correlation_error_samples``: root mean squared error of the
-    correlations between genes, over the pairs of genes that vary on the slide, measured and
-    predicted.
+    One row a slide (index ``slide``): ``n_spots``, ``n_left_out`` (spots that measured too
+    little), ``n_genes``, the mean over genes of each other column of :func:`stflow.tl.evaluate`,
+    where it is defined; ``gene_structure`` and ``spot_structure``, how well correlations between
+    genes, and between at most 2,000 spots, agree with the measured ones (GSC and SSC); and
+    ``gene_correlation_error_mean`` and, with samples, ``gene_correlation_error_samples``: root
+    mean squared error of the correlations between genes, over the pairs of genes that vary on the
+    slide, measured and predicted.
 
     Examples
     --------
     >>> stf.tl.evaluate_slides({"C4": c4, "C5": c5}).to_csv("slides.csv")  # doctest: +SKIP
     """
-    panel, found = read_compared(data, key, layer=layer, genes=genes, table_key=table_key)
-    rows = {slide.name: _row(slide, panel) for slide in with_common_parts(found)}
+    counting: dict[str, Any] = {"units": units, "total_key": total_key, "min_counts": min_counts}
+    require_seed(seed)
+    panel, found = read_compared(
+        data, key, layer=layer, genes=genes, table_key=table_key, **counting
+    )
+    rows = {slide.name: _row(slide, panel, seed) for slide in with_common_parts(found)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("slide")
 
 
-def _row(slide: Compared, genes: Sequence[str]) -> dict[str, float]:
-    scores = score_slide(slide, genes).drop(columns="n_spots")
-    row: dict[str, float] = {"n_spots": len(slide.measured), "n_genes": len(genes)}
-    row |= {str(name): float(column.mean()) for name, column in scores.items()}
-    for kind, drawn in (("mean", slide.predicted), ("samples", slide.samples)):
-        if drawn is not None:
-            row[f"gene_correlation_error_{kind}"] = gene_correlation_error(slide.measured, drawn)
-    return row
+def _row(slide: Compared, genes: Sequence[str], seed: int) -> dict[str, float]:
+    scores = score_slide(slide, genes, seed).drop(columns="n_spots")
+    sizes = {"n_spots": len(slide.measured), "n_left_out": slide.n_left_out, "n_genes": len(genes)}
+    means = {str(name): float(column.mean()) for name, column in scores.items()}
+    return {**sizes, **means, **score_whole_slide(slide, seed)}

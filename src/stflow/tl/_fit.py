@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,17 @@ from stflow._sdata import (
     text_name,
     warn_of_blank_slides,
 )
-from stflow._sdata.expression import panel_ids, require_gene_list
+from stflow._sdata.expression import (
+    Counting,
+    auxiliary_genes,
+    gene_shares,
+    panel_ids,
+    require_gene_list,
+    require_genes,
+)
+from stflow._units import Units
 from stflow._validation import require_seed, warn
-from stflow.slide import Slide
+from stflow.slide import Slide, measured_spots
 
 if TYPE_CHECKING:
     from stflow.model import Config, STFlow
@@ -42,7 +50,10 @@ def fit(
     data: SpatialData | AnnData | Mapping[str, SpatialData | AnnData],
     genes: Sequence[str],
     *,
+    units: Units = "cp10k",
     layer: str | None = None,
+    total_key: str | None = None,
+    min_counts: float | None = None,
     validation: str | None = None,
     config: Config | Mapping[str, Any] | None = None,
     max_epochs: int = Schedule.max_epochs,
@@ -79,8 +90,18 @@ def fit(
         raw counts. An AnnData is one sample: several must come as a dict, as their places overlap.
     genes
         The panel, G gene names that every slide has.
+    units
+        What is learned and predicted: ``"cp10k"``, log1p of counts per 10,000 of a spot's total
+        over all genes of its table, or ``"counts"``, log1p of raw counts, as the paper scores
+        them. These are mostly a map of how deep each spot was read.
     layer
         Layer that holds the raw counts; None is ``.X``.
+    total_key
+        Column of ``.obs`` with the total counts of each spot, of tables that lack genes. None: the
+        sum over all genes of the table.
+    min_counts
+        Spots of fewer counts say nothing and are left out. None: 100, or a tenth of the slide's
+        median total if that is less.
     validation
         Name of the slide to hold out, of a single flow. None: slides are held out by turns. A
         slide held out stops the training and calibrates: the features and the regression that is
@@ -127,13 +148,14 @@ def fit(
     Raises
     ------
     KeyError
-        A table, embedding, graph, layer or gene is missing, or no slide is called
+        A table, embedding, graph, layer, column or gene is missing, or no slide is called
         ``validation``.
     TypeError
         A slide is none, the name of a slide or gene is no text, the recipe of an embedding is no
         dict of plain values, or ``config`` is none or holds what a model does not have.
     ValueError
-        Too few spots, nothing measured, counts that are not raw counts, an embedding that is not
+        Unknown units, a table that lacks genes which hold more than 5 % of the counts of others,
+        ``total_key`` of no totals, too few spots, nothing measured, counts that are not raw counts, an embedding that is not
         finite, slides with different embeddings, a name of the panel that stands for different
         genes by the ids that the tables keep (``.var["gene_ids"]`` and the like), names that are
         empty or occur twice, ``validation`` beside several flows, or an argument out of its range.
@@ -162,6 +184,7 @@ def fit(
     >>> model = stf.tl.fit(train, genes=stf.pp.select_genes(train))  # doctest: +SKIP
     """
     require_seed(seed)
+    counting = Counting(units, layer, total_key, min_counts)
     named, panel = as_mapping(data), require_gene_list(genes)
     schedule = Schedule(max_epochs, early_stopping, lr, batch_size)
     held_out_slide = None if validation is None else text_name(validation)
@@ -172,20 +195,22 @@ def fit(
     shape, n_flows = settle_config(config, held_out_slide)
     where = resolve_device(device)
     states = [] if resume is None else open_states(resume, n_flows)
-    slides, recipe, ids = _read(
+    read = _read(
         named,
-        genes=panel,
-        layer=layer,
+        panel,
+        counting,
+        n_auxiliary=shape.n_auxiliary,
         table_key=table_key,
         embedding_key=embedding_key,
         coordinate_system=coordinate_system,
     )
+    slides = read.slides
     held_out = folds(slides, held_out_slide, n_flows)
     learning: dict[str, Any] = {"seed": seed, "trainer_kwargs": dict(trainer_kwargs or {})}
     if states:
         run = describe_run(slides, _left_out(slides, held_out), shape, schedule, **learning)
         states = claim(states, run, max_epochs=max_epochs)
-    ensemble, history, interrupted = fit_ensemble(
+    fitted = fit_ensemble(
         slides,
         held_out,
         shape,
@@ -195,13 +220,20 @@ def fit(
         show_progress_bar=show_progress_bar,
         saved=states,
     )
-    done = history["flow"].nunique()
-    if interrupted:
+    done = fitted.history["flow"].nunique()
+    if fitted.interrupted:
         _warn_of_interrupt(
-            f"{len(history)} whole epochs, in flow {done} of {len(held_out)}", resume
+            f"{len(fitted.history)} whole epochs, in flow {done} of {len(held_out)}", resume
         )
-    info = {**_info(seed, slides, held_out[:done], ids), "interrupted": interrupted}
-    return STFlow(tuple(panel), recipe, shape, history, ensemble, info)
+    info = {
+        **_info(seed, slides, held_out[:done]),
+        **read.info,
+        "units": units,
+        "min_counts": min_counts,
+        "interrupted": fitted.interrupted,
+    }
+    parts = fitted.history, fitted.trust, fitted.ensemble
+    return STFlow(tuple(panel), read.recipe, shape, *parts, info)
 
 
 def settle_config(
@@ -233,9 +265,7 @@ def _warn_of_interrupt(done: str, resume: str | Path | None) -> None:
     warn(message, InterruptedFit)
 
 
-def _info(
-    seed: int, slides: list[Slide], held_out: list[Masks], gene_ids: dict[str, str]
-) -> dict[str, Any]:
+def _info(seed: int, slides: list[Slide], held_out: list[Masks]) -> dict[str, Any]:
     """Where a model comes from; slides that every flow leaves out taught no flow."""
     always_out = [all(mask.all() for mask in masks) for masks in zip(*held_out, strict=True)]
     training = [slide.name for slide, out in zip(slides, always_out, strict=True) if not out]
@@ -244,7 +274,6 @@ def _info(
         "seed": seed,
         "training": training,
         "validation": _left_out(slides, held_out),
-        "gene_ids": gene_ids,
         "versions": versions,
     }
 
@@ -256,18 +285,62 @@ def _left_out(slides: list[Slide], held_out: list[Masks]) -> list[str]:
     return [held_out_name(slides, masks) for masks in held_out]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """What `fit` reads.
+
+    Parameters
+    ----------
+    slides
+        The spots that measured enough.
+    recipe
+        What their embeddings have in common.
+    info
+        What the model keeps: ids of the panel's genes, the share of each gene in the counts,
+        digests of the embeddings, and how many spots of each slide were left out.
+    """
+
+    slides: list[Slide]
+    recipe: dict[str, Any]
+    info: dict[str, Any]
+
+
 def _read(
-    data: Mapping[str, SpatialData | AnnData], *, table_key: str, embedding_key: str, **how: Any
-) -> tuple[list[Slide], dict[str, Any], dict[str, str]]:
-    """Read all slides, the recipe that their embeddings share, and the ids of the panel's genes."""
+    data: Mapping[str, SpatialData | AnnData],
+    panel: Sequence[str],
+    counting: Counting,
+    *,
+    n_auxiliary: int,
+    table_key: str,
+    embedding_key: str,
+    coordinate_system: str,
+) -> _Read:
+    """Read all slides, and check that they can be learned from together."""
+    from stflow._digest import digest
+
     recipe = shared_recipe(data, table_key, embedding_key)
     tables = {name: get_table(each, table_key, name=name) for name, each in data.items()}
-    ids = panel_ids(tables, how["genes"])
-    slides: list[Slide] = []
+    ids = panel_ids(tables, panel)
+    where = {name: f"table {table_key!r} of {name}" for name in tables}
+    for name, table in tables.items():
+        require_genes(panel, table.var, what=f"the measured genes of {where[name]}")
+    shares = gene_shares(tables, counting, where)
+    others = auxiliary_genes(tables, panel, n_auxiliary, counting=counting)
+    keys = {"table_key": table_key, "embedding_key": embedding_key}
+    reading: dict[str, Any] = {**keys, "coordinate_system": coordinate_system, "genes": panel}
+    every: list[Slide] = []
     for name, each in data.items():
-        read = read_slides(each, name=name, table_key=table_key, embedding_key=embedding_key, **how)
+        read = read_slides(each, name=name, auxiliary=others, counting=counting, **reading)
         warn_of_blank_slides(read, read_recipe(each, table_key, embedding_key))
-        slides += read
-    require_apart([slide.name for slide in slides])
-    require_same_width({slide.name: slide.embedding.shape[1] for slide in slides})
-    return slides, recipe, ids
+        every += read
+    require_apart([slide.name for slide in every])
+    require_same_width({slide.name: slide.embedding.shape[1] for slide in every})
+    slides = [measured_spots(slide, counting.min_counts) for slide in every]
+    lost = [old.n_spots - new.n_spots for old, new in zip(every, slides, strict=True)]
+    info = {
+        "gene_ids": ids,
+        "gene_shares": shares.round(8).to_dict(),
+        "digests": [digest(iter([slide.embedding])) for slide in every],
+        "left_out": {slide.name: n for slide, n in zip(slides, lost, strict=True)},
+    }
+    return _Read(slides, recipe, info)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,17 @@ from stflow._sdata import (
     require_same_recipe,
     warn_of_blank_slides,
 )
-from stflow._sdata.expression import clashes, gene_ids, read_observed, require_same_genes, tell
+from stflow._sdata.expression import (
+    Counting,
+    clashes,
+    gene_ids,
+    read_observed,
+    record_units,
+    require_same_genes,
+    require_whole_totals,
+    tell,
+    warn_of_training_slides,
+)
 from stflow._sdata.written import (
     lacks_panel,
     require_new_prediction,
@@ -47,6 +56,7 @@ def predict(
     keep_samples: bool = False,
     observed: str | ArrayLike | None = None,
     layer: str | None = None,
+    total_key: str | None = None,
     chunk_size: int | None = None,
     precision: Precision = "float32",
     device: str = "auto",
@@ -61,7 +71,9 @@ def predict(
 ) -> AnnData | None:
     """Predict the expression of a model's panel for each spot.
 
-    Measured counts are not read, unless ``observed`` says so: a slide may have none.
+    It is told in the model's units: log1p of counts per 10,000 of a spot's total, or of counts.
+    Measured counts are not read, nor their totals, unless ``observed`` says so: a slide may have
+    none.
 
     Parameters
     ----------
@@ -84,6 +96,9 @@ def predict(
         was measured.
     layer
         Layer that holds the raw counts of ``observed`` spots; None is ``.X``.
+    total_key
+        Column of ``.obs`` with the total counts of ``observed`` spots, of a table that lacks genes
+        of the fit. None: the sum over these.
     chunk_size
         Spots computed at a time; the result does not depend on it. None: 2,048 on the CPU,
         65,536 on a GPU.
@@ -116,7 +131,7 @@ def predict(
     None, or the copy of the table when not ``inplace``. Writes to the table:
 
     ``.obsm[key_added]``
-        DataFrame of spots x panel, the mean prediction in log1p counts. A slash in the name of a
+        DataFrame of spots x panel, the mean prediction in the model's units. A slash in the name of a
         gene is ``%2F`` there, since zarr takes none.
     ``.layers[key_added]``
         The same beside the measured genes, NaN outside the panel; left out, with a warning,
@@ -125,7 +140,7 @@ def predict(
         Its standard deviation, calibrated on training spots that were held out: mean +- 1.28 sd
         covers about 80 %. It shrinks near ``observed`` spots, and is 0 at them.
     ``.obsm[key_added + "_samples"]``
-        With ``keep_samples``: the samples in log1p counts, shape (N, genes of the panel,
+        With ``keep_samples``: the samples in the model's units, shape (N, genes of the panel,
         ``n_samples``).
     ``.obsm["X_" + key_added]``
         Latent state of each spot, shape (N, hidden).
@@ -137,8 +152,13 @@ def predict(
         prediction.
     ``.var[key_added]``
         Whether a gene is in the panel.
+    ``.var[key_added + "_pearson"]``, ``"_partial"``, ``"_ceiling"``, ``"_coverage_90"``, ``"_fdr"``
+        How far each gene of the panel can be trusted, from slides left out of the fit, as
+        ``model.trust`` tells it; NaN for other genes.
     ``.uns[key_added]``
-        Model, encoder, units, seed, versions, genes and their ids.
+        Model, encoder, units, seed, versions, genes and their ids, ``min_counts``, the genes that
+        totals are over with their shares, and ``trained_on``: regions that the model was trained
+        on.
 
     A table without genes gets the panel as its ``var``, and no ``X``; one with the panel of
     another model, and no counts, gets the genes that it lacks.
@@ -146,8 +166,8 @@ def predict(
     Raises
     ------
     KeyError
-        The table, embedding, graph or some spots are missing, ``observed`` names nothing, or
-        observed spots lack genes of the panel.
+        The table, embedding, graph, column or some spots are missing, ``observed`` names nothing,
+        or observed spots lack genes of the panel.
     TypeError
         ``model`` is no fitted model, such as the path of a saved one, or the recipe of the
         embedding is no dict.
@@ -155,13 +175,15 @@ def predict(
         The embedding or a coordinate is not finite, two spots share a place, the graph has no
         edges, the embedding is not made as the model's, something is there by that name,
         ``observed`` has another shape or holds NaN or counts of other genes than those of the fit
-        that are called so, or an argument is out of its range.
+        that are called so, its table lacks genes that hold more than 5 % of the counts of the fit,
+        or an argument is out of its range.
 
     Warns
     -----
     UserWarning
         The table keeps ids of genes (``.var["gene_ids"]`` and the like), and a name of the panel
         stands for another gene there than in the fit.
+        The model was trained on this slide, or spots of ``observed`` have too few counts.
         More than a quarter of the spots look unlike all training spots, more than 15 % lie on
         bare glass, or more than half have the same embedding.
 
@@ -190,9 +212,8 @@ def predict(
     warn_of_blank_slides(slides, recipe)
     known = None
     if observed is not None:
-        where = f"table {table_key!r}"
-        known = read_observed(table, observed, model.genes, layer=layer, where=where)
-        slides = [_with_known(slide, known, model.genes) for slide in slides]
+        known = _read_observed(table, observed, model, layer, total_key, f"table {table_key!r}")
+        slides = [_with_known(slide, known, model) for slide in slides]
     found = [
         model.predict(
             slide,
@@ -209,13 +230,15 @@ def predict(
         for slide in slides
     ]
     rows = np.concatenate([slide.rows for slide in slides])
-    info = _info(model, n_samples=n_samples, n_steps=n_steps, seed=seed)
+    seen = trained_on(slides, model)
+    info = _info(model, seen, n_samples=n_samples, n_steps=n_steps, seed=seed)
     target = with_panel(table, model.genes) if without_genes else table
     target = target if inplace else target.copy()
     parts = {**_in_order(found, rows), "observed": None if known is None else _measured(known)}
-    write_predictions(target, key_added, model.genes, info=info, **parts)
+    write_predictions(target, key_added, model.genes, trust=model.trust, info=info, **parts)
     if inplace:
         put_table(data, table_key, target)
+    warn_of_training_slides(seen)
     _warn_of_novelty(slides, found)
     return None if inplace else target
 
@@ -244,9 +267,33 @@ def _warn_of_novelty(slides: list[Slide], predictions: list[Prediction]) -> None
             )
 
 
-def _with_known(slide: Slide, known: np.ndarray, genes: Sequence[str]) -> Slide:
+def trained_on(slides: list[Slide], model: STFlow) -> list[str]:
+    """Name the slides that the model was trained on, told by a digest of their embeddings."""
+    from stflow._digest import digest
+
+    known = set(model.info["digests"])
+    return [slide.name for slide in slides if digest(iter([slide.embedding])) in known]
+
+
+def _read_observed(
+    table: AnnData,
+    observed: str | ArrayLike,
+    model: STFlow,
+    layer: str | None,
+    total_key: str | None,
+    where: str,
+) -> np.ndarray:
+    """Read the measured spots in the model's units."""
+    counting = Counting(model.units, layer, total_key, model.info["min_counts"])
+    shares = pd.Series(model.info["gene_shares"], dtype=float)
+    require_whole_totals(shares, table, counting, where=where)
+    return read_observed(table, observed, model.genes, counting=counting, over=shares, where=where)
+
+
+def _with_known(slide: Slide, known: np.ndarray, model: STFlow) -> Slide:
     """Give a slide its rows of the table's known expression."""
-    return replace(slide, expression=known[slide.rows], genes=tuple(genes))
+    parts: dict[str, Any] = {"genes": model.genes, "units": model.units}
+    return replace(slide, expression=known[slide.rows], **parts)
 
 
 def _measured(known: np.ndarray) -> np.ndarray:
@@ -278,14 +325,16 @@ def _compare_genes(table: AnnData, model: STFlow, *, strict: bool) -> None:
         )
 
 
-def _info(model: STFlow, **how: int) -> dict[str, Any]:
+def _info(model: STFlow, seen: list[str], **how: int) -> dict[str, Any]:
     ids = model.info.get("gene_ids", {})
+    known = model.info
     return {
         "model": repr(model),
         "encoder": dict(model.encoder),
-        "units": "log1p counts",
+        **record_units(model.units, known["min_counts"], known["gene_shares"]),
+        "trained_on": np.array(seen, dtype=str),
         "genes": np.array(model.genes, dtype=str),
         "gene_ids": np.array([ids.get(gene, "") for gene in model.genes], dtype=str),
-        "versions": dict(model.info["versions"]),
+        "versions": dict(known["versions"]),
         **how,
     }

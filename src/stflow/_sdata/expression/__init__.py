@@ -14,6 +14,7 @@ from stflow._sdata.expression._genes import clashes, gene_ids, require_same_gene
 from stflow._sdata.expression._measured import read_measured
 from stflow._sdata.expression._observed import given_spots, read_observed
 from stflow._sdata.expression._panel import (
+    auxiliary_genes,
     most_variable,
     panel_ids,
     rank_genes,
@@ -21,7 +22,13 @@ from stflow._sdata.expression._panel import (
     shared_genes,
     slide_ids,
 )
-from stflow._sdata.expression._recorded import counting_of, record_units, recorded_units
+from stflow._sdata.expression._recorded import (
+    counting_of,
+    record_units,
+    recorded_training_slides,
+    recorded_units,
+    warn_of_training_slides,
+)
 from stflow._sdata.expression._totals import (
     Counting,
     gene_shares,

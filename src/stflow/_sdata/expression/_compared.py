@@ -16,26 +16,37 @@ from stflow import _keys
 from stflow._sdata._names import by_text, require_apart
 from stflow._sdata._tables import get_regions, get_table
 from stflow._sdata.expression._expression import (
-    read_log_counts,
     read_prediction,
     require_gene_list,
     require_genes,
 )
 from stflow._sdata.expression._genes import gene_ids, require_same_genes
+from stflow._sdata.expression._measured import read_measured
 from stflow._sdata.expression._observed import given_spots
+from stflow._sdata.expression._recorded import (
+    counting_of,
+    recorded_training_slides,
+    warn_of_training_slides,
+)
+from stflow._units import Units, are_enough
 from stflow._validation import listing, require_finite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compared:
-    """One slide's measurement and prediction of the same genes, in log1p counts.
+    """One slide's measurement and prediction of the same genes, in the same units.
 
-    Its N spots are those that were predicted: what was observed is no prediction.
+    Its N spots are those that were predicted, as what was observed is no prediction, and that
+    measured enough.
 
     Parameters
     ----------
     name
         Name of the slide, and of the region where its table has several.
+    units
+        What both are told in.
+    counts, totals
+        Raw counts, shape (N, G), and each spot's over all genes, shape (N,).
     measured, predicted
         Expression and its prediction, shape (N, G).
     sd
@@ -44,14 +55,23 @@ class Compared:
         Draws of the prediction, shape (S, N, G), or None.
     graph
         Which spots are neighbours, shape (N, N), or None.
+    n_left_out
+        Number of spots that measured too little.
+    seen
+        Whether the model was trained on the slide.
     """
 
     name: str
+    units: Units
+    counts: np.ndarray
+    totals: np.ndarray
     measured: np.ndarray
     predicted: np.ndarray
     sd: np.ndarray | None
     samples: np.ndarray | None
     graph: sp.csr_matrix | None
+    n_left_out: int = 0
+    seen: bool = False
 
 
 def read_compared(
@@ -61,21 +81,25 @@ def read_compared(
     layer: str | None,
     genes: Sequence[str] | None,
     table_key: str,
+    **counting: Any,
 ) -> tuple[list[str], list[Compared]]:
     """Read the genes that are compared, and every region of every table as a slide.
 
-    Spots whose counts the prediction was given are left out, and slides with no others.
+    Spots whose counts the prediction was given are left out, and those that measured too little,
+    and slides with no others. A warning names slides that the model was trained on.
+    ``counting`` holds further arguments of `counting_of`.
 
     Raises
     ------
     KeyError
-        A table, prediction or layer is missing, or some genes are.
+        A table, prediction, layer or column is missing, or some genes are.
     TypeError
         ``data`` holds something else, or ``.obsm[key]`` is not a DataFrame.
     ValueError
         Nothing was measured, the counts are not raw counts, the prediction or what belongs to it
-        is not finite or of another shape, the slides were predicted for different genes, or all
-        spots were observed.
+        is not finite or of another shape, the slides were predicted for different genes or in
+        different units, nothing tells these, a table lacks genes that hold more than 5 % of the
+        counts of the fit, or all spots were observed or measured too little.
     """
     by_name = by_text(data) if isinstance(data, Mapping) else {"": data}
     if not by_name:
@@ -98,21 +122,34 @@ def read_compared(
         require_genes(panel, frame.columns, what=f"the predicted genes of {where[name]}")
     slides: list[Compared] = []
     for name, table in tables.items():
+        how, over = counting_of(table, key, where=where[name], layer=layer, **counting)
+        found = read_measured(table, panel, how, where=where[name], over=over)
         whole = Compared(
             name=name,
-            measured=read_log_counts(table, panel, layer=layer, where=where[name]),
+            units=how.units,
+            counts=found.counts,
+            totals=found.totals,
+            measured=found.expression,
             predicted=frames[name][panel].to_numpy(dtype=np.float64),
             sd=_read_sd(table, key, panel, where[name]),
             samples=_read_samples(table, key, frames[name], panel, where[name]),
             graph=_read_graph(table),
         )
-        slides += _by_region(whole, table, given_spots(table, key, where=where[name]))
+        given = given_spots(table, key, where=where[name])
+        parts = _by_region(whole, table, given, how.min_counts)
+        seen = recorded_training_slides(table, key)
+        slides += [replace(each, seen=_is_seen(each.name, seen)) for each in parts]
     require_apart([slide.name for slide in slides])
     if not slides:
         raise ValueError(
             f"No spot to compare: all of {key!r} were observed, as .obs[{_keys.observed(key)!r}] "
-            "says. Run `stf.tl.predict` with an `observed=` that leaves spots to predict."
+            "says, or hold fewer counts than `min_counts=`. Run `stf.tl.predict` with an "
+            "`observed=` that leaves spots to predict, or lower `min_counts=`."
         )
+    if len({slide.units for slide in slides}) > 1:
+        told = ", ".join(f"{slide.name}: {slide.units}" for slide in slides)
+        raise ValueError(f"The slides were predicted in different units ({told}).")
+    warn_of_training_slides([slide.name for slide in slides if slide.seen])
     return panel, slides
 
 
@@ -191,26 +228,33 @@ def _read_graph(table: AnnData) -> sp.csr_matrix | None:
     return sp.csr_matrix(table.obsp[_keys.CONNECTIVITIES])
 
 
-def _by_region(whole: Compared, table: AnnData, given: np.ndarray) -> list[Compared]:
-    """Split a table into the slides that it annotates, each with a name and what was predicted."""
+def _by_region(
+    whole: Compared, table: AnnData, given: np.ndarray, min_counts: float | None
+) -> list[Compared]:
+    """Split a table into the slides that it annotates, each with a name and what is compared."""
     regions = get_regions(table)
     names = [f"{whole.name}/{region.name}".lstrip("/") for region in regions]
     if len(regions) == 1:
         names = [whole.name or regions[0].name or "slide"]
-        if not given.any():
-            return [replace(whole, name=names[0])]
-    rows = [region.rows[~given[region.rows]] for region in regions]
-    return [
-        _subset(whole, spots, name) for spots, name in zip(rows, names, strict=True) if len(spots)
-    ]
+    slides = []
+    for region, name in zip(regions, names, strict=True):
+        enough = are_enough(whole.totals[region.rows], min_counts)
+        kept = region.rows[~given[region.rows] & enough]
+        if len(kept):
+            slides.append(_subset(whole, kept, name, int((~enough).sum())))
+    return slides
 
 
-def _subset(slide: Compared, rows: np.ndarray, name: str) -> Compared:
+def _subset(slide: Compared, rows: np.ndarray, name: str, n_left_out: int) -> Compared:
     return Compared(
         name=name,
+        units=slide.units,
+        counts=slide.counts[rows],
+        totals=slide.totals[rows],
         measured=slide.measured[rows],
         predicted=slide.predicted[rows],
         sd=None if slide.sd is None else slide.sd[rows],
         samples=None if slide.samples is None else slide.samples[:, rows],
         graph=None if slide.graph is None else slide.graph[rows][:, rows],
+        n_left_out=n_left_out,
     )

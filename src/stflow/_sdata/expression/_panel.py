@@ -106,6 +106,21 @@ def _expression_by_region(
         yield values[region.rows[are_enough(totals[region.rows], counting.min_counts)]]
 
 
+def auxiliary_genes(
+    tables: Mapping[str, AnnData], panel: Sequence[str], n_genes: int, *, counting: Counting
+) -> list[str]:
+    """Return the most variable genes of training tables that are not in the panel.
+
+    Of the ``n_genes`` most variable; fewer where fewer are seen in enough spots. Errors are those
+    of `most_variable`.
+    """
+    if n_genes == 0:
+        return []
+    shared, _ = _shared_and_namesakes(tables)
+    ranked, _ = rank_genes(tables, counting=counting, among=shared)
+    return [gene for gene in ranked[:n_genes] if gene not in set(panel)]
+
+
 def shared_genes(tables: Mapping[str, AnnData]) -> list[str]:
     """Return the genes that all tables have, in the order of the first; a warning names namesakes.
 
@@ -114,6 +129,14 @@ def shared_genes(tables: Mapping[str, AnnData]) -> list[str]:
     ValueError
         There are none.
     """
+    shared, namesakes = _shared_and_namesakes(tables)
+    if namesakes:
+        warn(f"Not chosen, as different genes have one name: {tell(namesakes)}.")
+    return shared
+
+
+def _shared_and_namesakes(tables: Mapping[str, AnnData]) -> tuple[list[str], dict[str, str]]:
+    """Genes that all tables have and that are the same everywhere, and those that are not."""
     first, *others = tables.values()
     shared = first.var_names
     for table in others:
@@ -125,9 +148,7 @@ def shared_genes(tables: Mapping[str, AnnData]) -> list[str]:
             raise ValueError(f"The slides {', '.join(tables)} share no gene. {hint}".strip())
         shared = kept
     namesakes = clashes(slide_ids(tables), shared)
-    if namesakes:
-        warn(f"Not chosen, as different genes have one name: {tell(namesakes)}.")
-    return [gene for gene in shared if gene not in namesakes]
+    return [gene for gene in shared if gene not in namesakes], namesakes
 
 
 def require_panel(tables: Mapping[str, AnnData], genes: Sequence[str]) -> None:

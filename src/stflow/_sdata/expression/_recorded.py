@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from anndata import AnnData
 
 from stflow._sdata.expression._totals import Counting, require_whole_totals
 from stflow._units import UNITS, Units
-from stflow._validation import listing, require_choice
+from stflow._validation import listing, require_choice, warn
 
-GENES, SHARES = "total_genes", "total_shares"
+GENES, SHARES, SEEN = "total_genes", "total_shares", "trained_on"
 
 
 def record_units(
@@ -32,7 +32,7 @@ def record_units(
     return {
         "units": units,
         **floor,
-        GENES: np.array(list(shares), dtype=object),
+        GENES: np.array(list(shares), dtype=str),
         SHARES: np.array(list(shares.values()), dtype=np.float64),
     }
 
@@ -91,3 +91,19 @@ def counting_of(
     shares = pd.Series(np.asarray(info[SHARES], float), np.asarray(info[GENES]).astype(str))
     require_whole_totals(shares, table, counting, where=where)
     return counting, shares
+
+
+def recorded_training_slides(table: AnnData, key: str) -> list[str]:
+    """Name the slides of a prediction that its model was trained on."""
+    info = table.uns.get(key)
+    found = info.get(SEEN, ()) if isinstance(info, Mapping) else ()
+    return [str(name) for name in np.atleast_1d(np.asarray(found, dtype=str))]
+
+
+def warn_of_training_slides(names: Sequence[str]) -> None:
+    """Say, where the user called, which slides a model has seen the counts of."""
+    if names:
+        warn(
+            f"The model was trained on {listing(names)}: what it predicts there says nothing of "
+            "how well it does on a new slide. Leave slides out with `stf.tl.cross_validate`."
+        )

@@ -22,6 +22,7 @@ def require_new_prediction(table: AnnData, key: str, *, overwrite: bool) -> None
         return
     keys = [key, _keys.sd(key), _keys.samples(key), _keys.latent(key)]
     taken = {*table.obsm, *layer_names(table), *table.uns, *table.var.columns}
+    keys += [_keys.trust(key, score) for score in _keys.TRUST]
     require_free(keys, taken, what="The table")
     columns = [_keys.novelty(key), _keys.observed(key)]
     require_free(columns, table.obs.columns, what="The table's `obs`")
@@ -75,6 +76,7 @@ def write_predictions(
     novelty: np.ndarray,
     samples: np.ndarray | None,
     observed: np.ndarray | None,
+    trust: pd.DataFrame,
     info: dict[str, Any],
 ) -> None:
     """Write what a model predicts for all spots of a table.
@@ -86,7 +88,7 @@ def write_predictions(
     key, genes
         Name of the prediction, and its columns; there, a slash is ``%2F``.
     mean, sd
-        Expression in log1p counts and its standard deviation, shape (N, G).
+        Expression and its standard deviation, shape (N, G).
     latent
         States of the spots, shape (N, d).
     novelty
@@ -95,6 +97,8 @@ def write_predictions(
         Draws of the expression, shape (N, G, S).
     observed
         Which spots were measured and given, shape (N,); None: nothing was.
+    trust
+        How far each gene can be trusted, one row a gene.
     info
         Goes to ``uns``.
     """
@@ -117,6 +121,9 @@ def write_predictions(
     if observed is not None:
         table.obs[_keys.observed(key)] = observed
     table.var[key] = table.var_names.isin(genes)
+    for score in _keys.TRUST:
+        values = trust[score].reindex(table.var_names).to_numpy(dtype=np.float64)
+        table.var[_keys.trust(key, score)] = values
     table.uns[key] = info
 
 

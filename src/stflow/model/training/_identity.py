@@ -49,8 +49,13 @@ def describe_run(
         "slides": [slide.name for slide in slides],
         "validation": held_out,
         "genes": slides[0].genes,
+        "units": slides[0].units,
         "embedding of the slides": digest(slide.embedding for slide in slides),
         "expression of the slides": digest(slide.expression for slide in slides),
+        "other genes of the slides": digest(
+            slide.auxiliary for slide in slides if slide.auxiliary is not None
+        ),
+        "totals of the spots": digest(slide.totals for slide in slides if slide.totals is not None),
         "coordinates of the spots": digest(slide.coords for slide in slides),
         "graph of the spots": digest(
             part for slide in slides for part in (slide.graph.indptr, slide.graph.indices)
