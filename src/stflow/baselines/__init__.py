@@ -14,6 +14,7 @@ from stflow.baselines._kernel_ridge import KernelRidge
 from stflow.baselines._linear import Ridge, SmoothedRidge, TrainingMean
 from stflow.baselines._mlp import MLP
 from stflow.baselines._network import NetworkRegression, fit_by_default
+from stflow.baselines._reduced_rank import ReducedRank
 from stflow.baselines._retrieval import Retrieval
 from stflow.baselines._told import describe_method
 
@@ -22,6 +23,7 @@ METHODS: dict[str, type[Baseline]] = {
     "ridge": Ridge,
     "smoothed_ridge": SmoothedRidge,
     "kernel_ridge": KernelRidge,
+    "reduced_rank": ReducedRank,
     "random_forest": RandomForest,
     "retrieval": Retrieval,
     "mlp": MLP,
@@ -35,6 +37,7 @@ __all__ = [
     "KernelRidge",
     "NetworkRegression",
     "RandomForest",
+    "ReducedRank",
     "Retrieval",
     "Ridge",
     "SmoothedRidge",

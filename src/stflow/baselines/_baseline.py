@@ -20,7 +20,7 @@ Predictor: TypeAlias = Callable[[Slide], np.ndarray]
 
 
 class Baseline(ABC):
-    """A regression from image embeddings to log1p counts.
+    """A regression from image embeddings to expression, in the units of the slides.
 
     Whatever a method has to choose, it chooses on the training slides by leaving out one after
     the other: the choice with the least squared error, summed over genes each in units of its
@@ -137,7 +137,7 @@ class Baseline(ABC):
 
         Returns
         -------
-        Log1p counts, float32, shape (N, G).
+        Expression in the units of the fit, float32, shape (N, G).
 
         Raises
         ------
@@ -171,7 +171,7 @@ class Baseline(ABC):
 
         Returns
         -------
-        Log1p counts, float32, shape (S, N, G).
+        Expression, float32, shape (S, N, G).
         """
         require_count(n_samples, name="n_samples")
         require_seed(seed)
@@ -211,6 +211,8 @@ def require_alike(slides: list[Slide]) -> None:
     for slide in slides:
         if slide.expression is None:
             raise ValueError(f"{slide.name} has no expression to learn from.")
+        if slide.units != slides[0].units:
+            raise ValueError(f"{slide.name} and {slides[0].name} are in different units.")
         if slide.genes != slides[0].genes:
             raise ValueError(f"{slide.name} and {slides[0].name} have different genes.")
         if slide.embedding.shape[1] != slides[0].embedding.shape[1]:

@@ -10,12 +10,13 @@ import numpy as np
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._sdata.expression import most_variable, read_log_counts, require_genes
+from stflow._sdata.expression import Counting, auxiliary_genes, most_variable, read_measured, require_genes
 from stflow._splits import Split
 from stflow._validation import require_places
 from stflow.bench._embeddings import Embedded, Embedder
 from stflow.bench._results import TILES, Results, file_name
 from stflow.bench._task import Task
+from stflow.model import Config
 from stflow.slide import Slide, knn_graph
 
 
@@ -56,7 +57,7 @@ class Reader:
     _bare: dict[str, Slide] = field(default_factory=dict)
     _vectors: dict[tuple[str, str], Embedded] = field(default_factory=dict)
 
-    def genes(self, split: Split, protocol: str) -> tuple[str, ...]:
+    def genes(self, split: Split, protocol: str, counting: Counting) -> tuple[str, ...]:
         """Choose the panel of a fold.
 
         Raises
@@ -70,16 +71,32 @@ class Reader:
         if wanted is None and protocol == "hest":
             wanted = self.task.genes
         if wanted is None:
-            tables = {name: self._shared(name, split) for name in split.train}
-            how: dict[str, Any] = {"layer": None, "in_every_slide": False}
+            tables = {name: self.table(name) for name in split.train}
+            how: dict[str, Any] = {"counting": counting, "in_every_slide": False}
+            how["among"] = self._shared(split)
             return tuple(most_variable(tables, self.panel.n_top_genes, **how))
         for name in (*split.train, *split.test):
             what = f"the measured genes of {name}"
             require_genes(wanted, self.table(name).var, what=what)
         return wanted
 
+    def auxiliary(
+        self, split: Split, genes: Sequence[str], counting: Counting
+    ) -> tuple[str, ...]:
+        """Choose genes beside the panel that methods may learn from, as `stf.tl.fit` does."""
+        tables = {name: self.table(name) for name in split.train}
+        n_genes = Config().n_auxiliary
+        return tuple(auxiliary_genes(tables, genes, n_genes, counting=counting))
+
     def slides(
-        self, names: Sequence[str], genes: tuple[str, ...], encoder: Embedder | None, *, tiles: bool
+        self,
+        names: Sequence[str],
+        genes: tuple[str, ...],
+        encoder: Embedder | None,
+        *,
+        counting: Counting,
+        auxiliary: tuple[str, ...] = (),
+        tiles: bool,
     ) -> list[Slide]:
         """Read slides with expression, with the embedding of an encoder, and with tiles if wanted.
 
@@ -90,9 +107,16 @@ class Reader:
         """
         found = []
         for name in names:
-            table = self.table(name)
-            expression = read_log_counts(table, genes, layer=None, where=name).astype(np.float32)
-            parts: dict[str, Any] = {"expression": expression, "genes": genes}
+            measured = read_measured(self.table(name), [*genes, *auxiliary], counting, where=name)
+            expression = measured.expression.astype(np.float32)
+            parts: dict[str, Any] = {
+                "expression": expression[:, : len(genes)],
+                "genes": genes,
+                "units": counting.units,
+                "totals": measured.totals,
+            }
+            if auxiliary:
+                parts["auxiliary"] = expression[:, len(genes) :]
             if encoder is not None:
                 parts["embedding"] = self.embedded(name, encoder).vectors
             if tiles:
@@ -122,13 +146,13 @@ class Reader:
         place = "/".join((TILES, file_name(self.task.name), file_name(name)))
         return self.results.mapped(place, tiles)
 
-    def _shared(self, name: str, split: Split) -> AnnData:
-        """Restrict a table to genes that all slides of the fold measure."""
-        table = self.table(name)
-        kept = table.var_names
-        for other in (*split.train, *split.test):
+    def _shared(self, split: Split) -> list[str]:
+        """Name the genes that all slides of the fold measure."""
+        first, *others = (*split.train, *split.test)
+        kept = self.table(first).var_names
+        for other in others:
             kept = kept[kept.isin(self.table(other).var_names)]
-        return table[:, kept]
+        return list(kept)
 
     def _without(self, name: str) -> Slide:
         if name not in self._bare:

@@ -29,10 +29,13 @@ def predicted(
     Returns
     -------
     AnnData with one row a spot and one column a panel gene: ``.X`` the predicted expression in
-    log1p counts (float32); ``.var`` the panel's genes, with their columns of the table's ``.var``
-    where the table has them all; ``.layers[f"{key}_sd"]`` the standard deviation, when there is
-    one; ``.obs``, ``.obsm`` (``"spatial"``, ``f"X_{key}"``, ...), ``.obsp`` (the graph) and
-    ``.uns`` as in the table. ``.uns["log1p"]`` tells scanpy that ``.X`` is logged.
+    its units (float32), ``.uns[key]["units"]``; ``.var`` the panel's genes, with their columns of
+    the table's ``.var`` where the table has them all; ``.layers[f"{key}_sd"]`` the standard
+    deviation, when there is one; ``.obs``, ``.obsm`` (``"spatial"``, ``f"X_{key}"``, ...),
+    ``.obsp`` (the graph) and
+    ``.uns`` as in the table. ``.uns["log1p"]`` tells scanpy that ``.X`` is logged. In units
+    ``"cp10k"`` it is normalised as well: it goes to ``sc.pp.pca`` and the like as it is, without
+    ``sc.pp.normalize_total`` and ``sc.pp.log1p``.
 
     Raises
     ------

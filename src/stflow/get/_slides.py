@@ -60,8 +60,8 @@ def slides(
     TypeError
         Several slides come without names.
     ValueError
-        Unknown units, the embedding or a coordinate is not finite, two spots share a place, the graph has no
-        edges, the counts are not raw counts, or two slides have one name.
+        Unknown units, the embedding or a coordinate is not finite, two spots share a place, the
+        graph has no edges, the counts are not raw counts, or two slides have one name.
 
     Examples
     --------

@@ -1,5 +1,6 @@
 """Scores on arrays of spots and genes. Numpy, scipy and pandas only."""
 
+from stflow.metrics._arrays import mean_defined
 from stflow.metrics._autocorrelation import effective_size, spatial_p_values
 from stflow.metrics._ceiling import ceiling
 from stflow.metrics._depth import as_predictor, partial

@@ -6,20 +6,15 @@ from typing import Self
 
 import numpy as np
 import torch
-from sklearn.kernel_approximation import Nystroem
-from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
-MAX_LANDMARKS, MAX_SPOTS, CHUNK = 2000, 20_000, 4096
-RANK, SHARE = 20, 0.5
+from stflow.model._kernel_path import CHUNK, KernelPath
 
 
 class KernelRidge(nn.Module):
     """Ridge regression in the space of a Gaussian kernel.
 
-    Exact up to ``MAX_LANDMARKS`` training spots, with as many random landmarks above, and fitted
-    to at most ``MAX_SPOTS`` random spots. Weights are large and cancel where features are few, so
-    all is computed in float64.
+    Weights are large and cancel where features are few, so all is computed in float64.
 
     Parameters
     ----------
@@ -40,72 +35,15 @@ class KernelRidge(nn.Module):
         self.register_buffer("gamma", torch.zeros(()).double())
 
     @classmethod
-    def fit(
-        cls,
-        features: Tensor,
-        expression: Tensor,
-        seed: int,
-        *,
-        weights: Tensor | None = None,
-        alpha: float = 1.0,
-    ) -> Self:
-        """Fit to training spots: features (N, F), expression (N, G), weights (N,) or all alike."""
-        spots = np.arange(len(features))
-        if len(spots) > MAX_SPOTS:
-            spots = np.random.default_rng(seed).choice(spots, MAX_SPOTS, replace=False)
-        x, y = features[spots].double().numpy(), expression[spots].double().numpy()
-        weight = np.ones(len(x)) if weights is None else weights[spots].double().numpy()
-        gamma = 0.3 / max(float(x.var(0).sum()), 1e-12)
-        n_landmarks = min(len(x), MAX_LANDMARKS)
-        lift = Nystroem(gamma=gamma, n_components=n_landmarks, random_state=seed).fit(x)
-        mean = np.average(y, axis=0, weights=weight)
-        ridge = Ridge(alpha, fit_intercept=False)
-        ridge.fit(lift.transform(x), y - mean, sample_weight=weight)
-        model = cls(n_landmarks, x.shape[1], y.shape[1])
-        coefficients = np.reshape(ridge.coef_, (y.shape[1], -1))
-        model.landmarks.copy_(torch.from_numpy(lift.components_))
-        model.weights.copy_(torch.from_numpy(lift.normalization_.T @ coefficients.T))
-        model.intercept.copy_(torch.from_numpy(mean))
-        model.gamma.fill_(gamma)
+    def of(cls, path: KernelPath, coefficients: np.ndarray, intercept: np.ndarray) -> Self:
+        """Make one of a path's landmarks, their weights (M, G) and an intercept (G,)."""
+        landmarks = path.nystroem.components_
+        model = cls(*landmarks.shape, len(intercept))
+        model.landmarks.copy_(torch.from_numpy(landmarks))
+        model.weights.copy_(torch.from_numpy(coefficients))
+        model.intercept.copy_(torch.from_numpy(intercept))
+        model.gamma.fill_(path.nystroem.gamma)
         return model
-
-    def by_common_directions(self, unseen: Tensor, expression: Tensor, weights: Tensor) -> Self:
-        """Average with what a few directions that all genes share say of the first of them.
-
-        Reduced-rank regression: the directions are the first of predictions that have not seen
-        their spots, so what they hold is what generalises.
-
-        Parameters
-        ----------
-        unseen
-            Such predictions of training spots, of all genes, shape (N, G + A).
-        expression
-            What was measured there of the first G genes, shape (N, G).
-        weights
-            How much each spot is to be trusted, shape (N,).
-
-        Returns
-        -------
-        A regression of the G genes.
-
-        References
-        ----------
-        Izenman, "Reduced-rank regression for the multivariate linear model", Journal of
-        Multivariate Analysis, 1975.
-        """
-        n_genes, root = expression.shape[1], weights.double().sqrt()[:, None]
-        away = unseen.double() - self.intercept
-        directions = torch.linalg.svd(away * root, full_matrices=False)[2][:RANK].T
-        mean = self.intercept[:n_genes].double()
-        right = (expression.double() - mean) * root
-        back = torch.linalg.lstsq(away @ directions * root, right, driver="gelsd").solution
-        found = type(self)(*self.landmarks.shape, n_genes)
-        for name in ("landmarks", "gamma"):
-            getattr(found, name).copy_(getattr(self, name))
-        found.intercept.copy_(mean)
-        through = self.weights @ directions @ back
-        found.weights.copy_(torch.lerp(self.weights[:, :n_genes], through, SHARE))
-        return found
 
     @torch.inference_mode()
     def forward(self, features: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from anndata import AnnData
@@ -12,6 +12,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata.expression import read_compared
+from stflow._units import Units
 from stflow._validation import listing
 from stflow.metrics import LEVELS, coverage, gaussian_interval
 from stflow.pl._figure import finish, one_axes
@@ -26,7 +27,10 @@ def calibration(
     data: SpatialData | AnnData | Mapping[str, SpatialData],
     key: str = _keys.PREDICTION,
     *,
+    units: Units | None = None,
     layer: str | None = None,
+    total_key: str | None = None,
+    min_counts: float | None = None,
     genes: Sequence[str] | None = None,
     table_key: str = _keys.TABLE,
     color: str = "C0",
@@ -51,8 +55,17 @@ def calibration(
         name, whose spots are pooled.
     key
         Name of the prediction (the ``key_added`` of :func:`stflow.tl.predict`).
+    units
+        Units of a prediction of which ``.uns[key]`` does not tell: ``"cp10k"`` or ``"counts"``.
+        None: what it tells.
     layer
         Layer that holds the raw counts; None is ``.X``.
+    total_key
+        Column of ``.obs`` with the total counts of each spot, of tables that lack genes of the
+        fit. None: the sum over these.
+    min_counts
+        Spots of fewer counts are left out. None: as in the fit, or else 100, or a tenth of the
+        slide's median total if that is less.
     genes
         Genes to draw; None is all of the prediction's.
     table_key
@@ -89,14 +102,16 @@ def calibration(
     ValueError
         Nothing was measured, the counts are not raw counts, the prediction or its standard
         deviation holds NaN or infinite values, a standard deviation is negative, the slides
-        were predicted for different genes, or all spots were observed.
+        were predicted for different genes or units, nothing tells these, a table lacks genes
+        that hold more than 5 % of the counts of the fit, or all spots were observed.
 
     Examples
     --------
     >>> stf.tl.predict(test, model, n_samples=8)  # doctest: +SKIP
     >>> stf.pl.calibration(test)  # doctest: +SKIP
     """
-    _, slides = read_compared(data, key, layer=layer, genes=genes, table_key=table_key)
+    counting: dict[str, Any] = {"units": units, "total_key": total_key, "min_counts": min_counts}
+    _, slides = read_compared(data, key, layer=layer, genes=genes, table_key=table_key, **counting)
     lacking = [slide.name for slide in slides if slide.sd is None]
     if lacking:
         raise KeyError(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _TITLE_POINTS = 10
 _TICK_POINTS = 8
-_UNIT = "log1p counts"
 
 
 def draw_maps(
@@ -30,10 +29,12 @@ def draw_maps(
     scored: np.ndarray,
     limits: Sequence[Normalize],
     cmap: str | Colormap,
+    unit: str,
 ) -> None:
     """Draw every gene's maps, one a kind of value, and its colour bar beside the last.
 
-    ``scored`` tells the spots that were predicted from those that were observed.
+    ``scored`` tells the spots that were predicted from those that were observed, ``unit`` what
+    the values are.
     """
     import matplotlib.pyplot as plt
     from matplotlib.cm import ScalarMappable
@@ -47,7 +48,7 @@ def draw_maps(
             _draw_map(panel, scene, column, norm, cmap)
             panel.set_title(_title(gene, kind, columns, scored), fontsize=_TITLE_POINTS)
         bar = panel.inset_axes((1.03, 0.0, 0.04, 1.0))
-        Colorbar(bar, ScalarMappable(norm, plt.get_cmap(cmap)), label=_UNIT)
+        Colorbar(bar, ScalarMappable(norm, plt.get_cmap(cmap)), label=unit)
         bar.tick_params(labelsize=_TICK_POINTS)
 
 

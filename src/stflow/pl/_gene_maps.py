@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spatialdata import SpatialData
@@ -13,13 +13,16 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata import get_table, require_sdata
 from stflow._sdata.expression import (
+    counting_of,
     given_spots,
     has_counts,
-    read_log_counts,
+    read_measured,
     read_prediction,
+    recorded_units,
     require_gene_list,
     require_genes,
 )
+from stflow._units import LABELS, Units
 from stflow._validation import require_positive
 from stflow.pl._figure import finish
 
@@ -38,7 +41,9 @@ def gene_maps(
     genes: str | Sequence[str],
     key: str = _keys.PREDICTION,
     *,
+    units: Units | None = None,
     layer: str | None = None,
+    total_key: str | None = None,
     table_key: str = _keys.TABLE,
     image_key: str | None = None,
     image_mpp: float | None = None,
@@ -72,8 +77,14 @@ def gene_maps(
         Genes to draw, in this order.
     key
         Name of the prediction (the ``key_added`` of :func:`stflow.tl.predict`).
+    units
+        Units of a prediction of which ``.uns[key]`` does not tell: ``"cp10k"`` or ``"counts"``.
+        None: what it tells.
     layer
         Layer that holds the raw counts; None is ``.X``.
+    total_key
+        Column of ``.obs`` with the total counts of each spot, of a table that lacks genes of the
+        fit. None: the sum over these.
     table_key
         Name of the table in ``sdata.tables``.
     image_key
@@ -90,8 +101,8 @@ def gene_maps(
     cmap
         Colour map of the expression.
     vmin
-        Expression (log1p counts) at the lower end of every colour scale; None is the lowest value
-        of the gene, measured or predicted.
+        Expression, in the units of the prediction, at the lower end of every colour scale; None is
+        the lowest value of the gene, measured or predicted.
     vmax
         Expression at the upper end; None is the highest value of the gene.
     ncols
@@ -125,7 +136,9 @@ def gene_maps(
     TypeError
         ``sdata`` is no SpatialData.
     ValueError
-        The spots do not lie on the image, the counts are not raw counts, ``vmin`` is not below
+        Nothing tells the units of the prediction, or a table lacks genes that hold more than 5 %
+        of the counts of the fit; the spots do not lie on the image, the counts are no raw counts,
+        ``vmin`` is not below
         ``vmax``, or ``ax`` holds another number of axes than there are maps.
 
     Examples
@@ -147,7 +160,10 @@ def gene_maps(
     if known.any():
         measured = np.full_like(values["predicted"], np.nan)
         there = [gene for gene, is_known in zip(names, known, strict=True) if is_known]
-        measured[:, known] = read_log_counts(table, there, layer=layer, where=where)
+        counting: dict[str, Any] = {"units": units, "layer": layer, "total_key": total_key}
+        how, over = counting_of(table, key, where=where, **counting)
+        found = read_measured(table, there, how, where=where, over=over)
+        measured[:, known] = found.expression
         values = {"measured": measured, **values}
     stage = read_stage(
         sdata,
@@ -162,7 +178,8 @@ def gene_maps(
     scored = ~given_spots(table, key, where=where)[scene.rows]
     limits = _limits(list(values.values()), vmin, vmax)
     axes = _axes(ax, scene, len(names), len(values), ncols, figsize, dpi, title)
-    draw_maps(axes, scene, names, values, scored, limits, cmap)
+    unit = LABELS.get(units or recorded_units(table, key) or "", "expression")
+    draw_maps(axes, scene, names, values, scored, limits, cmap, unit)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
 
 

@@ -10,13 +10,23 @@ import numpy as np
 import pandas as pd
 
 from stflow._validation import require_choice, require_key
-from stflow.metrics import SCORES
 from stflow.pl._figure import finish, one_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LABELS = {"pearson": "Pearson", "spearman": "Spearman", "r2": "R²", "rmse": "RMSE in log1p counts"}
+_LABELS = {
+    "pearson": "Pearson",
+    "partial": "partial Pearson, given depth",
+    "spearman": "Spearman",
+    "r2": "R²",
+    "rmse": "RMSE",
+}
+_MARKS = {
+    "ceiling": ("|", "C2", "ceiling of counting noise"),
+    "pearson_depth": ("x", "C3", "depth alone"),
+}
+_FDR = 0.05
 
 
 def scores(
@@ -33,16 +43,18 @@ def scores(
 ) -> Axes | None:
     """Draw the score of every gene, or the scores of several methods side by side.
 
-    Genes whose score is undefined are left out, and their number is said.
+    Genes whose score is undefined are left out, and their number is said. Beside a Pearson
+    correlation stand the ceiling that counting noise sets and the correlation with depth alone,
+    where they are known; genes that cannot be told from chance are drawn as rings.
 
     Parameters
     ----------
     scores
-        What :func:`stflow.tl.evaluate` returned: the genes are drawn as dots, best first, with
-        their mean. Or several of them by name, or one with ``per_slide=True``: each, or each
-        slide, is drawn as a box with a dot for every gene.
+        What :func:`stflow.tl.evaluate` returned, or the ``trust`` of a model: genes are drawn as
+        dots, best first, with their mean. Or several of them by name, or one with
+        ``per_slide=True``: each, or each slide, is drawn as a box with a dot for every gene.
     metric
-        Column to draw: ``"pearson"``, ``"spearman"``, ``"r2"`` or ``"rmse"``.
+        Column to draw: ``"pearson"``, ``"partial"``, ``"spearman"``, ``"r2"`` or ``"rmse"``.
     figsize
         Width and height of the figure in inches; None follows from what is drawn.
     dpi
@@ -72,7 +84,7 @@ def scores(
     ValueError
         ``metric`` is none of the scores, or there is nothing to draw.
     """
-    require_choice(metric, SCORES, name="metric")
+    require_choice(metric, _LABELS, name="metric")
     if isinstance(scores, pd.DataFrame) and scores.index.nlevels > 1:
         scores = {str(name): part.droplevel(0) for name, part in scores.groupby(level=0)}
     columns = {
@@ -89,7 +101,7 @@ def scores(
     else:
         height = 1.2 + 0.17 * len(columns[""])
         axes = one_axes(ax, figsize=figsize or (4.5, height), dpi=dpi, title=title)
-        _draw_genes(axes, columns[""], metric)
+        _draw_genes(axes, columns[""], metric, scores)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
 
 
@@ -109,18 +121,34 @@ def _undefined(columns: Iterable[pd.Series]) -> str:
     return f" ({number} undefined)" if number else ""
 
 
-def _draw_genes(ax: Axes, values: pd.Series, metric: str) -> None:
+def _draw_genes(ax: Axes, values: pd.Series, metric: str, frame: pd.DataFrame) -> None:
     """Draw dots from best (top) to worst, on stems from zero, with the mean as a line."""
     drawn = values.dropna().sort_values(ascending=metric != "rmse")
     height = np.arange(len(drawn))
     mean = float(drawn.mean())
     ax.hlines(height, 0.0, drawn, color="0.8", linewidth=1.5)
     ax.plot(drawn, height, "o", markersize=4.5, color="C0")
+    if metric == "pearson":
+        _draw_marks(ax, frame.loc[drawn.index], drawn, height)
     ax.axvline(0.0, color="0.5", linewidth=0.8)
     ax.axvline(mean, color="C1", linestyle="--", zorder=1)
     ax.set_yticks(height, list(drawn.index.astype(str)), fontsize=8)
     ax.set_ylim(-0.7, len(drawn) - 0.3)
     ax.set_xlabel(f"{_LABELS[metric]}, mean {mean:.2f}{_undefined([values])}")
+
+
+def _draw_marks(ax: Axes, frame: pd.DataFrame, drawn: pd.Series, height: np.ndarray) -> None:
+    """Draw what a correlation is to be compared with, and which may be chance."""
+    for name, (marker, color, label) in _MARKS.items():
+        if name in frame:
+            ax.plot(frame[name], height, marker, color=color, markersize=6, label=label)
+    if "fdr" in frame:
+        doubtful = (frame["fdr"] >= _FDR).to_numpy()
+        style = {"color": "C0", "markerfacecolor": "w", "markersize": 4.5}
+        label = f"false discovery rate {_FDR:.0%} or more"
+        ax.plot(drawn[doubtful], height[doubtful], "o", label=label, **style)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
 def _draw_methods(ax: Axes, columns: Mapping[str, pd.Series], metric: str) -> None:

@@ -60,7 +60,8 @@ def select_genes(
     KeyError
         A table, layer or column is missing.
     ValueError
-        Unknown units, nothing was measured, fewer genes than asked for qualify, or the counts are not raw counts.
+        Unknown units, nothing was measured, fewer genes than asked for qualify, or the counts are
+        not raw counts.
 
     Warns
     -----

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,15 @@ from stflow import _keys
 from stflow._device import resolve_device
 from stflow._schedule import Schedule
 from stflow._sdata import by_text, groups_of, shared_recipe
+from stflow._sdata.expression import Counting
+from stflow._units import Units, raw_counts
 from stflow._validation import listing, require_count, require_seed
-from stflow.metrics import per_gene
+from stflow.metrics import (
+    gene_structure_correlation,
+    per_gene,
+    per_gene_depth,
+    spot_structure_correlation,
+)
 from stflow.slide import Slide
 from stflow.tl._contest import (
     Contest,
@@ -39,8 +47,9 @@ from stflow.tl._fit import fit, settle_config
 if TYPE_CHECKING:
     from stflow.baselines import Baseline
 
-METHODS = ("stflow", "kernel_ridge", "smoothed_ridge", "ridge", "mean")
-COLUMNS = ["fold", "method", "gene", "pearson", "spearman", "r2", "rmse", "crps", "n_spots"]
+METHODS = ("stflow", "reduced_rank", "kernel_ridge", "smoothed_ridge", "ridge", "mean")
+SCORES = ["pearson", "pearson_depth", "partial", "ceiling", "spearman", "r2", "rmse", "crps"]
+COLUMNS = ["fold", "method", "gene", *SCORES, "n_spots"]
 
 
 def cross_validate(
@@ -50,7 +59,10 @@ def cross_validate(
     methods: Sequence[str] | Mapping[str, str | Baseline] = METHODS,
     genes: Sequence[str] | None = None,
     n_top_genes: int = 50,
+    units: Units = "cp10k",
     layer: str | None = None,
+    total_key: str | None = None,
+    min_counts: float | None = None,
     n_samples: int = 8,
     n_steps: int = 5,
     fit_kwargs: Mapping[str, Any] | None = None,
@@ -87,8 +99,17 @@ def cross_validate(
         the training slides, among the genes that all slides measure.
     n_top_genes
         Number of genes to choose.
+    units
+        What is predicted and scored: ``"cp10k"``, log1p of counts per 10,000 of a spot's total,
+        or ``"counts"``, log1p of counts. Genes are chosen in the same units.
     layer
         Layer that holds the raw counts; None is ``.X``.
+    total_key
+        Column of ``.obs`` with the total counts of each spot, of tables that lack genes. None: the
+        sum over all genes of the table.
+    min_counts
+        Spots of fewer counts say nothing: they are not learned from and not scored. None: 100, or
+        a tenth of the slide's median total if that is less.
     n_samples
         Draws of each method, 2 or more, for the continuous ranked probability score.
     n_steps
@@ -116,8 +137,15 @@ def cross_validate(
     Returns
     -------
     One row for each fold, method and gene: ``fold`` (the group held out), ``method``, ``gene``,
-    ``pearson``, ``spearman``, ``r2``, ``rmse`` and ``crps`` (log1p counts) over the ``n_spots``
-    spots of the group. Undefined scores are NaN.
+    ``pearson``; ``pearson_depth`` (that of log1p of the spot's total counts, a yardstick and no
+    method), ``partial`` (given the same) and ``ceiling`` (what counting noise allows);
+    ``spearman``, ``r2``, ``rmse`` and ``crps`` (in the units) over the ``n_spots`` spots of the
+    group that measured enough. Undefined scores are NaN.
+
+    ``.attrs["units"]`` are the units, ``.attrs["n_left_out"]`` counts the spots of each fold that
+    measured too little, and ``.attrs["structure"]`` is a list with a dict for each fold and
+    method: how well correlations between genes (``gene_structure``) and between at most 2,000
+    spots (``spot_structure``) agree with the measured ones.
 
     ``.attrs["comparison"]`` is a list with a dict for each method but the first: ``method``,
     ``reference`` (the first), ``difference`` of their mean Pearson correlations over the genes
@@ -132,14 +160,15 @@ def cross_validate(
     KeyboardInterrupt
         Ctrl-C, also within a fit, whose fold is then not finished.
     KeyError
-        A table, embedding, graph, layer or gene is missing, or ``groups`` does not name a group
-        for exactly the slides.
+        A table, embedding, graph, layer, column or gene is missing, or ``groups`` does not name a
+        group for exactly the slides.
     TypeError
         ``data`` is no dict, the name of a slide or gene is no text, a group is neither text nor a
         number, a method is no baseline, ``fit_kwargs`` holds what :func:`stflow.tl.fit` does not
         take, or, with ``resume``, a baseline holds what cannot be told in words, as a function.
     ValueError
-        The group of a slide is missing, as NaN; there is one group only, or one with a single
+        Unknown units, or a table lacks genes that hold more than 5 % of the counts of others; the
+        group of a slide is missing, as NaN; there is one group only, or one with a single
         spot; a name is empty or occurs twice; two groups hold the same spots; a method is
         unknown; the embeddings are not alike; an argument is out of its range; or ``resume`` is
         of another run.
@@ -158,6 +187,7 @@ def cross_validate(
     """
     if not isinstance(data, Mapping):
         raise TypeError(f"`data` is a {type(data).__name__}; pass a dict of slides by name.")
+    counting = Counting(units, layer, total_key, min_counts)
     data = by_text(data)
     grouped = groups_of(data, groups)
     _require_range(n_samples, n_steps, n_top_genes, seed)
@@ -170,7 +200,7 @@ def cross_validate(
             "embedding_key": embedding_key,
             "coordinate_system": coordinate_system,
         },
-        layer=layer,
+        counting=counting,
         n_samples=n_samples,
         seed=seed,
         fit_kwargs=_require_fit_kwargs(fit_kwargs or {}),
@@ -178,24 +208,29 @@ def cross_validate(
         device=device,
     )
     competitors = resolve_methods(methods)
-    choosing: dict[str, Any] = {"genes": genes, "n_top_genes": n_top_genes, "layer": layer}
-    folds = make_folds(data, grouped, table_key=table_key, **choosing)
+    choosing: dict[str, Any] = {"genes": genes, "n_top_genes": n_top_genes}
+    choosing["n_auxiliary"] = settle_config(contest.fit_kwargs.get("config"), None)[0].n_auxiliary
+    folds = make_folds(data, grouped, counting=counting, table_key=table_key, **choosing)
     run = {**choosing, "groups": grouped, **describe_contest(contest, grouped)}
     warn_of_split_patients(data, grouped, table_key)
     store = None if resume is None else FoldStore.open(resume, run, _describe(competitors))
     n_fits = len(folds) * len(competitors)
-    tables, held = [], []
+    tables, held, lost = [], [], {}
     with tqdm(total=n_fits, desc="folds", unit="fit", disable=not show_progress_bar) as bar:
         for fold in folds:
-            slides = contest.read(fold.split.test, fold.genes)
+            slides = contest.read(fold.split.test, fold)
             outcomes = {}
             for name, method in competitors.items():
                 outcomes[name] = _outcome(contest, fold, slides, name, method, store)
                 bar.update()
-            held.append(_held(fold, slides, outcomes))
-            tables.append(_score(held[-1], outcomes))
+            kept = contest.scored(slides)
+            lost[fold.split.name] = int((~kept).sum())
+            held.append(_held(fold, slides, kept, outcomes))
+            tables.append(_score(held[-1], outcomes, units, seed))
     table = pd.concat(tables, ignore_index=True)
     table.attrs["comparison"] = compare_folds(held, seed=seed)
+    table.attrs["structure"] = [row for each in held for row in _structure(each, seed)]
+    table.attrs |= {"units": units, "n_left_out": lost}
     return table
 
 
@@ -223,28 +258,51 @@ def _outcome(
     return found
 
 
-def _held(fold: Fold, slides: list[Slide], outcomes: Mapping[str, Outcome]) -> Held:
+def _held(
+    fold: Fold, slides: list[Slide], kept: np.ndarray, outcomes: Mapping[str, Outcome]
+) -> Held:
+    """Put together what is scored of a fold: the spots that are ``kept``, shape (N,)."""
     blocks: list[np.ndarray] = []
     for slide in slides:
         first = blocks[-1].max() + 1 if blocks else 0
         blocks.append(spatial_blocks(slide.coords) + first)
+    measured = np.concatenate([np.asarray(slide.expression) for slide in slides])
     return Held(
         name=fold.split.name,
         genes=fold.genes,
-        measured=np.concatenate([np.asarray(slide.expression) for slide in slides]),
-        blocks=np.concatenate(blocks),
-        predicted={name: outcome.predicted for name, outcome in outcomes.items()},
+        measured=measured[kept],
+        totals=np.concatenate([np.asarray(slide.totals) for slide in slides])[kept],
+        blocks=np.concatenate(blocks)[kept],
+        predicted={name: outcome.predicted[kept] for name, outcome in outcomes.items()},
     )
 
 
-def _score(held: Held, outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+def _score(held: Held, outcomes: Mapping[str, Outcome], units: Units, seed: int) -> pd.DataFrame:
     """Rows of the table for one fold."""
+    counts = raw_counts(held.measured, held.totals, units)
+    totals = np.maximum(np.rint(held.totals), counts.sum(1))
+    how: dict[str, Any] = {"counts": counts, "totals": totals, "units": units, "seed": seed}
     parts = []
     for name, outcome in outcomes.items():
-        scores = per_gene(held.measured, outcome.predicted, genes=held.genes).reset_index()
-        scores.attrs = {}
-        parts.append(scores.assign(fold=held.name, method=name, crps=outcome.crps)[COLUMNS])
+        pair = held.measured, held.predicted[name]
+        scores = [f(*pair, genes=held.genes) for f in (per_gene, partial(per_gene_depth, **how))]
+        table = pd.concat(scores, axis=1).reset_index()
+        table.attrs = {}
+        parts.append(table.assign(fold=held.name, method=name, crps=outcome.crps)[COLUMNS])
     return pd.concat(parts)
+
+
+def _structure(held: Held, seed: int) -> list[dict[str, Any]]:
+    """Score the correlations between genes, and between spots, of each method."""
+    return [
+        {
+            "fold": held.name,
+            "method": name,
+            "gene_structure": gene_structure_correlation(held.measured, predicted),
+            "spot_structure": spot_structure_correlation(held.measured, predicted, seed=seed),
+        }
+        for name, predicted in held.predicted.items()
+    ]
 
 
 def _require_range(n_samples: int, n_steps: int, n_top_genes: int, seed: int) -> None:

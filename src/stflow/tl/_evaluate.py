@@ -109,10 +109,10 @@ def evaluate(
     dict: how many rows each mean leaves out), ``n_genes``, ``n_slides``, ``n_left_out`` (spots
     that measured too little), ``units``, ``trained_on`` (slides that the model was trained on),
     and of whole slides, as :func:`stflow.tl.evaluate_slides` has them, ``gene_structure`` and
-    ``spot_structure``, ``gene_correlation_error_mean`` and ``gene_correlation_error_samples``: the root mean squared
-    error of the correlations between genes, over the pairs of genes that vary on the slide,
-    measured and predicted. Variances, Moran's I and correlations between genes are computed
-    within each slide and averaged over the slides where they are defined.
+    ``spot_structure``, ``gene_correlation_error_mean`` and ``gene_correlation_error_samples``: the
+    root mean squared error of the correlations between genes, over the pairs of genes that vary on
+    the slide, measured and predicted. Variances, Moran's I and correlations between genes are
+    computed within each slide and averaged over the slides where they are defined.
 
     Raises
     ------

@@ -155,12 +155,12 @@ def fit(
         dict of plain values, or ``config`` is none or holds what a model does not have.
     ValueError
         Unknown units, a table that lacks genes which hold more than 5 % of the counts of others,
-        ``total_key`` of no totals, too few spots, nothing measured, counts that are not raw counts, an embedding that is not
-        finite, slides with different embeddings, a name of the panel that stands for different
-        genes by the ids that the tables keep (``.var["gene_ids"]`` and the like), names that are
-        empty or occur twice, ``validation`` beside several flows, or an argument out of its range.
-        Or the folder ``resume`` is damaged, holds more than ``max_epochs``, or is of a fit to other
-        data or with other arguments.
+        ``total_key`` of no totals, too few spots, nothing measured, counts that are not raw counts,
+        an embedding that is not finite, slides with different embeddings, a name of the panel that
+        stands for different genes by the ids that the tables keep (``.var["gene_ids"]`` and the
+        like), names that are empty or occur twice, ``validation`` beside several flows, or an
+        argument out of its range. Or the folder ``resume`` is damaged, holds more than
+        ``max_epochs``, or is of a fit to other data or with other arguments.
     FileExistsError, NotADirectoryError, PermissionError
         ``resume`` is a file, holds other files, or cannot be made.
     FloatingPointError

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from stflow.model import Prediction, STFlow
     from stflow.model.denoiser import Precision
 
-MOST_NOVEL = 0.25
+MOST_NOVEL, THE_SLIDE = 0.25, "the slide"
 
 
 def predict(
@@ -131,8 +131,8 @@ def predict(
     None, or the copy of the table when not ``inplace``. Writes to the table:
 
     ``.obsm[key_added]``
-        DataFrame of spots x panel, the mean prediction in the model's units. A slash in the name of a
-        gene is ``%2F`` there, since zarr takes none.
+        DataFrame of spots x panel, the mean prediction in the model's units. A slash in the name of
+        a gene is ``%2F`` there, since zarr takes none.
     ``.layers[key_added]``
         The same beside the measured genes, NaN outside the panel; left out, with a warning,
         above 2 GiB.
@@ -201,7 +201,7 @@ def predict(
         )
     slides = read_slides(
         data,
-        name="the slide",
+        name=THE_SLIDE,
         table_key=table_key,
         embedding_key=embedding_key,
         coordinate_system=coordinate_system,
@@ -230,7 +230,7 @@ def predict(
         for slide in slides
     ]
     rows = np.concatenate([slide.rows for slide in slides])
-    seen = trained_on(slides, model)
+    seen = _trained_on(slides, model)
     info = _info(model, seen, n_samples=n_samples, n_steps=n_steps, seed=seed)
     target = with_panel(table, model.genes) if without_genes else table
     target = target if inplace else target.copy()
@@ -267,12 +267,13 @@ def _warn_of_novelty(slides: list[Slide], predictions: list[Prediction]) -> None
             )
 
 
-def trained_on(slides: list[Slide], model: STFlow) -> list[str]:
-    """Name the slides that the model was trained on, told by a digest of their embeddings."""
+def _trained_on(slides: list[Slide], model: STFlow) -> list[str]:
+    """Name the regions that the model was trained on, told by a digest of their embeddings."""
     from stflow._digest import digest
 
     known = set(model.info["digests"])
-    return [slide.name for slide in slides if digest(iter([slide.embedding])) in known]
+    seen = [slide.name for slide in slides if digest(iter([slide.embedding])) in known]
+    return [name.removeprefix(f"{THE_SLIDE}/") for name in seen]
 
 
 def _read_observed(

@@ -136,9 +136,9 @@ def read_compared(
             graph=_read_graph(table),
         )
         given = given_spots(table, key, where=where[name])
-        parts = _by_region(whole, table, given, how.min_counts)
-        seen = recorded_training_slides(table, key)
-        slides += [replace(each, seen=_is_seen(each.name, seen)) for each in parts]
+        slides += _by_region(
+            whole, table, given, how.min_counts, recorded_training_slides(table, key)
+        )
     require_apart([slide.name for slide in slides])
     if not slides:
         raise ValueError(
@@ -229,7 +229,11 @@ def _read_graph(table: AnnData) -> sp.csr_matrix | None:
 
 
 def _by_region(
-    whole: Compared, table: AnnData, given: np.ndarray, min_counts: float | None
+    whole: Compared,
+    table: AnnData,
+    given: np.ndarray,
+    min_counts: float | None,
+    seen: Sequence[str],
 ) -> list[Compared]:
     """Split a table into the slides that it annotates, each with a name and what is compared."""
     regions = get_regions(table)
@@ -241,7 +245,9 @@ def _by_region(
         enough = are_enough(whole.totals[region.rows], min_counts)
         kept = region.rows[~given[region.rows] & enough]
         if len(kept):
-            slides.append(_subset(whole, kept, name, int((~enough).sum())))
+            part = _subset(whole, kept, name, int((~enough).sum()))
+            known = bool(seen) if len(regions) == 1 else region.name in seen
+            slides.append(replace(part, seen=known))
     return slides
 
 

@@ -65,8 +65,8 @@ def read_observed(
     enough = are_enough(found.totals, counting.min_counts)
     if not enough.all():
         warn(
-            f"{(~enough).sum()} of {len(enough)} `observed` spots of {where} hold too few counts to "
-            "say anything, and are predicted like the others."
+            f"{(~enough).sum()} of {len(enough)} `observed` spots of {where} hold too few counts "
+            "to say anything, and are predicted like the others."
         )
     expression = np.full((table.n_obs, len(genes)), np.nan, dtype=np.float32)
     expression[np.flatnonzero(mask)[enough]] = found.expression[enough]

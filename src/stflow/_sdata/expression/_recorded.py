@@ -74,8 +74,8 @@ def counting_of(
     found = recorded_units(table, key)
     if found is None and units is None:
         raise ValueError(
-            f"Nothing tells in which units the prediction {key!r} in {where} is, as `stf.tl.predict` "
-            f"notes it in `.uns`. Say it with `units=`, one of {listing(UNITS)}."
+            f"Nothing tells in which units the prediction {key!r} in {where} is, as "
+            f"`stf.tl.predict` notes it in `.uns`. Say it with `units=`, one of {listing(UNITS)}."
         )
     if None not in (found, units) and found != units:
         raise ValueError(

@@ -118,8 +118,8 @@ def require_whole_totals(
     lost = shares[~shares.index.isin(table.var_names)].sort_values(ascending=False)
     if float(lost.sum()) > MOST_LACKING:
         raise ValueError(
-            f"The {table.n_vars} genes of {where} lack {len(lost)} that hold {lost.sum():.0%} of the "
-            f"counts elsewhere ({listing(lost.index, limit=3)}), so counts per 10,000 of their "
+            f"The {table.n_vars} genes of {where} lack {len(lost)} that hold {lost.sum():.0%} of "
+            f"the counts elsewhere ({listing(lost.index, limit=3)}), so counts per 10,000 of their "
             "totals mean something else. Take the table before genes were filtered, name a column "
             "of .obs with the totals of all genes, `total_key='total_counts'`, or take "
             "`units='counts'`."

@@ -32,7 +32,6 @@ def weighted_error(predicted: Tensor, measured: Tensor, weights: Tensor) -> Tens
 class FlowTraining(pl.LightningModule):
     """Trains a denoiser on crops; judges the moving average of its weights on held-out slides.
 
-
     Parameters
     ----------
     denoiser
@@ -182,9 +181,7 @@ class FlowTraining(pl.LightningModule):
     def _without_gain(self) -> bool:
         """Whether the last epochs brought nothing to any judge: known from the history alone."""
         diverged = not all(np.isfinite(row["val_loss"]) for row in self.rows[-1:])
-        return diverged or all(
-            self._waited(judge) >= self.early_stopping for judge in self.judges
-        )
+        return diverged or all(self._waited(judge) >= self.early_stopping for judge in self.judges)
 
     def _waited(self, judge: str) -> int:
         """Count the epochs since the best one, before the judge had waited long enough."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,11 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow._sdata import by_text, read_slides
+from stflow._sdata.expression import Counting
+from stflow._units import are_enough
 from stflow._validation import listing, require_unique
 from stflow.metrics import crps
-from stflow.slide import Slide
+from stflow.slide import Slide, measured_spots
 from stflow.tl._contest._folds import Fold
 from stflow.tl._fit import InterruptedFit, fit
 
@@ -36,9 +38,10 @@ class Outcome:
     Parameters
     ----------
     predicted
-        Expression in log1p counts, shape (N, G).
+        Expression of all spots, shape (N, G).
     crps
-        Continuous ranked probability score of its samples, shape (G,).
+        Continuous ranked probability score of its samples, over the spots that measured enough,
+        shape (G,).
     """
 
     predicted: np.ndarray
@@ -84,8 +87,9 @@ class Contest:
     ----------
     data
         Slides by name.
-    keys, layer
-        Where to look in them: ``table_key``, ``embedding_key`` and ``coordinate_system``.
+    keys, counting
+        Where to look in them: ``table_key``, ``embedding_key`` and ``coordinate_system``; and how
+        counts become expression.
     n_samples, seed
         Draws of each method, and the seed of everything that is drawn.
     fit_kwargs, n_steps, device
@@ -94,17 +98,23 @@ class Contest:
 
     data: Mapping[str, SpatialData | AnnData]
     keys: Mapping[str, str]
-    layer: str | None
+    counting: Counting
     n_samples: int
     seed: int
     fit_kwargs: Mapping[str, Any]
     n_steps: int
     device: str
 
-    def read(self, names: Sequence[str], genes: Sequence[str]) -> list[Slide]:
+    def read(self, names: Sequence[str], fold: Fold) -> list[Slide]:
         """Read some slides with their expression."""
-        how: dict[str, Any] = {"genes": genes, "layer": self.layer, **self.keys}
+        how: dict[str, Any] = {"genes": fold.genes, "auxiliary": fold.auxiliary, **self.keys}
+        how["counting"] = self.counting
         return [each for name in names for each in read_slides(self.data[name], name=name, **how)]
+
+    def scored(self, slides: Sequence[Slide]) -> np.ndarray:
+        """Tell the spots of some slides that measured enough, shape (N,)."""
+        floor = self.counting.min_counts
+        return np.concatenate([are_enough(np.asarray(slide.totals), floor) for slide in slides])
 
     def run(self, method: str | Baseline, fold: Fold, held_out: list[Slide]) -> Outcome:
         """Fit a method to a fold's training slides, and apply it to those held out.
@@ -114,16 +124,19 @@ class Contest:
         KeyboardInterrupt
             Ctrl-C, at any time: a fit that was cut short is no result.
         """
-        unknown = [replace(slide, expression=None, genes=()) for slide in held_out]
+        nothing: dict[str, Any] = {"expression": None, "totals": None, "auxiliary": None}
+        unknown = [replace(slide, genes=(), **nothing) for slide in held_out]
         run = self._run_ours if isinstance(method, str) else partial(self._run_baseline, method)
         predicted, samples = run(fold, unknown)
         measured = np.concatenate([np.asarray(slide.expression) for slide in held_out])
-        return Outcome(predicted.astype(np.float32), crps(measured, samples))
+        kept = self.scored(held_out)
+        return Outcome(predicted.astype(np.float32), crps(measured[kept], samples[:, kept]))
 
     def _run_baseline(
         self, method: Baseline, fold: Fold, slides: list[Slide]
     ) -> tuple[np.ndarray, np.ndarray]:
-        training = self.read(fold.split.train, fold.genes)
+        floor = self.counting.min_counts
+        training = [measured_spots(each, floor) for each in self.read(fold.split.train, fold)]
         fitted = copy.deepcopy(method).fit(training, seed=self.seed)
         drawn = [
             fitted.sample(slide, self.n_samples, seed=self.seed + i)
@@ -135,11 +148,11 @@ class Contest:
     def _run_ours(self, fold: Fold, slides: list[Slide]) -> tuple[np.ndarray, np.ndarray]:
         how: dict[str, Any] = {"seed": self.seed, "device": self.device}
         how["show_progress_bar"] = False
-        fitting = {**how, **self.keys, **self.fit_kwargs}
+        fitting = {**how, **self.keys, **asdict(self.counting), **self.fit_kwargs}
         training = {name: self.data[name] for name in fold.split.train}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InterruptedFit)
-            model = fit(training, fold.genes, layer=self.layer, **fitting)
+            model = fit(training, fold.genes, **fitting)
         if model.info["interrupted"]:
             raise KeyboardInterrupt
         drawing: dict[str, Any] = {"n_samples": self.n_samples, "n_steps": self.n_steps, **how}

@@ -11,6 +11,9 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata import get_table, is_missing
 from stflow._sdata.expression import (
+    Counting,
+    auxiliary_genes,
+    gene_shares,
     most_variable,
     require_gene_list,
     require_measured,
@@ -33,10 +36,13 @@ class Fold:
         One group of slides, against all others.
     genes
         The panel.
+    auxiliary
+        Other genes that methods may learn from.
     """
 
     split: Split
     genes: tuple[str, ...]
+    auxiliary: tuple[str, ...]
 
 
 def make_folds(
@@ -45,27 +51,36 @@ def make_folds(
     *,
     genes: Sequence[str] | None,
     n_top_genes: int,
-    layer: str | None,
+    n_auxiliary: int,
+    counting: Counting,
     table_key: str,
 ) -> list[Fold]:
     """Hold out each group in turn; without ``genes``, choose them on the others.
 
     Only genes that all slides measure can be chosen; which those are tells no expression.
+
+    Raises
+    ------
+    ValueError
+        A table lacks genes that hold more than 5 % of the counts of others, among others.
     """
     tables = {name: get_table(each, table_key, name=name) for name, each in data.items()}
     _require_spots(tables, groups)
     for name, table in tables.items():
-        require_measured(table, layer, where=f"slide {name!r}")
+        require_measured(table, counting.layer, where=f"slide {name!r}")
+    gene_shares(tables, counting, {name: f"slide {name!r}" for name in tables})
     if genes is not None:
         require_panel(tables, require_gene_list(genes))
     shared = shared_genes(tables) if genes is None else []
     folds = []
     for split in leave_groups_out(groups):
+        training = {name: tables[name] for name in split.train}
         panel = genes
         if panel is None:
-            narrowed = {name: tables[name][:, shared] for name in split.train}
-            panel = most_variable(narrowed, n_top_genes, layer=layer)
-        folds.append(Fold(split, tuple(require_gene_list(panel))))
+            panel = most_variable(training, n_top_genes, counting=counting, among=shared)
+        panel = require_gene_list(panel)
+        others = auxiliary_genes(training, panel, n_auxiliary, counting=counting)
+        folds.append(Fold(split, tuple(panel), tuple(others)))
     return folds
 
 

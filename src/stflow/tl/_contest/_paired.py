@@ -19,14 +19,16 @@ N_DRAWS, LEVEL = 1000, 0.95
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """The held-out spots of a fold.
+    """The held-out spots of a fold that measured enough.
 
     Parameters
     ----------
     name, genes
         Name of the fold, and of the G genes.
     measured
-        Expression in log1p counts, shape (N, G).
+        Expression, shape (N, G).
+    totals
+        Counts of each spot over all genes, shape (N,).
     blocks
         Number of the block that each spot is in, shape (N,).
     predicted
@@ -36,6 +38,7 @@ class Held:
     name: str
     genes: tuple[str, ...]
     measured: np.ndarray
+    totals: np.ndarray
     blocks: np.ndarray
     predicted: dict[str, np.ndarray]
 

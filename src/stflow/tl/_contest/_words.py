@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import scipy.sparse as sp
 
 from stflow._sdata import get_table, read_slides, require_apart, require_same_width
 from stflow._sdata.expression import read_counts
 from stflow.tl._contest._competitors import Contest
-
-if TYPE_CHECKING:
-    pass
 
 
 def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, Any]:
@@ -33,7 +31,7 @@ def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, A
     for name, each in contest.data.items():
         table = get_table(each, contest.keys["table_key"])
         where = f"table of slide {name!r}"
-        counts: Any = read_counts(table, table.var_names, layer=contest.layer, where=where)
+        counts: Any = read_counts(table, table.var_names, layer=contest.counting.layer, where=where)
         parts = [counts.data, counts.indices, counts.indptr] if sp.issparse(counts) else [counts]
         slides = read_slides(each, name=name, **contest.keys)
         names += [slide.name for slide in slides]
@@ -53,6 +51,7 @@ def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, A
     return {
         "data": digests,
         **{name: getattr(contest, name) for name in ("n_samples", "n_steps", "seed")},
+        "counting": asdict(contest.counting),
         "fit_kwargs": contest.fit_kwargs,
         "version": version("stflow-spatial"),
     }
