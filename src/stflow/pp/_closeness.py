@@ -44,7 +44,8 @@ def check_closeness(
                 f"Image {name!r} has {image_mpp:.3g} um per pixel, so that tiles of {width:.4g} um "
                 f"are {width / image_mpp:.0f} of its pixels enlarged {enlarged:.3g} times to "
                 f"{tile_px}, and show no detail as an encoder knows it. Take the full-resolution "
-                "image (of Visium not hires or lowres), or wider tiles of fewer pixels, such as "
-                f"`widths_um={FEWER_PX * image_mpp:.3g}` with `tile_px={FEWER_PX}`, the same for "
-                "all slides of a model."
+                f"image (of Visium not hires or lowres). Where there is none, `tile_px={FEWER_PX}` "
+                "shows as much in less time, with every one of `widths_um=` at "
+                f"{FEWER_PX * image_mpp / MOST_ENLARGED:.3g} or more; the same for all slides of a "
+                "model."
             )
