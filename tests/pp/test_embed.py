@@ -20,7 +20,6 @@ from PIL import Image
 from spatialdata import SpatialData, read_zarr
 from spatialdata.models import Image2DModel, ShapesModel, TableModel
 from spatialdata.transformations import Identity, Scale, Sequence, Translation
-from support import SMALL, colours
 from torch import nn
 
 import stflow as stf
@@ -193,22 +192,6 @@ def test_a_spot_is_seen_at_three_widths_unless_told_otherwise(sdata, run):
     assert table.uns["X_embedding"]["mpp"] == [7.0, 14.0, 28.0]
     told = run(sdata, widths_um=(112, 224, 448), inplace=False)
     np.testing.assert_array_equal(table.obsm["X_embedding"], told)
-
-
-@pytest.mark.parametrize(("trained", "shown"), [("widths_um", "mpp"), ("mpp", "widths_um")])
-def test_a_model_reads_what_was_asked_for_in_the_other_word(tissue, trained, shown):
-    how = {"encoder": colours, "tile_px": 28, "overwrite": True, "show_progress_bar": False}
-    wide = {"mpp": (2.4, 8.0), "widths_um": (67.2, 224)}
-    train, test = {name: tissue[name] for name in ("S1", "S2")}, tissue["S3"]
-    for sdata in train.values():
-        embed(sdata, **{trained: wide[trained]}, **how)
-    model = stf.tl.fit(train, ["GENE001", "GENE002", "GENE003"], **SMALL)
-    embed(test, **{shown: wide[shown]}, **how)
-    stf.tl.predict(test, model, show_progress_bar=False)
-    embed(test, widths_um=224, **how)
-    message = r"\(widths_um=\[224.0\], mpp=\[8.0\], width=12\) is not .*widths_um=\[67.2, 224.0\]"
-    with pytest.raises(ValueError, match=message):
-        stf.tl.predict(test, model, overwrite=True, show_progress_bar=False)
 
 
 def test_the_cache_knows_a_tile_by_either_word(sdata, run, tmp_path):
