@@ -85,10 +85,10 @@ def _alike(name: str, recipe: Mapping[str, Any], wanted: Mapping[str, Any]) -> b
     if name not in ("mpp", "widths_um") or mine is None or theirs is None:
         return mine == theirs
     try:
-        pair = [np.asarray(each, dtype=np.float64) for each in (mine, theirs)]
+        first, other = (np.asarray(each, dtype=np.float64) for each in (mine, theirs))
     except (TypeError, ValueError):
         return mine == theirs
-    return pair[0].shape == pair[1].shape and np.allclose(*pair, rtol=ROUNDING, atol=0)
+    return first.shape == other.shape and np.allclose(first, other, rtol=ROUNDING, atol=0)
 
 
 def shared_recipe(
