@@ -45,8 +45,8 @@ SECTIONS = {"her2st": ("C2", "C3", "C4", "C5"), "synthetic": ("S1", "S2", "S3", 
 ABOUT = {
     "her2st": "Sections C2 to C5 of one patient, 50 genes; `efficientnet_lite0`, pooled stages, "
     f"tiles of {', '.join(f'{width:g}' for width in DEFAULT_WIDTHS_UM)} um. Defaults of the "
-    "network and of its regression were chosen on C2, C3 and C4, in part on all four (the kernel's and "
-    "the pooling): every row of stflow is a little kind.",
+    "network and of its regression were chosen on C2, C3 and C4, in part on all four (the "
+    "kernel's and the pooling): every row of stflow is a little kind.",
     "synthetic": "Four slides of 100 spots, 50 genes, hidden = 0.6, embedded by 12 colours.",
 }
 AMONG = "stflow, a sample beside others"

@@ -60,6 +60,16 @@ def test_other(changes: dict[str, Any], message: str) -> None:
         require(**changes)
 
 
+def test_widths_decide_where_no_scales_are_known() -> None:
+    """As in the recipe of features that another package computed."""
+    made, how = {"encoder": "uni", "widths_um": 112}, {"what": "this slide", "other": "the model"}
+    require_same_recipe(made, {**made, "widths_um": 112.0}, **how)
+    with pytest.raises(ValueError, match=r"\(widths_um=112\) is not .*\(widths_um=224\)"):
+        require_same_recipe(made, {**made, "widths_um": 224}, **how)
+    with pytest.raises(ValueError, match=r"\(widths_um=112\) is not .*\(mpp=0.5\)"):
+        require_same_recipe(made, {"encoder": "uni", "mpp": 0.5}, **how)
+
+
 def test_told_in_the_words_of_embed() -> None:
     told = "encoder=colours, widths_um=[112.0, 224.0], mpp=[0.5, 1.0], tile_px=224"
     assert describe_recipe(MADE) == told

@@ -11,7 +11,7 @@ from spatialdata import SpatialData
 
 from stflow._sdata._tables import get_table
 
-NOT_COMPARED = ("versions", "widths_um", "image_mpp", "blank", "features", "precision")
+NOT_COMPARED = ("versions", "image_mpp", "blank", "features", "precision")
 ROUNDING = 1e-6
 
 
@@ -63,12 +63,13 @@ def require_same_recipe(
     """Raise ``ValueError``, naming both, when two recipes would give different embeddings.
 
     Versions, precision, the scale of the image, how much of it is blank and the name of a table of
-    features are not compared. Nor are the widths of tiles, which follow from their scales, but a
-    message says them.
+    features are not compared. The widths of tiles follow from their scales: where both have these,
+    widths are told but decide nothing.
     """
-    differ = [name for name in {**wanted, **recipe} if not _alike(name, recipe, wanted)]
-    if set(differ) - set(NOT_COMPARED):
-        odd = [name for name in differ if name not in NOT_COMPARED or name == "widths_um"]
+    names = [name for name in {**wanted, **recipe} if name not in NOT_COMPARED]
+    odd = [name for name in names if not _alike(name, recipe, wanted)]
+    follow = {"widths_um"} if "mpp" in recipe and "mpp" in wanted else set()
+    if set(odd) - follow:
         mine, theirs = (
             ", ".join(f"{name}={each[name]!r}" for name in odd if name in each) or "no recipe"
             for each in (recipe, wanted)
@@ -80,7 +81,7 @@ def require_same_recipe(
 
 
 def _alike(name: str, recipe: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether two recipes say the same under a name; scales but for rounding."""
+    """Whether two recipes say the same under a name, scales and widths but for rounding."""
     mine, theirs = recipe.get(name), wanted.get(name)
     if name not in ("mpp", "widths_um") or mine is None or theirs is None:
         return mine == theirs
