@@ -15,7 +15,7 @@ from stflow._sdata._tables import Region, get_regions
 from stflow._sdata.expression import has_counts
 from stflow._sdata.places import image_scale, spots_on_image
 
-RECIPE = ("encoder", "mpp", "tile_px", "pooling", "dihedral")
+RECIPE = ("encoder", "widths_um", "mpp", "tile_px", "pooling", "dihedral")
 
 
 def describe(sdata: SpatialData, image_mpp: float | None = None) -> list[str]:
