@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from support import tensor_slide
 
 from stflow.flow import make_prior
 from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide
-from stflow.slide._graph import knn_graph
 
 
 def make_slide(side: int, value: float, n_genes: int = 3) -> TensorSlide:
     coords = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2) * 100.0
     n = len(coords)
     features = torch.arange(n)[:, None].float()
-    return TensorSlide(coords, knn_graph(coords, 8)[0], features, torch.full((n, n_genes), value))
+    return tensor_slide(coords, features, torch.full((n, n_genes), value))
 
 
 def make_crops(seed: int = 0) -> Crops:
