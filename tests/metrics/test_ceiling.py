@@ -117,7 +117,7 @@ def test_refusals():
     counts, totals = np.ones((3, 2)), np.full(3, 5)
     with pytest.raises(ValueError, match=r"`units` is 'cpm'; available: .*cp10k"):
         metrics.ceiling(counts, totals, units="cpm", seed=0)
-    with pytest.raises(ValueError, match="In 1 of 3 spots the total is less .* all genes"):
+    with pytest.raises(ValueError, match=r"In 1 of 3 spots the total is less .* all genes"):
         metrics.ceiling(counts, [5, 1, 5], units="counts", seed=0)
     with pytest.raises(ValueError, match=r"not \(3, 2\) and \(2,\)"):
         metrics.ceiling(counts, totals[:2], units="counts", seed=0)
