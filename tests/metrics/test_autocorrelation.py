@@ -108,9 +108,9 @@ def test_independent_spots_pass_as_in_the_plain_test():
 def test_related_maps_are_found_and_opposite_ones_are_not():
     coords, measured, predicted = unrelated("hexagonal", (4.0, 4.0), 1.0, 300)
     p = metrics.spatial_p_values(coords, measured + predicted, predicted)
-    assert (p < 0.01).mean() > 0.9
+    assert (p < 0.01).mean() > 0.8
     opposite = metrics.spatial_p_values(coords, measured - predicted, predicted)
-    assert (opposite > 0.99).mean() > 0.9
+    assert (opposite > 0.99).mean() > 0.8
     assert (metrics.false_discovery_rate(p) < 0.05).mean() > 0.95
 
 

@@ -46,10 +46,10 @@ def test_perfect_and_shuffled(measured, rng):
     assert spot_structure_correlation(measured, other_genes, seed=0) == pytest.approx(1.0)
 
 
-def test_a_prediction_of_one_pattern_keeps_little(measured):
+def test_a_prediction_of_one_pattern_has_no_structure(measured):
     one = np.outer(measured[:, 0], np.linspace(1, 2, 12))
     assert np.isnan(gene_structure_correlation(measured, one))
-    assert spot_structure_correlation(measured, one, seed=0) < 0.6
+    assert np.isnan(spot_structure_correlation(measured, one, seed=0))
 
 
 def test_levels_of_genes_do_not_make_spots_alike(measured, rng):
