@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import cdist
 
+import stflow as stf
 from stflow import metrics
 from stflow.metrics import _autocorrelation
 
@@ -93,6 +94,19 @@ def test_three_slides_together_keep_the_level(lattice):
     p = metrics.spatial_p_values(coords, measured, predicted).reshape(3, -1)
     assert 0.03 < (metrics.combine_p_values(p) < 0.05).mean() < 0.07
     assert (metrics.combine_p_values(plain(measured, predicted).reshape(3, -1)) < 0.05).mean() > 0.3
+
+
+def test_genes_of_tissue_beside_unrelated_maps():
+    table = stf.datasets.her2st("C2").tables["table"]
+    table = table[table.X.sum(axis=1) >= 100]
+    coords = table.obs[["array_col", "array_row"]].to_numpy(float)
+    share = np.log1p(1e4 * table.X.toarray() / table.X.sum(axis=1).reshape(-1, 1))
+    genes = share[:, np.argsort(-share.var(axis=0))[:50]]
+    predicted = fields(coords, 4.0, 2000, np.random.default_rng(0))
+    measured = np.tile(genes, 40)
+    p = metrics.spatial_p_values(coords, measured, predicted)
+    assert 0.03 < (p < 0.05).mean() < 0.07
+    assert (plain(measured, predicted) < 0.05).mean() > 0.15
 
 
 def test_independent_spots_pass_as_in_the_plain_test():

@@ -124,6 +124,11 @@ def spatial_p_values(coords: np.ndarray, measured: np.ndarray, predicted: np.nda
     -----
     Student's t test of a Pearson correlation, its degrees of freedom two less than
     :func:`stflow.metrics.effective_size`.
+
+    Of smooth fields that have nothing to do with each other, 4 to 7 % pass at 5 %, on lattices of
+    196 to 400 spots, and .2 to 1.3 % at 1 %, where independent spots would let 20 to 43 % pass at
+    5 %. For fields about as smooth as the slide is wide it is the more careful the smaller the
+    level, so that few such slides do not add up to much.
     """
     from scipy.stats import t
 
