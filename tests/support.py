@@ -41,7 +41,7 @@ def tensor_slide(
     """A slide for the denoiser, all of whose spots weigh alike and of which no more is known."""
     n = len(coords)
     graph = knn_graph(coords, 8)[0]
-    nothing = torch.empty(n, 0), torch.full((n,), torch.nan)
+    nothing = torch.empty(n, 0), torch.full((n,), torch.nan), torch.empty(n, 0)
     return TensorSlide(coords, graph, features, expression, torch.ones(n), *nothing)
 
 

@@ -10,7 +10,13 @@ import numpy as np
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._sdata.expression import Counting, auxiliary_genes, most_variable, read_measured, require_genes
+from stflow._sdata.expression import (
+    Counting,
+    auxiliary_genes,
+    most_variable,
+    read_measured,
+    require_genes,
+)
 from stflow._splits import Split
 from stflow._validation import require_places
 from stflow.bench._embeddings import Embedded, Embedder
@@ -80,9 +86,7 @@ class Reader:
             require_genes(wanted, self.table(name).var, what=what)
         return wanted
 
-    def auxiliary(
-        self, split: Split, genes: Sequence[str], counting: Counting
-    ) -> tuple[str, ...]:
+    def auxiliary(self, split: Split, genes: Sequence[str], counting: Counting) -> tuple[str, ...]:
         """Choose genes beside the panel that methods may learn from, as `stf.tl.fit` does."""
         tables = {name: self.table(name) for name in split.train}
         n_genes = Config().n_auxiliary
