@@ -79,8 +79,13 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
-def _tissue() -> dict[str, SpatialData]:
-    return make_tissue(n_spots=64)
+def _six() -> dict[str, SpatialData]:
+    return make_tissue(6, n_spots=64)
+
+
+@pytest.fixture(scope="session")
+def _tissue(_six: dict[str, SpatialData]) -> dict[str, SpatialData]:
+    return {name: _six[name] for name in ("S1", "S2", "S3")}
 
 
 @pytest.fixture
@@ -90,10 +95,15 @@ def tissue(_tissue: dict[str, SpatialData]) -> dict[str, SpatialData]:
 
 
 @pytest.fixture(scope="session")
-def model(_tissue: dict[str, SpatialData]) -> stf.STFlow:
-    """A model fitted in passing to S1, S2 and S3, good for plumbing only."""
-    genes = stf.pp.select_genes(_tissue, n_top_genes=8)
-    return stf.tl.fit(_tissue, genes=genes, **{**SMALL, "config": {**SHAPE, "n_flows": 2}})
+def _others(_six: dict[str, SpatialData]) -> dict[str, SpatialData]:
+    return {name: _six[name] for name in ("S4", "S5", "S6")}
+
+
+@pytest.fixture(scope="session")
+def model(_others: dict[str, SpatialData]) -> stf.STFlow:
+    """A model fitted in passing to S4, S5 and S6 of the same law, good for plumbing only."""
+    genes = stf.pp.select_genes(_others, n_top_genes=8)
+    return stf.tl.fit(_others, genes=genes, **{**SMALL, "config": {**SHAPE, "n_flows": 2}})
 
 
 @pytest.fixture

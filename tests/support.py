@@ -70,6 +70,12 @@ def mean_pearson(predicted: np.ndarray, measured: np.ndarray) -> float:
     return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]))
 
 
+def cp10k(table: AnnData, totals: np.ndarray | None = None) -> pd.DataFrame:
+    """Log1p of counts per 10,000 of each spot's total, which is that of the table's genes."""
+    counts = table.to_df().astype(float)
+    return np.log1p(counts.mul(10_000 / (counts.sum(axis=1) if totals is None else totals), axis=0))
+
+
 SHAPE = {"hidden": 32, "n_layers": 2, "n_flows": 1}
 SMALL = {
     "config": SHAPE,

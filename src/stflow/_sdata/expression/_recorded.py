@@ -88,7 +88,7 @@ def counting_of(
     counting = Counting(found or units or "cp10k", layer, total_key, min_counts)
     if GENES not in info:
         return counting, None
-    shares = pd.Series(np.asarray(info[SHARES], float), np.asarray(info[GENES]).astype(str))
+    shares = pd.Series(np.asarray(info[SHARES], float), [str(gene) for gene in info[GENES]])
     require_whole_totals(shares, table, counting, where=where)
     return counting, shares
 
@@ -97,7 +97,7 @@ def recorded_training_slides(table: AnnData, key: str) -> list[str]:
     """Name the slides of a prediction that its model was trained on."""
     info = table.uns.get(key)
     found = info.get(SEEN, ()) if isinstance(info, Mapping) else ()
-    return [str(name) for name in np.atleast_1d(np.asarray(found, dtype=str))]
+    return [str(name) for name in np.atleast_1d(found)]
 
 
 def warn_of_training_slides(names: Sequence[str]) -> None:
