@@ -58,7 +58,9 @@ def train_member(
     """Train one flow, of layers as `Denoiser` takes them; ``scale`` is that of its `Member`."""
     from stflow.model.training._loop import train  # lightning loads slowly
 
-    expression = torch.cat([slide.expression for slide in kept])
+    expression, weights = (
+        torch.cat([getattr(slide, name) for slide in kept]) for name in ("expression", "weights")
+    )
     prior = fit_prior(
         str(config.prior),
         expression.expm1().round(),
@@ -68,7 +70,7 @@ def train_member(
     with isolated_rng(seed, device):
         n_features, n_genes = kept[0].inputs[0].shape[1], expression.shape[1]
         denoiser = Denoiser(n_features, n_genes, config, make_layer=make_layer)
-        denoiser.start_from(expression.mean(0))
+        denoiser.start_from((expression * weights[:, None]).sum(0) / weights.sum())
         history, interrupted, by_half = train(
             denoiser, kept, held_out, prior, schedule, seed=seed, device=device, **training
         )
