@@ -17,7 +17,8 @@ from stflow._sdata.expression._panel import most_variable
 from stflow._splits import Split
 from stflow.baselines import Ridge, TrainingMean
 from stflow.bench import _embeddings
-from stflow.bench._jobs import score, truth_name
+from stflow.bench._jobs import truth_name
+from stflow.bench._scores import score
 from stflow.bench._results import Key, Results
 from stflow.bench._run import run
 from stflow.bench._task import Task
