@@ -14,6 +14,8 @@ from stflow.metrics import (
     spot_structure_correlation,
 )
 
+MEASURES = ("pearson", "pearson_depth", "partial", "ceiling", "gene_structure", "spot_structure")
+
 
 def score(
     measured: np.ndarray,
@@ -44,11 +46,13 @@ def score(
     ``n_undefined`` of them; ``gene_structure`` and ``spot_structure``.
     """
     varies = np.ptp(measured, 0) > 0
+    sizes = {"n_genes": measured.shape[1], "n_undefined": int((~varies).sum())}
+    if not varies.any():
+        return {**dict.fromkeys(MEASURES, np.nan), **sizes}
     known, given = measured[:, varies], predicted[:, varies]
     return {
         "pearson": _mean(pearson(known, given), undefined=0.0),
-        "n_genes": measured.shape[1],
-        "n_undefined": int((~varies).sum()),
+        **sizes,
         **_beside_depth(known, given, totals, units, seed),
         "gene_structure": gene_structure_correlation(known, given),
         "spot_structure": spot_structure_correlation(known, given, seed=seed),

@@ -112,7 +112,7 @@ def draw_accuracy(results: pd.DataFrame) -> Figure:
         here = [part[(part["task"] == task) & (part["units"] == units)] for part in (folds, means)]
         _draw_task(ax, *here, shifts)
         ax.set_title(task, fontsize=11)
-        ax.set_xlabel(f"Pearson in {units}, mean over genes", fontsize=9)
+        ax.set_xlabel(f"mean Pearson, {units}", fontsize=9)
     for ax in grid.flat[len(panels) :]:
         ax.set_visible(False)
     for ax in grid[:, 0]:

@@ -79,7 +79,7 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
     known = everything[everything[BEYOND].notna().any(axis=1)]
     if len(known):
-        columns = [*ROW, *BEYOND, "n_folds", "of_folds"]
+        columns = [*ROW, *BEYOND, "n_folds", "of_folds", "n_failed"]
         tables["structure"] = known[columns].reset_index(drop=True)
     return {**tables, "run_time": _run_time(frame)}
 
