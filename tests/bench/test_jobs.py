@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 import pytest
 from anndata import AnnData
 from toys import Reds, Shade, make_source, reds
@@ -21,13 +22,13 @@ from stflow.datasets import her2st
 HOW = {"encoders": {"reds": reds}, "show_progress_bar": False, "device": "cpu"}
 N_EMPTY = 3
 SECTIONS = ("C2", "C3", "C4", "C5")
-BEFORE = [0.5481415054, 0.5446312816, 0.6002398919, 0.5352574206]  # at commit 876165a
+BEFORE = [0.4454380198, 0.5288141063, 0.5257920814, 0.5370408238]  # at commit 876165a
 
 
 class Spy(Reds):
     """Keeps the slides that it is handed."""
 
-    seen: dict[str, list] = {"fit": [], "predict": []}
+    seen: ClassVar[dict[str, list]] = {"fit": [], "predict": []}
 
     def fit(self, slides, *, seed=0):
         self.seen["fit"] += slides
@@ -142,8 +143,8 @@ def as_before(folder: Path) -> None:
     new = {"units", "pearson_depth", "partial", "ceiling", "n_left_out"}
     new |= {"gene_structure", "spot_structure"}
     for file in (folder / "rows").glob("*.json"):
-        row = pd.read_json(file, typ="series", dtype=False, convert_dates=False).drop([*new])
-        file.write_text(row.to_json())
+        row = json.loads(file.read_text())
+        file.write_text(json.dumps({name: row[name] for name in row if name not in new}))
     for file in (folder / "measured").glob("*.npz"):
         with np.load(file) as found:
             kept = {name: found[name] for name in found if name not in ("totals", "scored")}
@@ -177,10 +178,9 @@ def test_tiles_are_those_of_the_spots_that_are_left(gaps, tmp_path, methods):
 
 
 def places(table: AnnData) -> np.ndarray:
-    """Polynomials of where spots lie, as an embedding that needs no image."""
+    """Where spots lie, as an embedding that needs no image and no network."""
     x, y = (table.obsm["spatial"] - table.obsm["spatial"].mean(0)).T / 1000
-    powers = [x**i * y**j for i in range(4) for j in range(4) if 0 < i + j < 4]
-    return np.column_stack(powers)
+    return np.column_stack([x, y, x * y])
 
 
 @pytest.mark.slow

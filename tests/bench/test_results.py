@@ -15,7 +15,7 @@ def test_results_of_counts_keep_their_names():
     )
     assert counts.name == "t--f--nested--ridge--uni--0"
     assert cp10k.name == "t--f--nested--ridge--uni--0--cp10k"
-    assert Key("t", "f", "nested", "ridge", "uni", 0) == counts
+    assert Key(*what) == counts
 
 
 def test_rows_that_say_no_units_are_of_counts(tmp_path):
@@ -27,7 +27,7 @@ def test_rows_that_say_no_units_are_of_counts(tmp_path):
     (tmp_path / "rows/t--f--nested--ridge--uni--0.json").write_text(json.dumps(older))
     frame = results.frame()
     assert dict(zip(frame["units"], frame["pearson"], strict=True)) == {"cp10k": 0.1, "counts": 0.7}
-    assert list(frame.columns[:7]) == [*older][:6] + ["units"]
+    assert list(frame.columns[:7]) == [*[*older][:6], "units"]
     assert {Key.of(row) for row in frame.to_dict("records")} == {
         cp10k,
         Key("t", "f", "nested", "ridge", "uni", 0),
