@@ -10,9 +10,8 @@ from stflow.bench._results import Key, Results, unlike
 
 
 def test_results_of_counts_keep_their_names():
-    counts, cp10k = (
-        Key("t", "f", "nested", "ridge", "uni", 0, units) for units in ("counts", "cp10k")
-    )
+    what = ("t", "f", "nested", "ridge", "uni", 0)
+    counts, cp10k = Key(*what, "counts"), Key(*what, "cp10k")
     assert counts.name == "t--f--nested--ridge--uni--0"
     assert cp10k.name == "t--f--nested--ridge--uni--0--cp10k"
     assert Key(*what) == counts

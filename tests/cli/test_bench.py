@@ -38,7 +38,7 @@ def test_run_and_table(toy: Path, run: Run):
     assert set(means["encoder"]) == {"mine", ""}
     assert (means["n_folds"] == 2).all()
     assert (means["of_folds"] == 2).all()
-    assert len(pd.read_csv("out/results.csv")) == 2 * 2 * 2 * 2
+    assert len(pd.read_csv("out/results.csv")) == 2 * (1 + 2) * 2 * 2
     assert "next: stflow bench table out" in ran.stderr
     told = run("bench", "table", "out")
     assert told.stdout.count("|") > 30
@@ -65,7 +65,7 @@ def test_one_table_of_several_folders(toy: Path, run: Run):
 def test_what_failed_ends_with_1_and_leaves_the_rest(toy: Path, run: Run):
     np.save("vectors/b.npy", np.load("vectors/b.npy")[:, :2])
     ran = run(*ASKED, "--embeddings", "mine=vectors", "--n-top-genes", 3, code=1)
-    assert "4 of 8 results are missing" in ran.stderr
+    assert "6 of 12 results are missing" in ran.stderr
     frame = pd.read_csv("out/results.csv")
     assert frame["error"].isna().equals(frame["method"] == "shade")
     assert run("bench", "table", "out").stdout.count("failed") >= 2
