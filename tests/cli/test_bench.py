@@ -77,6 +77,16 @@ def test_all_means_all_methods(toy: Path, run: Run):
     assert set(pd.read_csv(StringIO(ran.stdout))["method"]) == {"ridge", "shade"}
 
 
+def test_units_that_are_asked_for(toy: Path, run: Run):
+    asked = (*ASKED, "--embeddings", "mine=vectors", "--n-top-genes", 3)
+    means = pd.read_csv(StringIO(run(*asked, "--units", "counts").stdout))
+    assert set(means["units"]) == {"counts"}
+    assert means[["pearson_depth", "partial", "ceiling"]].notna().all(axis=None)
+    means = pd.read_csv(StringIO(run(*asked, "--units", "cp10k,counts").stdout))
+    assert list(dict.fromkeys(means["units"])) == ["cp10k", "counts"]
+    assert len(pd.read_csv("out/results.csv")) == 2 * (1 + 2) * 2
+
+
 def test_genes_from_a_file(toy: Path, run: Run):
     Path("genes.txt").write_text("g0\n")
     run(*ASKED, "--embeddings", "mine=vectors", "--genes", "genes.txt")
@@ -95,6 +105,7 @@ def test_markers_that_are_not_measured(toy: Path, run: Run):
         (("--embeddings", "mine=nowhere"), 1, "nowhere is no folder"),
         (("--markers", "--genes", "genes.txt"), 2, "either --markers or --genes"),
         (("--protocols", "leaky"), 1, "`protocols` is 'leaky'; available: 'hest', 'nested'"),
+        (("--units", "tpm"), 1, "`units` is 'tpm'; available: 'cp10k', 'counts'"),
         (("-m", "magic"), 1, "`methods` is 'magic'; available: 'ridge', 'shade'"),
         (("--seeds", 0), 2, "Invalid value for '--seeds'"),
         (("--max-epochs", 0), 1, "`--max-epochs`|`max_epochs` must be"),

@@ -10,8 +10,8 @@ from torch import nn
 
 import stflow as stf
 from stflow._sdata._slides import read_slides
-from stflow._sdata.expression._totals import Counting
 from stflow._sdata._tables import get_regions
+from stflow._sdata.expression._totals import Counting
 from stflow._sdata.places._placed import spots_on_image
 from stflow.bench.methods._parts import _trunk
 from stflow.bench.methods._parts._augment import MEAN, STD
