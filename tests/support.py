@@ -128,11 +128,18 @@ def content(frame: pd.DataFrame) -> list:
     return [list(frame.index), columns]
 
 
+def values(matrix: Any) -> Any:
+    """What a matrix holds, without what scipy remembers of it."""
+    if not sp.issparse(matrix):
+        return matrix
+    return [matrix.shape, matrix.data, matrix.indices, matrix.indptr]
+
+
 def snapshot(sdata: SpatialData) -> str:
     """Digest of all that a user can see of a slide's table, shapes and attributes."""
     table = sdata["table"]
     parts = [
-        table.X,
+        values(table.X),
         content(table.obs),
         content(table.var),
         dict(table.uns),

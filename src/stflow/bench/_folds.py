@@ -13,10 +13,7 @@ from stflow import _keys
 from stflow._sdata.expression import (
     Counting,
     auxiliary_genes,
-<<<<<<< HEAD
-=======
     gene_shares,
->>>>>>> w-bench
     most_variable,
     read_measured,
     require_genes,
@@ -90,13 +87,9 @@ class Reader:
                 require_genes(wanted or (), table.var, what=f"the measured genes of {name}")
         return self._chosen[key]
 
-<<<<<<< HEAD
-    def auxiliary(self, split: Split, genes: Sequence[str], counting: Counting) -> tuple[str, ...]:
-=======
     def auxiliary(
         self, split: Split, genes: tuple[str, ...], counting: Counting
     ) -> tuple[str, ...]:
->>>>>>> w-bench
         """Choose genes beside the panel that methods may learn from, as `stf.tl.fit` does."""
         key = split.name, genes, counting
         if key not in self._chosen:

@@ -100,10 +100,11 @@ def recorded_training_slides(table: AnnData, key: str) -> list[str]:
     return [str(name) for name in np.atleast_1d(found)]
 
 
-def warn_of_training_slides(names: Sequence[str]) -> None:
-    """Say, where the user called, which slides a model has seen the counts of."""
+def warn_of_training_slides(names: Sequence[str], n_slides: int) -> None:
+    """Say, where the user called, which of so many slides a model has seen the counts of."""
     if names:
+        told = "this slide" if n_slides == 1 else listing(names)
         warn(
-            f"The model was trained on {listing(names)}: what it predicts there says nothing of "
-            "how well it does on a new slide. Leave slides out with `stf.tl.cross_validate`."
+            f"The model was trained on {told}: what it predicts there says nothing of how well it "
+            "does on a new slide. Leave slides out with `stf.tl.cross_validate`."
         )

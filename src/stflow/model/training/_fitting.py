@@ -119,7 +119,7 @@ def fit_ensemble(
     return Fitted(
         Ensemble(features, fit_regression(ready, seed), members, *learned),
         pd.concat([flow.history for flow in flows], ignore_index=True),
-        flows[-1].interrupted,
+        trained.interrupted,
         measure_trust(unseen, slides[0].genes, slides[0].units, seed),
     )
 
