@@ -57,10 +57,13 @@ def test_predicts_a_section_that_it_has_not_seen(sections, genes, model, tmp_pat
     stf.tl.predict(test, model, device="cpu")
     scores = stf.tl.evaluate(test)
     assert len(scores) == 50
-    assert scores.attrs["pearson"] > 0.6
-    assert scores.attrs["r2"] > 0.2
+    assert scores.attrs["pearson"] > 0.43
+    assert scores.attrs["r2"] > 0.14
+    assert scores.attrs["pearson_depth"] < 0.2 < scores.attrs["partial"]
+    assert scores.attrs["pearson"] < scores.attrs["ceiling"] < 0.9
+    assert scores.attrs["n_left_out"] == 2
     assert scores.attrs["pearson"] > ridge(sections, genes) - 0.02
-    axes = stf.pl.gene_maps(test, ["ERBB2", "FASN"], save=tmp_path / "maps.png", show=False)
+    axes = stf.pl.gene_maps(test, genes[:2], save=tmp_path / "maps.png", show=False)
     assert len(axes) == 4
     model.save(tmp_path / "model")
     again = stf.tl.predict(

@@ -89,7 +89,10 @@ def test_spots_that_measured_too_little_are_left_out_of_all_parts(table):
     totals = np.ravel(table.X.sum(axis=1))
     _, (whole,) = read_compared(table, "stflow", **ASKED)
     assert (whole.n_left_out, len(whole.measured)) == (0, table.n_obs)
-    for floor, kept in ((None, totals > 0), (float(np.median(totals)), totals >= np.median(totals))):
+    for floor, kept in (
+        (None, totals > 0),
+        (float(np.median(totals)), totals >= np.median(totals)),
+    ):
         _, (slide,) = read_compared(table, "stflow", **{**ASKED, "min_counts": floor})
         assert slide.n_left_out == (~kept).sum()
         for part in ("counts", "totals", "measured", "predicted", "sd"):
