@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 from spatialdata import SpatialData
 from spatialdata.models import TableModel
@@ -38,6 +40,25 @@ def data_dir() -> Path:
     if not root or not Path(root, "her2st").is_dir():
         pytest.skip("real tissue: set STFLOW_DATA_DIR to a folder that holds her2st/")
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def embedded(
+    data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, float], SpatialData]:
+    """Take a section of her2st, embedded at one scale; whichever process comes first encodes it."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def take(section: str, mpp: float) -> SpatialData:
+        sdata = stf.datasets.her2st(section)
+        vectors = root / f"vectors_at_{mpp:g}"
+        with FileLock(f"{vectors}.lock"):
+            stf.pp.embed(sdata, mpp=mpp, cache=vectors, device="cpu", show_progress_bar=False)
+        stf.pp.neighbors(sdata)
+        return sdata
+
+    return take
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from spatialdata import SpatialData
 
 import stflow as stf
 from stflow._sdata.expression import layer_names
+from stflow.model.training import TensorSlide
 from stflow.slide._graph import knn_graph
 
 
@@ -32,6 +33,16 @@ def make_tissue(n_slides: int = 3, **kwargs) -> dict[str, SpatialData]:
         stf.pp.embed(sdata, encoder=colours, mpp=8.0, tile_px=28, show_progress_bar=False)
         stf.pp.neighbors(sdata)
     return slides
+
+
+def tensor_slide(
+    coords: np.ndarray, features: torch.Tensor, expression: torch.Tensor
+) -> TensorSlide:
+    """A slide for the denoiser, all of whose spots weigh alike and of which no more is known."""
+    n = len(coords)
+    graph = knn_graph(coords, 8)[0]
+    nothing = torch.empty(n, 0), torch.full((n,), torch.nan), torch.empty(n, 0)
+    return TensorSlide(coords, graph, features, expression, torch.ones(n), *nothing)
 
 
 def square(side: int) -> np.ndarray:

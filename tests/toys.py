@@ -69,7 +69,7 @@ class Peek(Reds):
 
 def only(monkeypatch: pytest.MonkeyPatch, methods: dict[str, type[Published]]) -> None:
     """Let the benchmark know these methods alone, and keep the memory that it would let go."""
-    for module in ("_jobs", "_run"):
+    for module in ("_plan", "_run"):
         monkeypatch.setattr(f"stflow.bench.{module}.METHODS", methods)
     monkeypatch.setattr("stflow.bench._jobs.let_go", lambda: None)
 

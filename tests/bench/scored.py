@@ -14,11 +14,13 @@ def scored(
     method: str = "ridge",
     encoder: str = "uni",
     protocol: str = "hest",
+    units: str = "counts",
     seed: int = 0,
     **columns: Any,
 ) -> pd.DataFrame:
     """One row for each score; ``scores`` are those of the folds of each task."""
-    what = {"protocol": protocol, "method": method, "encoder": encoder, "seed": seed}
+    what = {"protocol": protocol, "units": units, "method": method, "encoder": encoder}
+    what |= {"seed": seed}
     rows = [
         {"task": task, "fold": str(fold), "pearson": value, **what}
         for task, values in scores.items()

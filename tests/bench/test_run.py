@@ -14,12 +14,14 @@ from torch import nn
 from toys import Reds, make_source, reds
 
 from stflow._sdata.expression._panel import most_variable
+from stflow._sdata.expression._totals import Counting
 from stflow._splits import Split
 from stflow.baselines import Ridge, TrainingMean
 from stflow.bench import _embeddings
-from stflow.bench._jobs import score, truth_name
+from stflow.bench._jobs import truth_name
 from stflow.bench._results import Key, Results
 from stflow.bench._run import run
+from stflow.bench._scores import score
 from stflow.bench._task import Task
 from stflow.bench.tables._report import write_tables
 from stflow.encoders.families._weights import identify
@@ -35,7 +37,12 @@ HOW = {
 
 def test_a_row_for_each_fold_protocol_and_method(task, tmp_path, methods):
     frame = run([task], tmp_path, **HOW)
-    assert len(frame) == 3 * 2 * 2
+    assert len(frame) == 3 * (1 + 2) * 2
+    assert set(zip(frame["protocol"], frame["units"], strict=True)) == {
+        ("hest", "counts"),
+        ("nested", "counts"),
+        ("nested", "cp10k"),
+    }
     assert set(frame["fold"]) == {"a", "b", "c"}
     assert set(frame["encoder"]) == {"reds", ""}
     assert (frame["error"] == "").all()
@@ -50,8 +57,8 @@ def test_a_row_for_each_fold_protocol_and_method(task, tmp_path, methods):
 
 
 def test_the_gene_that_can_be_seen_is_predicted_and_noise_is_not(task, tmp_path, methods):
-    seen = run([task], tmp_path / "seen", genes=["g0"], **HOW)
-    noise = run([task], tmp_path / "noise", genes=["g1", "g2"], **HOW)
+    seen = run([task], tmp_path / "seen", genes=["g0"], units=["counts"], **HOW)
+    noise = run([task], tmp_path / "noise", genes=["g1", "g2"], units=["counts"], **HOW)
     assert (seen["pearson"] > 0.8).all()
     assert noise["pearson"].abs().mean() < 0.25
 
@@ -121,7 +128,7 @@ def test_a_method_that_fails_leaves_a_row_and_is_tried_again(task, tmp_path, met
 
 def test_a_method_that_peeks_is_handed_the_test_slides(task, tmp_path, methods):
     frame = run([task], tmp_path, **{**HOW, "methods": ["peek"]})
-    assert len(frame) == 6
+    assert len(frame) == 9
 
 
 def test_panels_are_chosen_in_the_training_slides_alone(task, tmp_path, methods):
@@ -150,7 +157,7 @@ def test_one_shallow_slide_does_not_leave_a_task_without_genes(task, tmp_path, m
     assert (frame["n_genes"] == 3).all()
     tables = {name: source.counts for name, source in task.sources.items()}
     with pytest.raises(ValueError, match=r"only 0 of 6 genes are seen .* of every slide"):
-        most_variable(tables, 3, layer=None)
+        most_variable(tables, 3, counting=Counting("counts", min_counts=0.0))
 
 
 def test_genes_of_the_task_are_those_of_hest(task, tmp_path, methods):
@@ -167,16 +174,13 @@ def test_predictions_are_kept_beside_what_was_measured(task, tmp_path, methods):
         key = Key(*(row[name] for name in Key.__dataclass_fields__))
         predicted = results.read_arrays(f"predictions/{key.name}")["predicted"]
         truth = results.read_arrays(truth_name(key))
-        assert score(truth["measured"], predicted)["pearson"] == pytest.approx(row["pearson"])
+        how = {"totals": truth["totals"], "units": key.units, "seed": key.seed}
+        found = score(truth["measured"], predicted, **how)
+        for name, value in found.items():
+            assert value == pytest.approx(row[name], nan_ok=True), name
+        assert truth["scored"].all()
         assert set(truth["slide"]) == {key.fold}
         assert truth["coords"].shape == (36, 2)
-
-
-def test_constant_predictions_count_as_nothing_and_constant_genes_not_at_all():
-    measured = np.array([[0.0, 1.0, 5.0], [1.0, 0.0, 5.0], [2.0, 2.0, 5.0]])
-    predicted = np.array([[0.0, 7.0, 1.0], [2.0, 7.0, 2.0], [4.0, 7.0, 3.0]])
-    found = score(measured, predicted)
-    assert found == {"pearson": pytest.approx(0.5), "n_genes": 3, "n_undefined": 1}
 
 
 def test_vectors_made_elsewhere(task, tmp_path, methods):
@@ -366,6 +370,13 @@ def test_damaged_files_are_named(task, tmp_path, methods):
         ({"methods": ["magic"]}, "`methods` is 'magic'; available: 'reds'"),
         ({"methods": ["reds", "reds"]}, "Duplicated methods"),
         ({"protocols": ["leaky"]}, "`protocols` is 'leaky'; available: 'hest', 'nested'"),
+        ({"units": ["tpm"]}, "`units` is 'tpm'; available: 'cp10k', 'counts'"),
+        ({"units": ["counts", "counts"]}, "Duplicated units"),
+        ({"units": []}, "Nothing to run in these `units`"),
+        (
+            {"protocols": ["hest"], "units": ["cp10k"]},
+            "Nothing to run in these `units`. Protocols score: 'hest' in 'counts'",
+        ),
         ({"methods": []}, "Nothing to run"),
         ({"seeds": []}, "Nothing to run"),
         ({"genes": []}, "`genes` is empty"),
@@ -407,7 +418,7 @@ def test_a_task_that_cannot_be_read_does_not_keep_others_from_it(task, tmp_path,
 def test_a_panel_may_be_changed_while_nothing_was_fitted(task, tmp_path, methods):
     with pytest.raises(RuntimeError, match="out of luck"):
         run([task], tmp_path, genes=["g0"], **{**HOW, "methods": ["broken"]})
-    with pytest.warns(UserWarning, match="6 of 12 results are missing"):
+    with pytest.warns(UserWarning, match="9 of 18 results are missing"):
         frame = run([task], tmp_path, genes=["g0", "g1"], **{**HOW, "methods": ["reds"]})
     assert (frame["n_genes"].dropna() == 2).all()
 
@@ -451,7 +462,7 @@ def test_what_is_fitted_is_let_go(task, tmp_path, methods, monkeypatch):
 
     monkeypatch.setattr(Reds, "fit", spied)
     run([task], tmp_path, **{**HOW, "methods": ["reds"]})
-    assert held == [0] * 6
+    assert held == [0] * 9
 
 
 def test_loading_the_network_is_no_part_of_the_cost(task, tmp_path, methods, monkeypatch):

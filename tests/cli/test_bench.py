@@ -38,7 +38,7 @@ def test_run_and_table(toy: Path, run: Run):
     assert set(means["encoder"]) == {"mine", ""}
     assert (means["n_folds"] == 2).all()
     assert (means["of_folds"] == 2).all()
-    assert len(pd.read_csv("out/results.csv")) == 2 * 2 * 2 * 2
+    assert len(pd.read_csv("out/results.csv")) == 2 * (1 + 2) * 2 * 2
     assert "next: stflow bench table out" in ran.stderr
     told = run("bench", "table", "out")
     assert told.stdout.count("|") > 30
@@ -65,7 +65,7 @@ def test_one_table_of_several_folders(toy: Path, run: Run):
 def test_what_failed_ends_with_1_and_leaves_the_rest(toy: Path, run: Run):
     np.save("vectors/b.npy", np.load("vectors/b.npy")[:, :2])
     ran = run(*ASKED, "--embeddings", "mine=vectors", "--n-top-genes", 3, code=1)
-    assert "4 of 8 results are missing" in ran.stderr
+    assert "6 of 12 results are missing" in ran.stderr
     frame = pd.read_csv("out/results.csv")
     assert frame["error"].isna().equals(frame["method"] == "shade")
     assert run("bench", "table", "out").stdout.count("failed") >= 2
@@ -75,6 +75,16 @@ def test_all_means_all_methods(toy: Path, run: Run):
     asked = ("bench", "run", "--suite", "her2st", "-o", "out", "--n-top-genes", 3)
     ran = run(*asked, "-m", "all", "--embeddings", "mine=vectors", "--protocols", "nested")
     assert set(pd.read_csv(StringIO(ran.stdout))["method"]) == {"ridge", "shade"}
+
+
+def test_units_that_are_asked_for(toy: Path, run: Run):
+    asked = (*ASKED, "--embeddings", "mine=vectors", "--n-top-genes", 3)
+    means = pd.read_csv(StringIO(run(*asked, "--units", "counts").stdout))
+    assert set(means["units"]) == {"counts"}
+    assert means[["pearson_depth", "partial", "ceiling"]].notna().all(axis=None)
+    means = pd.read_csv(StringIO(run(*asked, "--units", "cp10k,counts").stdout))
+    assert list(dict.fromkeys(means["units"])) == ["cp10k", "counts"]
+    assert len(pd.read_csv("out/results.csv")) == 2 * (1 + 2) * 2
 
 
 def test_genes_from_a_file(toy: Path, run: Run):
@@ -95,6 +105,7 @@ def test_markers_that_are_not_measured(toy: Path, run: Run):
         (("--embeddings", "mine=nowhere"), 1, "nowhere is no folder"),
         (("--markers", "--genes", "genes.txt"), 2, "either --markers or --genes"),
         (("--protocols", "leaky"), 1, "`protocols` is 'leaky'; available: 'hest', 'nested'"),
+        (("--units", "tpm"), 1, "`units` is 'tpm'; available: 'cp10k', 'counts'"),
         (("-m", "magic"), 1, "`methods` is 'magic'; available: 'ridge', 'shade'"),
         (("--seeds", 0), 2, "Invalid value for '--seeds'"),
         (("--max-epochs", 0), 1, "`--max-epochs`|`max_epochs` must be"),

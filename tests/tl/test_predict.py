@@ -14,7 +14,7 @@ import scipy.sparse as sp
 import spatialdata as sd
 import zarr
 from anndata import AnnData
-from support import SHAPE, SMALL, SPOILED, cp10k, snapshot
+from support import SHAPE, SMALL, SPOILED, colours, cp10k, snapshot
 
 import stflow as stf
 from stflow import _keys
@@ -56,6 +56,19 @@ def test_keys_of_the_contract(tissue, model) -> None:
         table.layers.pop(key, None)
     forget(table)
     assert snapshot(sdata) == before
+
+
+def test_widths_are_read_by_a_model_of_scales(tissue, model) -> None:
+    """The model knows 8 um per pixel on 28 pixels."""
+    sdata, how = tissue["S1"], {"encoder": colours, "tile_px": 28, "overwrite": True}
+    before = stf.tl.predict(sdata, model, inplace=False)
+    stf.pp.embed(sdata, widths_um=224, show_progress_bar=False, **how)
+    after = stf.tl.predict(sdata, model, inplace=False)
+    assert after.obsm["stflow"].equals(before.obsm["stflow"])
+    stf.pp.embed(sdata, widths_um=(224, 448), show_progress_bar=False, **how)
+    told = r"\(widths_um=\[224.0, 448.0\], mpp=\[8.0, 16.0\], .*model \(widths_um=\[224.0\], mpp="
+    with pytest.raises(ValueError, match=told):
+        stf.tl.predict(sdata, model)
 
 
 def test_a_slide_unlike_the_training_slides_is_told_apart(tissue, model) -> None:

@@ -55,6 +55,7 @@ def bench() -> None:
 @words("-e", "--encoders", metavar="NAMES", help="Image encoders; NAME:final for unpooled ones.")
 @words("-t", "--tasks", metavar="NAMES", help="Tasks, organs, stores or sections; default: all.")
 @words("--protocols", default=("hest", "nested"), metavar="NAMES", help="hest, nested, or both.")
+@words("--units", metavar="NAMES", help="cp10k, counts, or both; left out, as the protocol says.")
 @words("--folds", metavar="NAMES", help="Folds to run; default: all.")
 @opt.option("--seeds", default=1, type=click.IntRange(1), help="Run with seeds 0 to this less 1.")
 @opt.option("--markers", is_flag=True, help="Predict GATA3, ERBB2, UBE2C and VWF alone.")
@@ -73,6 +74,7 @@ def run(
     methods: list[str],
     encoders: list[str],
     tasks: list[str],
+    units: list[str],
     folds: list[str],
     seeds: int,
     markers: bool,
@@ -101,6 +103,7 @@ def run(
         out,
         methods=None if methods == ["all"] else methods,
         encoders=made or ["efficientnet_lite0"],
+        units=units or None,
         folds=folds or None,
         seeds=range(seeds),
         genes=panel,
@@ -108,7 +111,8 @@ def run(
         **how,
     )
     frame["own_panel"] = panel is not None
-    columns = ["task", "protocol", "method", "encoder", "mean", "sd", "n_folds", "of_folds"]
+    columns = ["task", "protocol", "units", "method", "encoder", "mean", "sd"]
+    columns += ["pearson_depth", "partial", "ceiling", "n_folds", "of_folds"]
     means = summarise(checked(frame))[columns]
     write_result(means.to_csv(index=False).rstrip("\n"))
     note(f"{len(frame)} rows in {out / 'results.csv'}; next: stflow bench table {out}", quiet=quiet)

@@ -10,7 +10,14 @@ import numpy as np
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._sdata.expression import Counting, auxiliary_genes, most_variable, read_measured, require_genes
+from stflow._sdata.expression import (
+    Counting,
+    auxiliary_genes,
+    gene_shares,
+    most_variable,
+    read_measured,
+    require_genes,
+)
 from stflow._splits import Split
 from stflow._validation import require_places
 from stflow.bench._embeddings import Embedded, Embedder
@@ -54,6 +61,7 @@ class Reader:
     n_neighs: int
     results: Results
     _tables: dict[str, AnnData] = field(default_factory=dict)
+    _chosen: dict[tuple[object, ...], tuple[str, ...]] = field(default_factory=dict)
     _bare: dict[str, Slide] = field(default_factory=dict)
     _vectors: dict[tuple[str, str], Embedded] = field(default_factory=dict)
 
@@ -65,28 +73,30 @@ class Reader:
         KeyError
             A slide lacks genes of the panel.
         ValueError
-            Too few genes to choose from.
+            Too few genes to choose from; or expression is divided by totals, and a slide lacks
+            genes that hold more than 5 % of the counts of others.
         """
-        wanted = self.panel.genes
-        if wanted is None and protocol == "hest":
-            wanted = self.task.genes
-        if wanted is None:
-            tables = {name: self.table(name) for name in split.train}
-            how: dict[str, Any] = {"counting": counting, "in_every_slide": False}
-            how["among"] = self._shared(split)
-            return tuple(most_variable(tables, self.panel.n_top_genes, **how))
-        for name in (*split.train, *split.test):
-            what = f"the measured genes of {name}"
-            require_genes(wanted, self.table(name).var, what=what)
-        return wanted
+        key = split.name, protocol, counting
+        if key not in self._chosen:
+            tables = {name: self.table(name) for name in (*split.train, *split.test)}
+            if counting.units != "counts":
+                gene_shares(tables, counting, {name: f"slide {name!r}" for name in tables})
+            wanted = self.panel.genes or (self.task.genes if protocol == "hest" else None)
+            self._chosen[key] = wanted or self._most_variable(split, counting)
+            for name, table in tables.items():
+                require_genes(wanted or (), table.var, what=f"the measured genes of {name}")
+        return self._chosen[key]
 
     def auxiliary(
-        self, split: Split, genes: Sequence[str], counting: Counting
+        self, split: Split, genes: tuple[str, ...], counting: Counting
     ) -> tuple[str, ...]:
         """Choose genes beside the panel that methods may learn from, as `stf.tl.fit` does."""
-        tables = {name: self.table(name) for name in split.train}
-        n_genes = Config().n_auxiliary
-        return tuple(auxiliary_genes(tables, genes, n_genes, counting=counting))
+        key = split.name, genes, counting
+        if key not in self._chosen:
+            tables = {name: self.table(name) for name in split.train}
+            others = auxiliary_genes(tables, genes, Config().n_auxiliary, counting=counting)
+            self._chosen[key] = tuple(others)
+        return self._chosen[key]
 
     def slides(
         self,
@@ -99,6 +109,17 @@ class Reader:
         tiles: bool,
     ) -> list[Slide]:
         """Read slides with expression, with the embedding of an encoder, and with tiles if wanted.
+
+        Parameters
+        ----------
+        names, genes, auxiliary
+            Which slides, and which genes of them: the panel, and others to learn from.
+        encoder
+            What embeds them; None: nothing does.
+        counting
+            How counts become expression. All spots are read.
+        tiles
+            Whether to read tiles.
 
         Raises
         ------
@@ -145,6 +166,13 @@ class Reader:
             return tiles
         place = "/".join((TILES, file_name(self.task.name), file_name(name)))
         return self.results.mapped(place, tiles)
+
+    def _most_variable(self, split: Split, counting: Counting) -> tuple[str, ...]:
+        """Choose genes on the training slides, among those that all slides of the fold measure."""
+        tables = {name: self.table(name) for name in split.train}
+        how: dict[str, Any] = {"counting": counting, "in_every_slide": False}
+        how["among"] = self._shared(split)
+        return tuple(most_variable(tables, self.panel.n_top_genes, **how))
 
     def _shared(self, split: Split) -> list[str]:
         """Name the genes that all slides of the fold measure."""

@@ -1,12 +1,9 @@
-"""What there is to do in a benchmark, and how one fit is done."""
+"""One method on one fold of a benchmark: read, fit, predict, score, keep."""
 
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,131 +11,22 @@ import torch
 
 from stflow._device import resolve_device
 from stflow._digest import digest
-from stflow._sdata import by_text
+from stflow._sdata.expression import Counting
 from stflow._splits import Split
-from stflow._validation import require_choice, require_seed, require_unique
-from stflow.baselines import Baseline, describe_method
+from stflow._units import are_enough
+from stflow.baselines import Baseline
 from stflow.bench._embeddings import Embedder
 from stflow.bench._folds import Reader
 from stflow.bench._measure import Measure, let_go
 from stflow.bench._results import PREDICTIONS, TRUTHS, Key, OtherDataError, Results
-from stflow.bench._task import Task
-from stflow.bench.methods import METHODS, PROTOCOLS, ProtocolName
+from stflow.bench._scores import score
 from stflow.encoders.families import identify
-from stflow.metrics import pearson
-from stflow.slide import Slide
-
-
-def _by_name(
-    methods: Sequence[str] | Mapping[str, str | Baseline],
-) -> dict[str, str | Baseline]:
-    """Return methods by name, each a name of ``METHODS`` or an object."""
-    if not isinstance(methods, Mapping):
-        require_unique(methods, what="methods")
-        methods = {name: name for name in methods}
-    named = by_text(methods, what="methods")
-    for name, method in named.items():
-        if isinstance(method, str):
-            require_choice(method, METHODS, name="methods")
-        elif not isinstance(method, Baseline):
-            raise TypeError(f"Method {name!r} is a {type(method).__name__}, not a Baseline.")
-    return named
+from stflow.slide import Slide, measured_spots
 
 
 def reads_tiles(method: Baseline) -> bool:
     """Whether a method learns from tiles rather than from an embedding of them."""
     return getattr(method, "reads", "embedding") == "tiles"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """What is run on every fold.
-
-    Parameters
-    ----------
-    methods, protocols, seeds
-        All combinations of them; methods by name, each one of ``METHODS`` or an object.
-    options
-        Arguments of methods: ``max_epochs`` and ``device`` of all, and ``trunk`` of those that
-        take one, unless it is None.
-    weights
-        Files with the weights of trunks, by name.
-    """
-
-    methods: Mapping[str, str | Baseline]
-    protocols: tuple[ProtocolName, ...]
-    seeds: tuple[int, ...]
-    options: Mapping[str, Any]
-    weights: Mapping[str, str]
-
-    @classmethod
-    def make(
-        cls,
-        methods: Sequence[str] | Mapping[str, str | Baseline],
-        protocols: Sequence[ProtocolName],
-        seeds: Sequence[int],
-        options: Mapping[str, Any],
-        weights: Mapping[str, str],
-    ) -> Plan:
-        """Check names and numbers.
-
-        Raises
-        ------
-        TypeError
-            A method is neither a name nor a baseline.
-        ValueError
-            Nothing, something twice, or something unknown is asked for.
-        """
-        named = _by_name(methods)
-        require_unique(protocols, what="protocols")
-        for protocol in protocols:
-            require_choice(protocol, PROTOCOLS, name="protocols")
-        for seed in seeds:
-            require_seed(seed)
-        if not (methods and protocols and seeds):
-            raise ValueError("Nothing to run: name methods, protocols and seeds.")
-        return cls(named, tuple(protocols), tuple(map(int, seeds)), options, weights)
-
-    def jobs(
-        self, task: Task, embedders: Sequence[Embedder], folds: Collection[str]
-    ) -> Iterator[Job]:
-        """List what is to be done on some folds of a task, one after the other."""
-        splits = [split for split in task.splits if split.name in folds]
-        for split, protocol, name in product(splits, self.protocols, self.methods):
-            method = self.build(name, protocol)
-            for embedder in (None,) if reads_tiles(method) else embedders:
-                encoder = embedder.name if embedder else getattr(method, "trunk", "")
-                for seed in self.seeds:
-                    key = Key(task.name, split.name, protocol, name, encoder, seed)
-                    yield Job(key, split, method, embedder)
-
-    def build(self, name: str, protocol: ProtocolName) -> Baseline:
-        """Return an unfitted method; an object of the user's is one already."""
-        method = self.methods[name]
-        if isinstance(method, Baseline):
-            return method
-        options: dict[str, Any] = {"device": self.options["device"]}
-        if METHODS[method].trains:
-            options["max_epochs"] = self.options["max_epochs"]
-        trunk = self.trunk(method)
-        if trunk is not None:
-            options |= {"trunk": trunk, "weights": self.weights.get(trunk)}
-        return METHODS[method](protocol=protocol, **options)
-
-    def trunks(self) -> set[str]:
-        """Name the networks inside the methods."""
-        names = [each for each in self.methods.values() if isinstance(each, str)]
-        return {trunk for trunk in map(self.trunk, names) if trunk is not None}
-
-    def describe(self) -> dict[str, str]:
-        """Say what the methods are that the user made, by their names."""
-        own = {name: each for name, each in self.methods.items() if isinstance(each, Baseline)}
-        return {name: describe_method(name, each, word="path") for name, each in own.items()}
-
-    def trunk(self, name: str) -> str | None:
-        """Name the network inside a method, if it has one."""
-        taken = inspect.signature(METHODS[name]).parameters
-        return (self.options["trunk"] or taken["trunk"].default) if "trunk" in taken else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,6 +47,12 @@ class Job:
     split: Split
     method: Baseline
     embedder: Embedder | None
+
+    @property
+    def counting(self) -> Counting:
+        """How counts are read: raw ones of every spot, as HEST-bench and the paper score them."""
+        units = self.key.units
+        return Counting(units, min_counts=0.0 if units == "counts" else None)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -218,36 +112,50 @@ class Job:
 
     def _attempt(self, reader: Reader) -> dict[str, Any]:
         """Read, fit and predict; keep the prediction, and return scores and costs."""
-        genes = reader.genes(self.split, self.key.protocol)
-        how: dict[str, Any] = {"tiles": reads_tiles(self.method)}
-        train = reader.slides(self.split.train, genes, self.embedder, **how)
-        test = reader.slides(self.split.test, genes, self.embedder, **how)
-        given = {truth_name(self.key): _truth(train, test), **self._brought(reader)}
+        train, test = self._read(reader)
+        truth = _truth(train, test, self.counting)
+        given = {truth_name(self.key): truth, **self._brought(reader)}
         new = {place: a for place, a in given.items() if not reader.results.has_given(place, **a)}
-        scores, predicted = self._run(train, test)
+        costs, predicted = self._run(train, test)
+        measured, totals, kept = (truth[name] for name in ("measured", "totals", "scored"))
+        how: dict[str, Any] = {"totals": totals[kept], "units": self.key.units}
+        scores = score(measured[kept], predicted[kept], seed=self.key.seed, **how)
         for place, arrays in new.items():
             reader.results.write_arrays(place, **arrays)
         reader.results.write_arrays(prediction_name(self.key), predicted=predicted)
         return {
             "n_train": sum(slide.n_spots for slide in train),
-            "n_test": sum(slide.n_spots for slide in test),
+            "n_test": int(kept.sum()),
+            "n_left_out": int((~kept).sum()),
             **self._embedding_cost(reader),
             **scores,
+            **costs,
         }
 
+    def _read(self, reader: Reader) -> tuple[list[Slide], list[Slide]]:
+        """Read training slides without the spots that measured too little, and test slides."""
+        genes = reader.genes(self.split, self.key.protocol, self.counting)
+        others = reader.auxiliary(self.split, genes, self.counting)
+        how: dict[str, Any] = {"counting": self.counting, "tiles": reads_tiles(self.method)}
+        train = reader.slides(self.split.train, genes, self.embedder, auxiliary=others, **how)
+        test = reader.slides(self.split.test, genes, self.embedder, **how)
+        return [measured_spots(slide, self.counting.min_counts) for slide in train], test
+
     def _run(self, train: list[Slide], test: list[Slide]) -> tuple[dict[str, Any], np.ndarray]:
-        """Fit and predict; return scores and costs, and the prediction of all test spots."""
+        """Fit and predict; return costs, and the prediction of all test spots."""
         device = self._device()
-        more = {"peek": test} if getattr(self.method, "peeks", False) else {}
+        more = {}
+        if getattr(self.method, "peeks", False):
+            more["peek"] = [measured_spots(slide, self.counting.min_counts) for slide in test]
         let_go()
         with Measure(device) as fitting:
             fitted = copy.copy(self.method).fit(train, seed=self.key.seed, **more)
-        unknown = [replace(slide, expression=None, genes=()) for slide in test]
+        nothing: dict[str, Any] = {"expression": None, "totals": None, "auxiliary": None}
+        unknown = [replace(slide, genes=(), **nothing) for slide in test]
         with Measure(device) as predicting:
             predicted = np.concatenate([fitted.predict(slide) for slide in unknown])
         if not np.isfinite(predicted).all():
             raise ValueError("The prediction holds NaN or infinite values.")
-        measured = np.concatenate([np.asarray(slide.expression) for slide in test])
         costs = {
             "fit_s": fitting.seconds,
             "predict_s": predicting.seconds,
@@ -255,7 +163,7 @@ class Job:
             "predict_mib": predicting.peak_mib,
             "choice": " ".join(f"{value:g}" for value in fitted.choice),
         }
-        return {**score(measured, predicted), **costs}, predicted
+        return costs, predicted
 
     def _brought(self, reader: Reader) -> dict[str, dict[str, np.ndarray]]:
         """Tell embeddings that the user made from others."""
@@ -278,20 +186,6 @@ class Job:
         }
 
 
-def score(measured: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    """Mean Pearson correlation over genes, of pooled spots (N, G).
-
-    A gene predicted to be constant counts as 0; one measured to be constant is left out.
-    """
-    defined = np.ptp(measured, 0) > 0
-    each = np.nan_to_num(pearson(measured[:, defined], predicted[:, defined]), nan=0.0)
-    return {
-        "pearson": float(each.mean()) if each.size else np.nan,
-        "n_genes": measured.shape[1],
-        "n_undefined": int((~defined).sum()),
-    }
-
-
 def truth_name(key: Key) -> str:
     """Where the measurement that a result is compared with is kept."""
     return f"{TRUTHS}/{replace(key, method='', encoder='', seed=0).name}"
@@ -302,12 +196,15 @@ def prediction_name(key: Key) -> str:
     return f"{PREDICTIONS}/{key.name}"
 
 
-def _truth(train: list[Slide], test: list[Slide]) -> dict[str, np.ndarray]:
+def _truth(train: list[Slide], test: list[Slide], counting: Counting) -> dict[str, np.ndarray]:
     """Collect what a fold is scored on, and what tells its training slides from others."""
+    totals = [np.asarray(slide.totals) for slide in test]
     return {
         "slide": np.repeat([slide.name for slide in test], [slide.n_spots for slide in test]),
         "coords": np.concatenate([slide.coords for slide in test]),
         "measured": np.concatenate([np.asarray(slide.expression) for slide in test]),
+        "totals": np.concatenate(totals),
+        "scored": np.concatenate([are_enough(each, counting.min_counts) for each in totals]),
         "genes": np.array(test[0].genes),
         "training": np.array([_fingerprint(slide) for slide in train]),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +18,7 @@ from numpy.lib.format import open_memmap
 
 from stflow._atomic import beside, write_bytes
 from stflow._runs import MARK, RunFolder, as_json
+from stflow._units import Units
 from stflow._validation import listing
 
 TABLE, LOCK = "results.csv", ".lock"
@@ -25,6 +26,7 @@ ROWS, PREDICTIONS, TRUTHS = "rows", "predictions", "measured"
 EMBEDDINGS, BROUGHT, TILES = "embeddings", "brought", "tiles"
 ROWS_AT_ONCE = 512
 NAMED = ("tasks", "encoders", "methods")
+UNSAID: Units = "counts"
 
 
 class OtherDataError(ValueError):
@@ -39,6 +41,9 @@ class Key:
     ----------
     task, fold, protocol, method, encoder, seed
         Encoder is empty for methods that learn from tiles without a pretrained network.
+    units
+        What expression is told in. Results that do not say it are of raw counts, and the names
+        of files do not say these.
     """
 
     task: str
@@ -47,11 +52,18 @@ class Key:
     method: str
     encoder: str
     seed: int
+    units: Units = UNSAID
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Return the key of a row."""
+        return cls(**{each.name: row[each.name] for each in fields(cls)})
 
     @property
     def name(self) -> str:
         """Name of its files."""
-        return "--".join(map(file_name, asdict(self).values()))
+        parts = [*asdict(self).values()]
+        return "--".join(map(file_name, parts[:-1] if self.units == UNSAID else parts))
 
 
 def file_name(part: object) -> str:
@@ -177,8 +189,10 @@ class Results:
         self._write(f"{ROWS}/{key.name}.json", json.dumps({**asdict(key), **row}).encode())
 
     def frame(self) -> pd.DataFrame:
-        """Return all rows, in the order of their names."""
-        return pd.DataFrame([_load(file) for file in self._rows()])
+        """Return all rows, in the order of their names; those that say no units are of counts."""
+        rows = [_load(file) for file in self._rows()]
+        names = [each.name for each in fields(Key)]
+        return pd.DataFrame([{name: row.get(name, UNSAID) for name in names} | row for row in rows])
 
     def write_table(self) -> pd.DataFrame:
         """Write all rows as a table, and return it."""
@@ -286,12 +300,9 @@ def merge_runs(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[dict[str
 
 
 def unlike(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> list[str]:
-    """Name the arrays that are not the same in both."""
-    return [
-        name
-        for name, array in one.items()
-        if name not in other or not np.array_equal(array, other[name])
-    ]
+    """Name the arrays that both have and that are not the same."""
+    common = [name for name in one if name in other]
+    return [name for name in common if not np.array_equal(one[name], other[name])]
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -11,11 +11,13 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from stflow._sdata.expression import require_gene_list
+from stflow._units import Units
 from stflow._validation import listing, require_choice, require_count, require_unique, warn
 from stflow.baselines import Baseline
 from stflow.bench._embeddings import Made, known, network_name, resolve_encoders
 from stflow.bench._folds import Panel, Reader
-from stflow.bench._jobs import Job, Plan
+from stflow.bench._jobs import Job
+from stflow.bench._plan import Plan
 from stflow.bench._results import Results
 from stflow.bench._session import describe_session
 from stflow.bench._task import Task
@@ -29,6 +31,7 @@ def run(
     methods: Sequence[str] | Mapping[str, str | Baseline] | None = None,
     encoders: Sequence[str] | Mapping[str, Made] = ("efficientnet_lite0",),
     protocols: Sequence[ProtocolName] = PROTOCOLS,
+    units: Sequence[Units] | None = None,
     seeds: Sequence[int] = (0,),
     folds: Sequence[str] | None = None,
     genes: Sequence[str] | None = None,
@@ -66,6 +69,11 @@ def run(
         ``"hest"``: the task's genes and published hyper-parameters. ``"nested"``: genes and
         hyper-parameters are chosen in the training slides of each fold, as genes are in
         ``"hest"`` for a task without a list.
+    units
+        ``"cp10k"``: log1p of counts per 10,000 of a spot's total, where spots that measured too
+        little (under 100 counts, or a tenth of the slide's median total if that is less) are not
+        learned from and not scored. ``"counts"``: log1p of counts of every spot, as the paper and
+        HEST-bench score. None: both by ``"nested"``; ``"hest"`` is in counts alone.
     seeds
         Each method is run once with each.
     folds
@@ -90,12 +98,17 @@ def run(
 
     Returns
     -------
-    One row for each fold, protocol, method, encoder and seed of all that is in ``path``:
+    One row for each fold, protocol, units, method, encoder and seed of all that is in ``path``:
     ``pearson``, its mean over genes of the pooled test spots (0 where a prediction is constant,
-    left out where the measurement is); ``n_genes``, ``n_undefined``; ``n_train`` and ``n_test``
-    spots; ``embed_s``, ``fit_s``, ``predict_s`` (seconds; test slides alone but for the fit),
+    left out where the measurement is); ``pearson_depth``, that of log1p of the spot's total
+    counts, a yardstick and no method; ``partial``, given the same; ``ceiling``, what counting
+    noise allows; ``gene_structure`` and ``spot_structure``, how well correlations between genes,
+    and between at most 2,000 spots, agree with the measured ones; ``n_genes``, ``n_undefined``;
+    ``n_train`` and ``n_test`` spots, and ``n_left_out``, test spots that measured too little;
+    ``embed_s``, ``fit_s``, ``predict_s`` (seconds; test slides alone but for the fit),
     ``embed_mib``, ``fit_mib``, ``predict_mib`` (peak memory); ``choice``, ``max_epochs``,
     ``weights``, ``device``, ``constructed``, ``error``. Written to ``path/results.csv`` as well.
+    Results of earlier versions, which say no units, are of raw counts of every spot.
 
     Raises
     ------
@@ -109,8 +122,8 @@ def run(
     RuntimeError
         Another run writes to ``path``.
     ValueError
-        An unknown method or protocol, weights of a network that is not asked for, nothing to
-        run, a damaged file, or a folder of another benchmark or with results on other data.
+        An unknown method, protocol or units, weights of a network that is not asked for, nothing
+        to run, a damaged file, or a folder of another benchmark or with results on other data.
 
     Warns
     -----
@@ -123,7 +136,7 @@ def run(
     options = {"max_epochs": max_epochs, "device": device, "trunk": trunk}
     files = {known(name): file for name, file in (weights or {}).items()}
     plan = Plan.make(
-        list(METHODS) if methods is None else methods, protocols, seeds, options, files
+        list(METHODS) if methods is None else methods, protocols, units, seeds, options, files
     )
     embedders = resolve_encoders(encoders, files, device)
     networks = {network_name(each.made) for each in embedders} | plan.trunks()

@@ -11,6 +11,7 @@ from torch import nn
 import stflow as stf
 from stflow._sdata._slides import read_slides
 from stflow._sdata._tables import get_regions
+from stflow._sdata.expression._totals import Counting
 from stflow._sdata.places._placed import spots_on_image
 from stflow.bench.methods._parts import _trunk
 from stflow.bench.methods._parts._augment import MEAN, STD
@@ -21,6 +22,7 @@ KEYS = {
     "table_key": "table",
     "embedding_key": "X_embedding",
     "coordinate_system": "global",
+    "counting": Counting("counts", min_counts=0.0),
 }
 
 
@@ -38,20 +40,20 @@ def with_tiles(
 
 @pytest.fixture(scope="session")
 def arrays() -> list[Slide]:
-    """Three synthetic slides of 100 spots with 8 genes, embedded by their colours, with tiles."""
+    """Three synthetic slides of 100 spots with 8 genes, embedded by their colours, with tiles.
+
+    Their 12 genes are all that there is, so raw counts show more than shares of a total of them.
+    """
     slides = make_tissue(3, n_spots=100, n_genes=12)
-    genes = stf.pp.select_genes(slides, n_top_genes=8)
+    genes = stf.pp.select_genes(slides, n_top_genes=8, units="counts")
     return [with_tiles(sdata, name, genes, mpp=8.0, tile_px=28) for name, sdata in slides.items()]
 
 
 @pytest.fixture(scope="session")
-def her2st(data_dir) -> list[Slide]:
+def her2st(embedded) -> list[Slide]:
     """Sections C2, C3 and C4 with 10 genes, embedded, with tiles of 112 px at 1 um/px."""
-    slides = {name: stf.datasets.her2st(name) for name in ("C2", "C3", "C4")}
-    for sdata in slides.values():
-        stf.pp.embed(sdata, show_progress_bar=False)
-        stf.pp.neighbors(sdata)
-    genes = stf.pp.select_genes(slides, n_top_genes=10)
+    slides = {name: embedded(name, 0.5) for name in ("C2", "C3", "C4")}
+    genes = stf.pp.select_genes(slides, n_top_genes=10, units="counts")
     return [with_tiles(sdata, name, genes, mpp=1.0, tile_px=112) for name, sdata in slides.items()]
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
+from stflow._units import log_expression, raw_counts
 from stflow.baselines import _network
 from stflow.bench.methods import (
     METHODS,
@@ -61,7 +63,8 @@ def test_each_name_is_the_variant_it_says(members, arrays, name) -> None:
     predicted = method.fit(arrays[:2], seed=0, **more).predict(arrays[2])
     assert predicted.shape == arrays[2].expression.shape
     assert method.choice == (5e-4,)
-    (((member, history, _), schedule),) = members
+    ((trained, schedule),) = members
+    member, history = trained.member, trained.history
     assert type(member.prior) is prior
     assert len(history) == 1
     assert schedule.batch_size == 4
@@ -73,6 +76,24 @@ def test_each_name_is_the_variant_it_says(members, arrays, name) -> None:
         assert len(denoiser.layers[0].edges.frames) == (1 if name == "flow_no_fa" else 4)
     error = method.predict(arrays[1]) - arrays[1].expression
     assert method.residual_sd == pytest.approx(np.sqrt(np.square(error).mean(0)), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["flow", "flow_nb", "flow_empirical", "flow_e2cnn", "triplex"])
+def test_in_normalised_units_predictions_are_such(arrays, name) -> None:
+    normalised = [
+        replace(
+            slide, units="cp10k", expression=np.float32(log_expression(counts, totals, "cp10k"))
+        )
+        for slide in arrays
+        for totals in [np.asarray(slide.totals)]
+        for counts in [raw_counts(slide.expression, totals, "counts")]
+    ]
+    *train, test = normalised
+    unknown = replace(test, expression=None, totals=None, genes=())
+    predicted = METHODS[name](max_epochs=1, **HOW).fit(train, seed=0).predict(unknown)
+    means = [np.concatenate([s.expression for s in group]).mean(0) for group in (train, arrays[:2])]
+    assert np.abs(predicted.mean(0) - means[0]).mean() < 0.8
+    assert np.abs(means[0] - means[1]).mean() > 1.5
 
 
 @pytest.mark.slow
@@ -127,7 +148,7 @@ def test_nested_tries_three_rates_and_trains_each_once(members, arrays) -> None:
 def test_parameters_of_the_prior_may_be_held(members, arrays) -> None:
     held = {"pi": 0.5, "mu": 0.2, "phi": 2.0}
     Flow(max_epochs=1, prior_parameters=held, **HOW).fit(arrays[:2], seed=0)
-    prior = members[0][0][0].prior
+    prior = members[0][0].member.prior
     assert {name: float(getattr(prior, name).max()) for name in held} == pytest.approx(held)
     with pytest.raises(ValueError, match="sigma"):
         Flow(prior_parameters={"sigma": 1.0})
@@ -140,14 +161,13 @@ def test_the_epoch_is_the_best_on_the_slides_that_were_passed(members, arrays) -
     Flow(**how).fit(arrays[:2], seed=0)
     FlowEpochOnTest(**how).fit(arrays[:2], seed=0, peek=[arrays[2]])
     (honest, _), (peeked, schedule) = members
-    assert np.array_equal(honest[1]["train_loss"], peeked[1]["train_loss"])
+    assert np.array_equal(honest.history["train_loss"], peeked.history["train_loss"])
     assert schedule.early_stopping == 3
-    assert not np.array_equal(honest[1]["val_pearson"], peeked[1]["val_pearson"])
-    FlowEpochOnTest(**{**how, "max_epochs": int(peeked[1]["val_pearson"].argmax()) + 1}).fit(
-        arrays[:2], seed=0, peek=[arrays[2]]
-    )
-    best = members[2][0][0].denoiser.state_dict()
-    for name, weights in peeked[0].denoiser.state_dict().items():
+    assert not np.array_equal(honest.history["val_pearson"], peeked.history["val_pearson"])
+    n_best = int(peeked.history["val_pearson"].argmax()) + 1
+    FlowEpochOnTest(**{**how, "max_epochs": n_best}).fit(arrays[:2], seed=0, peek=[arrays[2]])
+    best = members[2][0].member.denoiser.state_dict()
+    for name, weights in peeked.member.denoiser.state_dict().items():
         assert np.array_equal(weights, best[name])
 
 
@@ -163,7 +183,8 @@ def test_who_peeks_is_marked_and_has_to_be_given_what_to_look_at(arrays) -> None
 
 def test_an_interrupt_ends_the_fit(arrays, monkeypatch) -> None:
     train = _flow.train_member
-    monkeypatch.setattr(_flow, "train_member", lambda *a, **k: (*train(*a, **k)[:2], True))
+    cut = partial(replace, interrupted=True)
+    monkeypatch.setattr(_flow, "train_member", lambda *a, **k: cut(train(*a, **k)))
     with pytest.raises(KeyboardInterrupt):
         Flow(max_epochs=1, **HOW).fit(arrays[:2])
 
@@ -176,8 +197,8 @@ def test_the_full_model_is_the_one_of_fit(arrays, monkeypatch) -> None:
         _network, "fit_ensemble", lambda *a, **k: seen.append(fit(*a, **k)) or seen[-1]
     )
     method = FullModel(max_epochs=1, **HOW).fit(arrays[:2], seed=0)
-    ((network, *_),) = seen
-    assert len(network.members) == 2
+    (fitted,) = seen
+    assert len(fitted.ensemble.members) == 2
     predicted = method.predict(arrays[2])
     samples = method.sample(arrays[2], 6, seed=1)
     assert samples.shape == (6, *predicted.shape)

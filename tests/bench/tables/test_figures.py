@@ -85,6 +85,15 @@ def test_protocols_side_by_side_and_panels_in_lines():
     assert [text.get_text() for text in legend.get_texts()] == ["hest", "nested", "a fold"]
 
 
+def test_units_have_panels_of_their_own():
+    both = pd.concat([scored({"t": [0.5]}), scored({"t": [0.2]}, units="cp10k")])
+    first, second = draw_accuracy(both).axes
+    assert [ax.get_title() for ax in (first, second)] == ["t", "t"]
+    assert [ax.get_xlabel()[-6:] for ax in (first, second)] == [" cp10k", "counts"]
+    assert first.lines[0].get_xdata().tolist() == [0.2]
+    assert second.lines[0].get_xdata().tolist() == [0.5]
+
+
 def test_no_results():
     with pytest.raises(ValueError, match="There are no results"):
         draw_accuracy(pd.DataFrame())

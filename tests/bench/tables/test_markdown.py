@@ -121,10 +121,60 @@ def test_run_time():
 def test_differences():
     ours = scored({"t": [0.3, 0.5]}, method="stflow")
     text = to_markdown(compare(pd.concat([ours, scored({"t": [0.2, 0.2]})])))
-    row = "| encoder + ridge | uni | hest | uni | −.200 ± .141 | 0 of 2 |"
+    row = "| encoder + ridge | uni | hest | counts | uni | −.200 ± .141 | 0 of 2 |"
     assert f"{row} 2 of 2 |" in text
     ahead = to_markdown(compare(pd.concat([ours, scored({"t": [0.4, 0.6]})])))
     assert "| +.100 ± .000 | 2 of 2 | 2 of 2 |" in ahead
+
+
+def both_units() -> pd.DataFrame:
+    """Two methods in both units, with what is known beside a score."""
+    known = {"pearson_depth": [0.1, 0.3], "ceiling": 0.8, "partial": 0.25, "n_left_out": [0, 2]}
+    known |= {"gene_structure": 0.9, "spot_structure": NAN}
+    how = {"protocol": "nested", **known}
+    scores = {"cp10k": {"IDC": [0.3, 0.3]}, "counts": {"IDC": [0.7, 0.7]}}
+    parts = [
+        scored(scores[units], method=method, units=units, **how)
+        for units in ("counts", "cp10k")
+        for method in ("ridge", "flow")
+    ]
+    return pd.concat(parts)
+
+
+def test_each_of_the_units_has_a_part_the_default_first():
+    lines = accuracy(both_units())
+    parts = [number for number, line in enumerate(lines) if line.startswith("In `")]
+    assert [lines[number].partition(",")[0] for number in parts] == ["In `cp10k`", "In `counts`"]
+    first, second = lines[: parts[1]], lines[parts[1] :]
+    assert "**" not in "".join(first + second)
+    assert "| .300 ± .000 (2 of 4 folds) |" in line_of(first, "encoder + ridge")
+    assert "| .700 ± .000 (2 of 4 folds) |" in line_of(second, "encoder + ridge")
+    assert not any(line.startswith("| *published* |") for line in first)
+    assert line_of(second[:6], "*published*")
+    both = both_units().replace("IDC", "t")
+    assert sum("**.300 ± .000**" in line for line in accuracy(both)) == 2
+    assert sum("**.700 ± .000**" in line for line in accuracy(both)) == 2
+
+
+def test_total_counts_and_the_ceiling_stand_below():
+    lines = accuracy(both_units().replace("IDC", "t"))
+    assert lines.count("| *total counts alone* |  | nested | *.200* |") == 2
+    assert lines.count("| *ceiling* |  | nested | *.800* |") == 2
+    told = (
+        "- Test spots that measured too little, not scored: 2 of t in `cp10k`, 2 of t in `counts`."
+    )
+    assert told in lines
+    older = "\n".join(accuracy(scored({"t": [0.1]})))
+    assert "total counts alone" not in older
+    assert "ceiling" not in older
+    assert "too little" not in older
+
+
+def test_structure():
+    lines = to_markdown(make_tables(both_units())["structure"]).splitlines()
+    assert lines.count("| encoder + ridge | uni | nested | .250 / .900 / – (2 of 4 folds) |") == 2
+    assert any(line.startswith("- Partial Pearson correlation given log1p") for line in lines)
+    assert "structure" not in make_tables(scored({"t": [0.1]}))
 
 
 def test_empty_table():

@@ -28,34 +28,61 @@ def ran(task, tmp_path: Path, methods) -> Path:
 def test_all_tables_are_written_and_told_in_one(ran: Path):
     written = write_tables(ran)
     assert all(path.parent == ran / "tables" for path in written.values())
-    names = {"accuracy.csv", "run_time.csv", "differences.csv", "markers.csv"}
+    names = {"accuracy.csv", "structure.csv", "run_time.csv", "differences.csv", "markers.csv"}
     assert names | {"results.csv", "tables.md", "accuracy.png", "markers.png"} == set(written)
     text = written["tables.md"].read_text()
-    for heading in ("(table 1 of the paper)", "(table 5)", "Differences", "Marker genes"):
+    headings = ("(table 1 of the paper)", "Beside depth", "(table 5)", "Differences", "Marker")
+    for heading in headings:
         assert heading in text
     assert "torch" in text
     assert "processors" in text
     assert "; seeds 0; " in text
     assert "Genes: GATA3, VWF, in both protocols." in text
     results = pd.read_csv(ran / "results.csv")
-    accuracy = pd.read_csv(written["accuracy.csv"])
-    found = accuracy.set_index(["protocol", "method"])["mean"]
-    wanted = results.groupby(["protocol", "method"])["pearson"].mean()
-    assert np.allclose(found.loc[wanted.index], wanted)
-    differences = pd.read_csv(written["differences.csv"]).set_index(["protocol", "method"])
-    assert differences.loc[("nested", "ridge"), "difference"] == pytest.approx(0)
+    who = ["protocol", "units", "method"]
+    accuracy = pd.read_csv(written["accuracy.csv"]).set_index(who)
+    for column, name in (("pearson", "mean"), ("ceiling", "ceiling"), ("partial", "partial")):
+        wanted = results.groupby(who)[column].mean()
+        assert np.allclose(accuracy.loc[wanted.index, name], wanted)
+    differences = pd.read_csv(written["differences.csv"]).set_index(who)
+    assert differences.loc[("nested", "counts", "ridge"), "difference"] == pytest.approx(0)
+    assert differences.loc[("nested", "cp10k", "ridge"), "difference"] == pytest.approx(0)
 
 
 def test_markers_are_those_of_each_slide(ran: Path):
     written = write_tables(ran, ran / "elsewhere")
     scores = pd.read_csv(written["markers.csv"])
     assert set(scores["gene"]) == {"GATA3", "VWF"}
-    assert len(scores) == 3 * 2 * 2 * 2
+    assert len(scores) == 3 * 2 * 3 * 2
+    in_counts = scores["slide"].str.endswith("counts")
     seen = scores[scores["gene"] == "GATA3"]
-    assert (seen["pearson"] > 0.8).all()
-    assert scores[scores["gene"] == "VWF"]["pearson"].abs().mean() < 0.4
+    assert (seen.loc[in_counts, "pearson"] > 0.8).all()
+    assert (seen["pearson"] > 0.4).all()
+    assert set(scores["slide"].str.split(", ").str[1:].map(tuple)) == {
+        ("hest", "counts"),
+        ("nested", "counts"),
+        ("nested", "cp10k"),
+    }
+    noise = scores[(scores["gene"] == "VWF") & in_counts]
+    assert noise["pearson"].abs().mean() < 0.4
     with Image.open(written["markers.png"]) as picture:
         assert picture.width > picture.height
+
+
+def test_spots_that_were_not_scored_are_in_no_correlation_of_markers(task, tmp_path, methods):
+    methods.update(ridge=Reds)
+    for source in task.sources.values():
+        source.counts.var_names = [*MARKERS, "g4", "g5"]
+        source.counts.X[:3] = np.eye(6)[:3]
+    run([task], tmp_path, methods=["ridge"], genes=["GATA3"], protocols=["nested"], **HOW)
+    results = pd.read_csv(tmp_path / "results.csv").set_index(["fold", "units"])["pearson"]
+    scores = pd.read_csv(write_tables(tmp_path)["markers.csv"])
+    found = {
+        tuple(row.slide.split(" ", 1)[1].split(", ")): row.pearson for row in scores.itertuples()
+    }
+    assert len(found) == 6
+    for (fold, _, units), value in found.items():
+        assert value == pytest.approx(results[fold, units], abs=1e-4)
 
 
 def test_without_predictions_there_is_no_map(ran: Path):
@@ -90,7 +117,11 @@ def test_folders_side_by_side_make_the_tables_of_one(ran: Path, task, tmp_path_f
     together, alone = write_tables([one, other]), write_tables(ran)
     assert together["accuracy.csv"] == one / "tables" / "accuracy.csv"
     for name in ("accuracy.csv", "differences.csv", "markers.csv"):
-        keys = ["protocol", "method"] if name != "markers.csv" else ["slide", "gene", "method"]
+        keys = (
+            ["protocol", "units", "method"]
+            if name != "markers.csv"
+            else ["slide", "gene", "method"]
+        )
         first, second = (pd.read_csv(w[name]).set_index(keys) for w in (together, alone))
         pd.testing.assert_frame_equal(first.sort_index(), second.sort_index())
 
@@ -111,7 +142,7 @@ def test_what_failed_in_one_folder_may_be_done_in_another(task, tmp_path, method
     for order in (("failed", "done"), ("done", "failed")):
         assert rows(*order)["error"].isna().all()
         assert sorted(rows(*order)["method"]) == ["broken", "shade"]
-    with pytest.raises(ValueError, match="occur twice: 'hest shade  toy a'"):
+    with pytest.raises(ValueError, match="occur twice: 'hest counts shade  toy a'"):
         rows("failed", "again")
 
 

@@ -142,6 +142,45 @@ def test_nothing_published_beside_what_is_not_comparable(frame: pd.DataFrame):
     assert make_tables(frame)["accuracy"]["published_mean"].isna().all()
 
 
+def test_published_numbers_are_of_raw_counts():
+    frame = scored(hest(), method="flow", units="cp10k", predict_s=1.0, fit_s=1.0)
+    tables = make_tables(pd.concat([frame, frame.assign(units="counts")]))
+    for name, column in (("accuracy", "published_mean"), ("run_time", "published_predict_s")):
+        table = tables[name]
+        assert table.loc[table["units"] == "cp10k", column].isna().all()
+        assert table.loc[table["units"] == "counts", column].notna().any()
+    assert list(dict.fromkeys(tables["accuracy"]["units"])) == ["cp10k", "counts"]
+    assert {NINE, TEN} <= set(tables["accuracy"].query("units == 'cp10k'")["task"])
+
+
+def test_units_are_never_averaged_together():
+    frame = pd.concat([scored({"t": [0.2, 0.4]}, units="cp10k"), scored({"t": [0.6, 0.8]})])
+    found = make_tables(frame)["accuracy"].set_index("units")["mean"]
+    assert found.to_dict() == pytest.approx({"cp10k": 0.3, "counts": 0.7})
+
+
+def test_results_without_units_are_of_counts():
+    frame = pd.concat([scored({"t": [0.2]}), scored({"t": [0.3]}, method="stflow")])
+    wanted = make_tables(frame)["accuracy"]
+    for older in (frame.drop(columns="units"), frame.assign(units=NAN)):
+        pd.testing.assert_frame_equal(make_tables(older)["accuracy"], wanted)
+    assert set(wanted["units"]) == {"counts"}
+    mixed = pd.concat([frame.drop(columns="units"), frame.assign(units="cp10k")])
+    assert len(make_tables(mixed)["accuracy"]) == 4
+
+
+def test_what_stands_beside_a_score_is_known_of_all_its_folds():
+    known = {"pearson_depth": [0.1, 0.2], "partial": [0.3, 0.5], "ceiling": [0.8, NAN]}
+    frame = scored({"t": [0.1, 0.3]}, n_left_out=[3, 4], **known)
+    found = row(make_tables(frame)["accuracy"], "t")
+    assert found["pearson_depth"] == pytest.approx(0.15)
+    assert found["partial"] == pytest.approx(0.4)
+    assert np.isnan(found["ceiling"])
+    assert found["n_left_out"] == 7
+    older = row(make_tables(scored({"t": [0.1]}))["accuracy"], "t")
+    assert older[["pearson_depth", "partial", "ceiling", "n_left_out"]].isna().all()
+
+
 def test_variants_have_tables_of_their_own():
     names = ["flow", "flow_zero", "flow_egnn", "ridge"]
     frame = pd.concat([scored({"t": [0.1]}, method=name) for name in names])
@@ -185,6 +224,7 @@ def test_differences_to_the_same_encoder_or_to_each():
     pairs = list(zip(found["method"], found["reference"], strict=True))
     assert pairs == [("ridge", "uni"), ("hist2st", "ciga"), ("hist2st", "uni")]
     assert compare(pd.concat(theirs)).empty
+    assert compare(pd.concat([ours[0], theirs[0].assign(units="cp10k")])).empty
     other = scored({"t": [0.1]}, protocol="nested")
     assert set(compare(pd.concat([*ours, other])).get("method", [])) == set()
 
@@ -195,7 +235,7 @@ def test_bad_input():
     with pytest.raises(KeyError, match="No column 'pearson'; available: 'task'"):
         make_tables(scored({"t": [0.1]}).drop(columns="pearson"))
     frame = scored({"t": [0.1]})
-    with pytest.raises(ValueError, match="Results that occur twice: 'hest ridge uni t 0'"):
+    with pytest.raises(ValueError, match="Results that occur twice: 'hest counts ridge uni t 0'"):
         make_tables(pd.concat([frame, frame]))
     with pytest.raises(ValueError, match="occur twice"):
         compare(pd.concat([frame, frame]))

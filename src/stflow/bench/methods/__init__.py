@@ -19,6 +19,7 @@ from stflow.bench.methods._histogene import HisToGene
 from stflow.bench.methods._method import PROTOCOLS, ProtocolName, Published
 from stflow.bench.methods._parts import TrunkName
 from stflow.bench.methods._random_forest import RandomForest
+from stflow.bench.methods._reduced_rank import ReducedRank
 from stflow.bench.methods._ridge import Ridge
 from stflow.bench.methods._stnet import FinetunedSTNet, STNet
 from stflow.bench.methods._triplex import TRIPLEX
@@ -26,6 +27,7 @@ from stflow.bench.methods._xgboost import XGBoost
 
 METHODS: dict[str, type[Published]] = {
     "ridge": Ridge,
+    "reduced_rank": ReducedRank,
     "random_forest": RandomForest,
     "xgboost": XGBoost,
     "stnet": STNet,
@@ -67,6 +69,7 @@ __all__ = [
     "Hist2ST",
     "Published",
     "RandomForest",
+    "ReducedRank",
     "Ridge",
     "STNet",
     "XGBoost",

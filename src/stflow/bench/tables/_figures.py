@@ -12,8 +12,10 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from stflow._units import UNITS
+from stflow.bench.tables._checked import ROW, checked
 from stflow.bench.tables._labels import PEEKING, method_label, task_rank
-from stflow.bench.tables._rows import WHO, checked, each, fold_scores, make_tables
+from stflow.bench.tables._rows import each, fold_scores, make_tables
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,9 +72,9 @@ class MarkerMap:
 def draw_accuracy(results: pd.DataFrame) -> Figure:
     """Draw the score of every method on every task.
 
-    A panel for each task, a row for each method and encoder: best on average first, but last what
-    is no result. Dots are folds, a bar is their mean, a hollow diamond what was published; colours
-    are protocols. Where folds are missing, that is said.
+    A panel for each task and units, a row for each method and encoder: best on average first, but
+    last what is no result. Dots are folds, a bar is their mean, a hollow diamond what was
+    published; colours are protocols. Where folds are missing, that is said.
 
     Parameters
     ----------
@@ -93,24 +95,25 @@ def draw_accuracy(results: pd.DataFrame) -> Figure:
     from matplotlib.figure import Figure
 
     folds = fold_scores(checked(results))["pearson"].reset_index()
-    tables = [table for name, table in make_tables(results).items() if name != "run_time"]
-    means = pd.concat(tables).drop_duplicates([*WHO, "task"])
+    tables = [table for table in make_tables(results).values() if "mean" in table]
+    means = pd.concat(tables).drop_duplicates(ROW)
     means = means[means["task"].isin(folds["task"])]
     rows = _by_mean(means)
     for frame in (folds, means):
         frame["row"] = frame.set_index(["method", "encoder"]).index.map(rows.index)
-    tasks = sorted(folds["task"].unique(), key=task_rank)
-    n_across = min(PER_LINE, len(tasks))
-    n_down = math.ceil(len(tasks) / n_across)
+    panels = sorted({*zip(folds["units"], folds["task"], strict=True)}, key=_panel_rank)
+    n_across = min(PER_LINE, len(panels))
+    n_down = math.ceil(len(panels) / n_across)
     height = n_down * (0.6 + ROW_IN * len(rows)) + 0.5
     figure = Figure(figsize=(3.0 + PANEL_IN * n_across, height), layout="constrained")
     grid = figure.subplots(n_down, n_across, sharey=True, squeeze=False)
     shifts = _shifts(sorted(folds["protocol"].unique()))
-    for ax, task in zip(grid.flat, tasks, strict=False):
-        _draw_task(ax, folds[folds["task"] == task], means[means["task"] == task], shifts)
+    for ax, (units, task) in zip(grid.flat, panels, strict=False):
+        here = [part[(part["task"] == task) & (part["units"] == units)] for part in (folds, means)]
+        _draw_task(ax, *here, shifts)
         ax.set_title(task, fontsize=11)
-        ax.set_xlabel("Pearson, mean over genes", fontsize=9)
-    for ax in grid.flat[len(tasks) :]:
+        ax.set_xlabel(f"mean Pearson, {units}", fontsize=9)
+    for ax in grid.flat[len(panels) :]:
         ax.set_visible(False)
     for ax in grid[:, 0]:
         ax.set_ylim(len(rows) - 0.4, -0.6)
@@ -121,6 +124,12 @@ def draw_accuracy(results: pd.DataFrame) -> Figure:
     return figure
 
 
+def _panel_rank(panel: tuple[str, str]) -> tuple[object, ...]:
+    """Place of a panel: default units first."""
+    units, task = panel
+    return (*UNITS, units).index(units), *task_rank(task)
+
+
 def _by_mean(means: pd.DataFrame) -> list[tuple[str, str]]:
     """Methods and encoders, best first, by how far they are from the mean of each task.
 
@@ -129,7 +138,7 @@ def _by_mean(means: pd.DataFrame) -> list[tuple[str, str]]:
     who = [means["method"], means["encoder"]]
     whole = means["n_folds"] == means["of_folds"]
     means = means[whole | ~whole.groupby(who).transform("any")]
-    centre = means.groupby(["protocol", "task"])["mean"].transform("mean")
+    centre = means.groupby(["protocol", "units", "task"])["mean"].transform("mean")
     order = (means["mean"] - centre).groupby([means["method"], means["encoder"]]).mean()
     names = order.sort_values(ascending=False, na_position="last", kind="stable").index
     return sorted(names, key=lambda name: name[0] == PEEKING)

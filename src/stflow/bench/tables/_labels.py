@@ -7,6 +7,7 @@ HEADS = {
     "ridge": "ridge",
     "smoothed_ridge": "smoothed ridge",
     "kernel_ridge": "kernel ridge",
+    "reduced_rank": "kernel ridge of reduced rank",
     "random_forest": "random forest",
     "xgboost": "XGBoost",
 }

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
+from stflow.bench.tables._checked import BEYOND
+from stflow.bench.tables._grid import (
+    NOTHING,
+    YARDSTICKS,
+    bullets,
+    by_units,
+    number,
+    pipes,
+    spread,
+)
 from stflow.bench.tables._labels import AVERAGES, LABELS, OURS, PEEKING, method_label, task_rank
 from stflow.bench.tables._rows import each
 
-GROUP = ["method", "encoder"]
 PROTOCOLS = {
     "hest": "`hest`: hyper-parameters as published",
     "nested": "`nested`: hyper-parameters chosen in the training slides of each fold",
 }
-NOTHING = "–"
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -29,9 +37,10 @@ def to_markdown(table: pd.DataFrame) -> str:
 
     Returns
     -------
-    A row for each method, encoder and protocol, with published numbers in italics directly below,
-    and notes that say how to read it. The best of a protocol is bold, among results whose folds
-    are all there and that saw no test slide.
+    A part for each of the units; in it a row for each method, encoder and protocol, with published
+    numbers in italics directly below, and notes that say how to read it. The best of a protocol is
+    bold, among results whose folds are all there and that saw no test slide. Below are what total
+    counts alone score, and what counting noise lets anyone reach.
 
     Raises
     ------
@@ -42,7 +51,9 @@ def to_markdown(table: pd.DataFrame) -> str:
         raise ValueError("The table has no rows; there is nothing to show.")
     if "difference" in table:
         return _differences(table)
-    return _run_time(table) if "fit_s" in table else _scores(table)
+    if "mean" in table:
+        return _scores(table)
+    return _run_time(table) if "fit_s" in table else _structure(table)
 
 
 def _scores(table: pd.DataFrame) -> str:
@@ -51,7 +62,7 @@ def _scores(table: pd.DataFrame) -> str:
     def measured(row: pd.Series) -> str:
         if not row["n_folds"]:
             return "failed" if row["n_failed"] else _folds(row)
-        cell = _spread(row["mean"], row["sd"])
+        cell = spread(row["mean"], row["sd"])
         if row["n_folds"] < row["of_folds"]:
             return f"{cell} ({_folds(row)})"
         if row["unequal"]:
@@ -59,9 +70,9 @@ def _scores(table: pd.DataFrame) -> str:
         return f"**{cell}**" if row.name in best else cell
 
     def beside(row: pd.Series) -> str:
-        return _spread(row["published_mean"], row["published_sd"])
+        return spread(row["published_mean"], row["published_sd"])
 
-    return _grid(table, measured, beside) + _bullets(_score_notes(table))
+    return by_units(table, measured, beside) + bullets(_score_notes(table))
 
 
 def _folds(row: pd.Series) -> str:
@@ -70,11 +81,11 @@ def _folds(row: pd.Series) -> str:
 
 
 def _best(table: pd.DataFrame) -> set[object]:
-    """Rows that lead a task and protocol, as printed."""
+    """Rows that lead a task, protocol and units, as printed."""
     comparable = (table["n_folds"] == table["of_folds"]) & ~table["unequal"]
     whole = table[comparable & (table["method"] != PEEKING)]
     printed = whole["mean"].round(3)
-    top = printed.groupby([whole["task"], whole["protocol"]]).transform("max")
+    top = printed.groupby([whole[name] for name in ("task", "protocol", "units")]).transform("max")
     return set(whole.index[printed == top])
 
 
@@ -84,6 +95,7 @@ def _score_notes(table: pd.DataFrame) -> Iterator[str]:
         "within a fold. Bold: the best of a protocol. Where rows differ by less than the spread "
         "over folds, see the paired differences."
     )
+    yield from _yardstick_notes(table)
     yield from _protocol_notes(table)
     yield from _average_notes(table)
     constructed = _tasks(table[table["constructed"]])
@@ -97,6 +109,23 @@ def _score_notes(table: pd.DataFrame) -> Iterator[str]:
     yield from _epoch_notes(table)
     yield from _peeking_notes(table)
     yield from _published_notes(table)
+
+
+def _yardstick_notes(table: pd.DataFrame) -> Iterator[str]:
+    if table["pearson_depth"].notna().any():
+        yield (
+            f"{YARDSTICKS['pearson_depth']}: log1p of each test spot's total counts as the "
+            "prediction of every gene, a yardstick and no method, as a new slide has no counts. "
+            f"{YARDSTICKS['ceiling']}: what counting noise lets any prediction reach, by thinning."
+        )
+    lost = table.dropna(subset="n_left_out").groupby(["task", "units"], sort=False)["n_left_out"]
+    told = [
+        f"{n:.0f} of {task} in `{units}`"
+        for (task, units), n in lost.max().items()
+        if n > 0 and task in _tasks(table)
+    ]
+    if told:
+        yield f"Test spots that measured too little, not scored: {', '.join(told)}."
 
 
 def _published_notes(table: pd.DataFrame) -> Iterator[str]:
@@ -158,15 +187,15 @@ def _run_time(table: pd.DataFrame) -> str:
     def measured(row: pd.Series) -> str:
         if not row["n_fits"]:
             return "failed"
-        seconds = " / ".join(map(_number, row[["embed_s", "fit_s", "predict_s"]]))
+        seconds = " / ".join(map(number, row[["embed_s", "fit_s", "predict_s"]]))
         return f"{seconds} s, {row['peak_mib']:.0f} MiB" if row["peak_mib"] > 0 else f"{seconds} s"
 
     def beside(row: pd.Series) -> str:
         known = row[["published_embed_s", "published_predict_s"]]
-        embed, predict = map(_number, known)
+        embed, predict = map(number, known)
         return f"{embed} / {NOTHING} / {predict} s" if known.notna().any() else ""
 
-    return _grid(table, measured, beside) + _bullets(_time_notes(table))
+    return by_units(table, measured, beside) + bullets(_time_notes(table))
 
 
 def _time_notes(table: pd.DataFrame) -> Iterator[str]:
@@ -184,13 +213,31 @@ def _time_notes(table: pd.DataFrame) -> Iterator[str]:
         )
 
 
+def _structure(table: pd.DataFrame) -> str:
+    def measured(row: pd.Series) -> str:
+        cell = " / ".join(spread(value, np.nan) or NOTHING for value in row[BEYOND])
+        return cell if row["n_folds"] == row["of_folds"] else f"{cell} ({_folds(row)})"
+
+    notes = [
+        "Partial Pearson correlation given log1p of the spots' total counts, mean over genes / "
+        "structure of genes / structure of spots: the Pearson correlation of the correlations "
+        "between genes, and between at most 2,000 spots, as predicted and as measured. Means over "
+        "folds.",
+        *_protocol_notes(table),
+        *_peeking_notes(table),
+    ]
+    return by_units(table, measured, lambda _: "") + bullets(notes)
+
+
 def _differences(table: pd.DataFrame) -> str:
-    header = ["method", "encoder", "protocol", f"{OURS} on", "difference", "ahead in", "folds"]
+    what = ["method", "encoder", "protocol", "units"]
+    header = [*what, f"{OURS} on", "difference", "ahead in", "folds"]
     rows = [
         [
             method_label(row.method),
             row.encoder,
             row.protocol,
+            row.units,
             row.reference,
             _signed(row.difference, row.sd),
             f"{row.wins} of {row.n_folds}" if row.n_folds else "",
@@ -206,62 +253,11 @@ def _differences(table: pd.DataFrame) -> str:
         *_protocol_notes(table),
         *_peeking_notes(table),
     ]
-    return pipes(header, rows) + _bullets(notes)
+    return pipes(header, rows) + bullets(notes)
 
 
 def _signed(mean: float, sd: float) -> str:
     if np.isnan(mean):
         return NOTHING
-    cell = _spread(abs(mean), sd)
+    cell = spread(abs(mean), sd)
     return f"{'−' if round(mean, 3) < 0 else '+'}{cell}"
-
-
-def _grid(
-    table: pd.DataFrame,
-    measured: Callable[[pd.Series], str],
-    beside: Callable[[pd.Series], str],
-) -> str:
-    """Lay out long rows with tasks across, and what is published below each method."""
-    tasks = sorted(table["task"].unique(), key=task_rank)
-    rows = []
-    for (method, encoder), group in table.groupby(GROUP, sort=False):
-        for protocol, part in group.groupby("protocol"):
-            cells = {row["task"]: measured(row) for _, row in part.iterrows()}
-            line = [cells.get(task, "") for task in tasks]
-            rows.append([method_label(str(method)), str(encoder), str(protocol), *line])
-        known = {row["task"]: beside(row) for _, row in group.iterrows()}
-        if any(known.values()):
-            line = [f"*{known[task]}*" if known.get(task) else "" for task in tasks]
-            rows.append(["*published*", "", "", *line])
-    return pipes(["method", "encoder", "protocol", *tasks], rows)
-
-
-def _spread(mean: float, sd: float) -> str:
-    """Write ``.587 ± .063``, without a spread where there is none, nothing for NaN."""
-    if np.isnan(mean):
-        return ""
-    return _short(mean) if np.isnan(sd) else f"{_short(mean)} ± {_short(sd)}"
-
-
-def _short(value: float) -> str:
-    text = f"{value:.3f}"
-    text = "0.000" if text == "-0.000" else text
-    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
-
-
-def _number(value: float) -> str:
-    """Write seconds to three digits."""
-    if np.isnan(value):
-        return NOTHING
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def pipes(header: list[str], rows: Iterable[list[str]]) -> str:
-    """Write a table."""
-    lines = [header, ["---"] * len(header), *rows]
-    escaped = ([str(cell).replace("|", "\\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped) + "\n"
-
-
-def _bullets(notes: Iterable[str]) -> str:
-    return "\n" + "".join(f"- {note}\n" for note in notes)

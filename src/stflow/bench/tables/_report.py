@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from stflow._atomic import write_bytes
+from stflow._units import UNITS
 from stflow.bench._jobs import prediction_name, truth_name
 from stflow.bench._results import Key
 from stflow.bench.tables._figures import MARKERS, MarkerMap, draw_accuracy, draw_biomarkers
 from stflow.bench.tables._folders import Folders
+from stflow.bench.tables._grid import pipes
 from stflow.bench.tables._labels import method_label
-from stflow.bench.tables._markdown import pipes, to_markdown
+from stflow.bench.tables._markdown import to_markdown
 from stflow.bench.tables._rows import compare, make_tables
 from stflow.metrics import pearson
 
@@ -27,6 +28,7 @@ TITLES = {
     "priors": "Priors of the flow (table 2)",
     "architectures": "E(2)-invariant architectures (table 3)",
     "ablation": "Ablation (table 4)",
+    "structure": "Beside depth: partial correlation, and structure of genes and spots",
     "run_time": "Run time and memory (table 5)",
     "differences": "Differences to stflow, fold by fold",
     "markers": "Marker genes: Pearson correlation on each test slide",
@@ -118,24 +120,24 @@ def _marker_maps(
     results: Folders, frame: pd.DataFrame, *, every_slide: bool
 ) -> Iterator[MarkerMap]:
     """Collect markers of each test slide, or of the first of each fold."""
-    names = [field.name for field in fields(Key)]
-    for _, rows in frame.groupby(["task", "fold", "protocol"], sort=False):
-        keys = [Key(*(row[name] for name in names)) for row in rows.to_dict("records")]
+    for _, rows in frame.groupby(["task", "fold", "protocol", "units"], sort=False):
+        keys = [Key.of(row) for row in rows.to_dict("records")]
         truth = results.read_arrays(truth_name(keys[0]))
         each_found = {key: results.read_arrays(prediction_name(key)) for key in keys}
         found = {key: arrays for key, arrays in each_found.items() if arrays is not None}
         if truth is None or not found:
             continue
+        measured = np.where(_scored(truth)[:, None], truth["measured"], np.nan)
         slides = np.unique(truth["slide"])
         for slide in slides if every_slide else slides[:1]:
             spots = truth["slide"] == slide
             for gene in (gene for gene in MARKERS if gene in truth["genes"]):
                 column = truth["genes"].tolist().index(gene)
                 yield MarkerMap(
-                    slide=f"{keys[0].task} {slide}, {keys[0].protocol}",
+                    slide=f"{keys[0].task} {slide}, {keys[0].protocol}, {keys[0].units}",
                     gene=gene,
                     coords=truth["coords"][spots],
-                    measured=truth["measured"][spots, column],
+                    measured=measured[spots, column],
                     predicted={
                         method_label(key.method, key.encoder): each["predicted"][spots, column]
                         for key, each in found.items()
@@ -143,23 +145,27 @@ def _marker_maps(
                 )
 
 
+def _scored(truth: dict[str, np.ndarray]) -> np.ndarray:
+    """Tell the spots that were scored, shape (N,): all of them in results that do not say it."""
+    return truth.get("scored", np.ones(len(truth["measured"]), dtype=bool))
+
+
 def _marker_scores(maps: list[MarkerMap]) -> pd.DataFrame:
-    rows = [
-        {
-            "slide": each.slide,
-            "gene": each.gene,
-            "method": method,
-            "pearson": float(pearson(each.measured[:, None], predicted[:, None])[0]),
-        }
-        for each in maps
-        for method, predicted in each.predicted.items()
-    ]
-    return pd.DataFrame(rows)
+    rows = []
+    for each in maps:
+        kept = np.isfinite(each.measured)
+        for method, predicted in each.predicted.items():
+            found = pearson(each.measured[kept, None], predicted[kept, None])
+            rows.append((each.slide, each.gene, method, float(found[0])))
+    return pd.DataFrame(rows, columns=["slide", "gene", "method", "pearson"])
 
 
 def _first_folds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Keep the first fold of each task, by the nested protocol where that was run."""
-    frame = frame[frame["protocol"] == frame.groupby("task")["protocol"].transform("max")]
+    """Keep the first fold of each task, nested and in the default units where that was run."""
+    for column, first in (("protocol", "nested"), ("units", UNITS[0])):
+        chosen = frame[column] == first
+        some = chosen.groupby(frame["task"]).transform("any")
+        frame = frame[chosen | ~some]
     return frame[frame["fold"] == frame.groupby("task")["fold"].transform("first")]
 
 

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stflow._validation import listing, require_key
+from stflow._units import UNITS
+from stflow.bench.tables._checked import (
+    BEYOND,
+    HEST,
+    PEAKS,
+    ROW,
+    SECONDS,
+    UNSAID,
+    WHO,
+    YARDSTICKS,
+    checked,
+)
 from stflow.bench.tables._labels import (
     AVERAGES,
     FOLDS,
@@ -20,13 +31,8 @@ from stflow.bench.tables._labels import (
 )
 from stflow.bench.tables._published import LEADERBOARD, STIMAGE, published
 
-WHO = ["protocol", "method", "encoder"]
-ROW = [*WHO, "task"]
 NUMBERS = {"accuracy": "1", "priors": "2", "architectures": "3", "ablation": "4", "run_time": "5"}
-HEST = "hest"  # or STIMAGE, in the column "comparable": whose published numbers fit a task
 UNPUBLISHED = ("ridge", "resnet50")  # published is its final output, not its pooled stages
-SECONDS = ["embed_s", "fit_s", "predict_s"]
-PEAKS = ["embed_mib", "fit_mib", "predict_mib"]
 
 
 def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -35,19 +41,22 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
     Parameters
     ----------
     results
-        What :func:`run` returns: one row for each fold, protocol, method, encoder and seed.
+        What :func:`run` returns: one row for each fold, protocol, units, method, encoder and seed.
 
     Returns
     -------
     ``"accuracy"``, ``"priors"``, ``"architectures"``, ``"ablation"`` and ``"run_time"`` (tables 1
-    to 5), without those for which nothing was run. One row for each protocol, method, encoder and
-    task. The first four hold ``mean`` and ``sd`` over folds (seeds are averaged before),
-    ``n_folds`` that are complete out of ``of_folds``, ``n_failed``, ``constructed``, the largest
-    ``max_epochs`` of them and whether these are ``unequal``, ``published_mean``,
-    ``published_sd`` and ``published_source``, which says too where versions of a paper differ. A
-    fold is complete when no seed is missing or failed; others enter no mean. Averages over tasks
-    are rows too, where all folds of all these tasks are complete. The last holds mean seconds of
-    ``n_fits`` fits and peak MiB, beside published seconds.
+    to 5), and ``"structure"``, without those for which nothing was run. One row for each protocol,
+    units, method, encoder and task. The first four hold ``mean`` and ``sd`` over folds (seeds are
+    averaged before), ``n_folds`` that are complete out of ``of_folds``, ``n_failed``,
+    ``constructed``, the largest ``max_epochs`` of them and whether these are ``unequal``; means
+    of ``pearson_depth``, ``ceiling`` and ``partial`` where these are known of all these folds, and
+    the sum of ``n_left_out``; ``published_mean``, ``published_sd`` and ``published_source``, which
+    says too where versions of a paper differ, beside raw counts alone. A fold is complete when no
+    seed is missing or failed; others enter no mean. Averages over tasks are rows too, where all
+    folds of all these tasks are complete. ``"structure"`` holds means of ``partial``,
+    ``gene_structure`` and ``spot_structure``, and ``"run_time"`` mean seconds of ``n_fits`` fits
+    and peak MiB, beside published seconds.
 
     Raises
     ------
@@ -64,10 +73,14 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
         if part["method"].isin(methods[1:]).any():
             tables[name] = part
     tables = {
-        name: _beside(part, _published_means(name)).drop(columns="comparable")
+        name: _beside(part, _published_means(name)).drop(columns=["comparable", *BEYOND[1:]])
         for name, part in tables.items()
         if len(part)
     }
+    known = everything[everything[BEYOND].notna().any(axis=1)]
+    if len(known):
+        columns = [*ROW, *BEYOND, "n_folds", "of_folds", "n_failed"]
+        tables["structure"] = known[columns].reset_index(drop=True)
     return {**tables, "run_time": _run_time(frame)}
 
 
@@ -81,11 +94,11 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    One row for each protocol, method and encoder: ``difference``, the mean over all folds of all
-    tasks of the method's score less that of ``"stflow"`` with the encoder ``reference``; its
-    ``sd`` over folds; ``n_folds`` that both have complete, out of ``of_folds``; ``wins``, in how
-    many of these the method is ahead. The reference has the method's encoder, or, where that was
-    not run, there is a row for each that was. No rows without results of ``"stflow"``.
+    One row for each protocol, units, method and encoder: ``difference``, the mean over all folds
+    of all tasks of the method's score less that of ``"stflow"`` with the encoder ``reference``;
+    its ``sd`` over folds; ``n_folds`` that both have complete, out of ``of_folds``; ``wins``, in
+    how many of these the method is ahead. The reference has the method's encoder, or, where that
+    was not run, there is a row for each that was. No rows without results of ``"stflow"``.
 
     Raises
     ------
@@ -98,13 +111,13 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
     folds = fold_scores(frame)["pearson"].unstack(WHO)
     total = sum(_n_folds(frame).values())
     rows = []
-    columns = [(str(who[0]), str(who[1]), str(who[2])) for who in folds.columns]
-    for protocol, method, encoder in columns:
-        ours = [who[2] for who in columns if who[:2] == (protocol, OURS)]
+    columns = [tuple(map(str, who)) for who in folds.columns]
+    for *where, method, encoder in columns:
+        ours = [who[-1] for who in columns if who[:-1] == (*where, OURS)]
         for reference in [encoder] if encoder in ours else ours:
             if method != OURS:
-                gap = folds[protocol, method, encoder] - folds[protocol, OURS, reference]
-                rows.append((protocol, method, encoder, reference, *_gaps(gap.dropna()), total))
+                gap = folds[(*where, method, encoder)] - folds[(*where, OURS, reference)]
+                rows.append((*where, method, encoder, reference, *_gaps(gap.dropna()), total))
     header = [*WHO, "reference", "difference", "sd", "n_folds", "wins", "of_folds"]
     return _ordered(pd.DataFrame(rows, columns=header))
 
@@ -113,48 +126,17 @@ def _gaps(gap: pd.Series) -> tuple[float, float, int, int]:
     return float(gap.mean()), float(gap.std()), len(gap), int((gap > 0).sum())
 
 
-def checked(results: pd.DataFrame) -> pd.DataFrame:
-    """Return results with every column that tables need, plain names and no NaN in them.
-
-    Raises
-    ------
-    KeyError
-        A column is missing.
-    ValueError
-        There are no results, or a result occurs twice.
-    """
-    if results.empty:
-        raise ValueError("There are no results. Run `stflow bench run` first.")
-    for column in (*ROW, "fold", "seed", "pearson"):
-        require_key(column, results.columns, what="column", hint="Pass what a run returned.")
-    names = [*ROW, "fold"]
-    frame = results.assign(**{name: results[name].fillna("").astype(str) for name in names})
-    twice = frame[frame.duplicated([*names, "seed"])]
-    if len(twice):
-        told = (" ".join(row) for row in twice[names].drop_duplicates().itertuples(index=False))
-        raise ValueError(f"Results that occur twice: {listing(told)}.")
-    for column in (*SECONDS, *PEAKS, "n_test", "max_epochs"):
-        numbers = frame[column] if column in frame else pd.Series(np.nan, frame.index)
-        frame[column] = pd.to_numeric(numbers)
-    for column, missing in (("constructed", False), ("own_panel", False), ("device", "")):
-        values = frame[column] if column in frame else pd.Series(missing, frame.index)
-        frame[column] = values.fillna(missing).astype(type(missing))
-    official = frame["task"].isin(list(FOLDS)) & ~frame["constructed"]
-    drawn = frame["task"].isin(published(STIMAGE)["task"]) & frame["constructed"]
-    named = np.select([official, drawn], [HEST, STIMAGE], "")
-    frame["comparable"] = np.where(frame["own_panel"], "", named)
-    return frame
-
-
 def fold_scores(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the ``pearson`` of each fold, mean over seeds; NaN where one is missing or failed."""
+    """Return the scores of each fold, means over seeds; NaN where one is missing or failed."""
     n_seeds = frame.groupby(ROW)["seed"].transform("nunique")
     groups = frame.assign(n_seeds=n_seeds).groupby([*ROW, "fold"])
     scores = groups["pearson"].agg(["mean", "count", "size"])
     whole = scores["count"] == groups["n_seeds"].first()
+    beside = [*YARDSTICKS, *BEYOND, "n_left_out"]
     return pd.DataFrame(
         {
             "pearson": scores["mean"].where(whole),
+            **{name: groups[name].mean().where(whole) for name in beside},
             "failed": scores["count"] < scores["size"],
             "constructed": groups["constructed"].any(),
             "comparable": groups["comparable"].agg(_common),
@@ -186,19 +168,26 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
             "sd": groups["pearson"].std(),
             "n_folds": groups["pearson"].count(),
             "n_failed": groups["failed"].sum(),
+            **{name: _known_mean(groups, name) for name in (*YARDSTICKS, *BEYOND)},
+            "n_left_out": groups["n_left_out"].sum(min_count=1),
             "constructed": groups["constructed"].any(),
             "max_epochs": groups["max_epochs"].max(),
             "unequal": frame.groupby(ROW)["max_epochs"].nunique(dropna=False) > 1,
             "comparable": groups["comparable"].agg(_common),
         }
     ).reset_index()
-    table.insert(7, "of_folds", table["task"].map(_n_folds(frame)))
+    table.insert(8, "of_folds", table["task"].map(_n_folds(frame)))
     averages = [row for _, part in table.groupby(WHO) for row in _averages(part, table)]
     return _ordered(pd.concat([table, *averages], ignore_index=True))
 
 
+def _known_mean(groups: Any, name: str) -> pd.Series:
+    """Average over folds, where it is known of all that have a score."""
+    return groups[name].mean().where(groups[name].count() == groups["pearson"].count())
+
+
 def _averages(part: pd.DataFrame, table: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Average the tasks of one protocol, method and encoder, where all are complete."""
+    """Average the tasks of one protocol, units, method and encoder, where all are complete."""
     whole = part[part["n_folds"] == part["of_folds"]]
     for name, tasks in _sets(table).items():
         members = whole[whole["task"].isin(tasks)]
@@ -209,6 +198,8 @@ def _averages(part: pd.DataFrame, table: pd.DataFrame) -> Iterator[pd.DataFrame]
                 sd=np.nan,
                 n_folds=members["n_folds"].sum(),
                 of_folds=members["of_folds"].sum(),
+                n_left_out=members["n_left_out"].sum(min_count=1),
+                **members[[*YARDSTICKS, *BEYOND]].mean(skipna=False).to_dict(),
                 constructed=bool(members["constructed"].any()),
                 max_epochs=members["max_epochs"].max(),
                 unequal=members["max_epochs"].nunique(dropna=False) > 1
@@ -244,14 +235,18 @@ def _published_means(table: str) -> dict[tuple[str, str, str], tuple[float, floa
 def _beside(
     table: pd.DataFrame, known: Mapping[tuple[str, str, str], tuple[float, float, str]]
 ) -> pd.DataFrame:
-    """Add the published numbers of official tasks, and of tasks whose splits are not known."""
+    """Add published numbers to official tasks, and to tasks whose splits are not known.
+
+    They are all of raw counts, and so stand beside those alone.
+    """
     nothing = (np.nan, np.nan, "")
     found = []
     for row in each(table):
         encoder = base(row.encoder) if row.comparable == HEST else ""
         key = (PUBLISHED_AS.get(row.method, row.method), encoder, row.task)
         unlike = row.comparable == HEST and (row.method, row.encoder) == UNPUBLISHED
-        found.append(known.get(key, nothing) if row.comparable and not unlike else nothing)
+        fits = row.units == UNSAID and row.comparable and not unlike
+        found.append(known.get(key, nothing) if fits else nothing)
     columns = ["published_mean", "published_sd", "published_source"]
     numbers = pd.DataFrame(found, columns=columns, index=table.index)
     return table.join(numbers).reset_index(drop=True)
@@ -268,7 +263,7 @@ def _run_time(frame: pd.DataFrame) -> pd.DataFrame:
     table = table.reset_index()
     table["published_embed_s"] = table["published_predict_s"] = np.nan
     seconds = {(row.method, row.encoder, row.task): row.mean for row in each(published("5"))}
-    for row in each(table[table["comparable"] == HEST]):
+    for row in each(table[(table["comparable"] == HEST) & (table["units"] == UNSAID)]):
         encoder = base(row.encoder)
         embed = seconds.get(("embed", encoder, row.task), np.nan)
         who = (row.method, "" if row.method == "flow" else encoder, row.task)
@@ -294,9 +289,10 @@ def _variants() -> Sequence[str]:
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """Sort rows: methods as the paper has them, unknown ones last."""
+    """Sort rows: default units first, methods as the paper has them, unknown ones last."""
     ranks = [
         (
+            (*UNITS, row.units).index(row.units),
             method_rank(row.method),
             row.method,
             row.encoder,
