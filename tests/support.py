@@ -76,6 +76,19 @@ def cp10k(table: AnnData, totals: np.ndarray | None = None) -> pd.DataFrame:
     return np.log1p(counts.mul(10_000 / (counts.sum(axis=1) if totals is None else totals), axis=0))
 
 
+def stopped(history: pd.DataFrame, patience: int) -> tuple[int, int]:
+    """When all held-out spots were best, and the epochs until these and either half had stopped."""
+    best = {}
+    for judge in ("val_loss", "val_loss_0", "val_loss_1"):
+        best[judge], losses = 0, history[judge].to_numpy()
+        for epoch, loss in enumerate(losses):
+            if loss < losses[best[judge]]:
+                best[judge] = epoch
+            elif epoch - best[judge] == patience:
+                break
+    return best["val_loss"], max(best.values()) + 1 + patience
+
+
 SHAPE = {"hidden": 32, "n_layers": 2, "n_flows": 1}
 SMALL = {
     "config": SHAPE,

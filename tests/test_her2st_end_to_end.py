@@ -37,21 +37,14 @@ def model(sections, genes) -> stf.STFlow:
 
 
 def ridge(sections, genes: list[str]) -> float:
-    """Mean Pearson of a plain ridge on the same embedding."""
-    x, y = (
-        {
-            name: sdata["table"].obsm["X_embedding"] if part == "x" else _measured(sdata, genes)
-            for name, sdata in sections.items()
-        }
-        for part in "xy"
-    )
+    """Mean Pearson of a plain ridge on the same embedding, and the same spots."""
+    slides = {each.name: each for each in stf.get.slides(sections, genes)}
+    kept = {name: each.totals >= 100 for name, each in slides.items()}
+    x = {name: each.embedding[kept[name]] for name, each in slides.items()}
+    y = {name: each.expression[kept[name]] for name, each in slides.items()}
     model = make_pipeline(StandardScaler(), PCA(64, random_state=0), RidgeCV(np.logspace(0, 5, 11)))
     model.fit(np.concatenate([x[n] for n in TRAINING]), np.concatenate([y[n] for n in TRAINING]))
     return float(np.nanmean(pearson(y[TEST], model.predict(x[TEST]))))
-
-
-def _measured(sdata, genes: list[str]) -> np.ndarray:
-    return np.log1p(sdata["table"][:, genes].X.toarray())
 
 
 @pytest.mark.slow
@@ -60,10 +53,13 @@ def test_predicts_a_section_that_it_has_not_seen(sections, genes, model, tmp_pat
     stf.tl.predict(test, model, device="cpu")
     scores = stf.tl.evaluate(test)
     assert len(scores) == 50
-    assert scores.attrs["pearson"] > 0.6
-    assert scores.attrs["r2"] > 0.2
+    assert scores.attrs["pearson"] > 0.43
+    assert scores.attrs["r2"] > 0.14
+    assert scores.attrs["pearson_depth"] < 0.2 < scores.attrs["partial"]
+    assert scores.attrs["pearson"] < scores.attrs["ceiling"] < 0.9
+    assert scores.attrs["n_left_out"] == 2
     assert scores.attrs["pearson"] > ridge(sections, genes) - 0.02
-    axes = stf.pl.gene_maps(test, ["ERBB2", "FASN"], save=tmp_path / "maps.png", show=False)
+    axes = stf.pl.gene_maps(test, genes[:2], save=tmp_path / "maps.png", show=False)
     assert len(axes) == 4
     model.save(tmp_path / "model")
     again = stf.tl.predict(
@@ -122,11 +118,13 @@ def test_samples_are_as_alike_as_counts_are(sections, model) -> None:
 def test_measured_spots_help(sections, genes, model) -> None:
     table = sections[TEST]["table"]
     seen = np.random.default_rng(0).random(table.n_obs) < 0.2
-    truth = _measured(sections[TEST], genes)[~seen]
+    (slide,) = stf.get.slides(sections[TEST], genes)
+    scored = ~seen & (slide.totals >= 100)
 
     def error(**how) -> float:
         found = stf.tl.predict(table, model, key_added="given", inplace=False, **how)
-        return float(((found.obsm["given"].to_numpy()[~seen] - truth) ** 2).mean())
+        errors = found.obsm["given"].to_numpy() - slide.expression
+        return float((errors[scored] ** 2).mean())
 
     assert error(observed=seen) < 0.98 * error()
 

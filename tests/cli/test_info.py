@@ -28,7 +28,9 @@ def test_a_store(disk: Path, run: Run, tissue, model: stf.STFlow):
     assert "encoder=support.colours, widths_um=[224.0], mpp=[8.0], tile_px=28" in embedding
     assert any(line.startswith("  graph: ") and "neighbours a spot" in line for line in lines)
     prediction = next(line for line in lines if line.startswith("  prediction stflow: "))
-    told = "  prediction stflow: 8 genes in log1p counts per 10,000, without sd; STFlow: 8 genes from"
+    told = (
+        "  prediction stflow: 8 genes in log1p counts per 10,000, without sd; STFlow: 8 genes from"
+    )
     assert prediction.startswith(told)
     assert not any("the model was trained on" in line for line in lines)
     before = run("info", "S1.zarr").stdout

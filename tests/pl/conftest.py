@@ -25,10 +25,11 @@ def no_screen() -> Iterator[None]:
 
 @pytest.fixture
 def slide() -> SpatialData:
-    """A slide of 36 spots with a noisy prediction of two genes."""
+    """A slide of 36 spots with a noisy prediction of two genes, in log1p counts."""
     sdata = synthetic(1, n_spots=36, n_genes=4, image_mpp=10.0)["S1"]
     table = sdata.tables["table"]
     truth = np.log1p(table.to_df()[GENES])
     noise = np.random.default_rng(0).normal(0, 0.5, truth.shape)
     table.obsm["stflow"] = pd.DataFrame(truth + noise, index=table.obs_names, columns=GENES)
+    table.uns["stflow"] = {"units": "counts"}
     return sdata

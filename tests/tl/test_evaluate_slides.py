@@ -41,7 +41,10 @@ def test_spots_that_measured_too_little_are_counted(predicted) -> None:
     found = stf.tl.evaluate_slides(predicted, min_counts=floor)
     assert found.loc["S1", "n_left_out"] == (totals < floor).sum() > 5
     assert found.loc["S1", "n_spots"] == (totals >= floor).sum()
-    assert found["n_left_out"].sum() == stf.tl.evaluate(predicted, min_counts=floor).attrs["n_left_out"]
+    assert (
+        found["n_left_out"].sum()
+        == stf.tl.evaluate(predicted, min_counts=floor).attrs["n_left_out"]
+    )
 
 
 def test_a_prediction_that_is_the_truth_has_no_error(predicted) -> None:

@@ -43,7 +43,8 @@ class STFlow:
         Hyper-parameters.
     history
         One row an epoch of a flow: ``flow``, ``epoch``, ``train_loss``, ``val_loss``,
-        ``val_pearson``.
+        ``val_pearson``; and ``val_loss_0`` and ``val_loss_1`` of either half of the held-out spots,
+        where there are halves.
     trust
         One row a gene (index ``gene``), scored on slides that were left out whole while training:
         ``pearson``, ``partial`` (given how deep a spot was read), ``ceiling`` (what counting noise
