@@ -25,6 +25,7 @@ import stflow as stf
 from stflow import metrics
 from stflow._keys import samples, sd
 from stflow._sdata._slides import read_slides
+from stflow._widths import DEFAULT_WIDTHS_UM
 from stflow.baselines import METHODS
 from stflow.slide._slide import Slide
 
@@ -43,8 +44,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 SECTIONS = {"her2st": ("C2", "C3", "C4", "C5"), "synthetic": ("S1", "S2", "S3", "S4")}
 ABOUT = {
     "her2st": "Sections C2 to C5 of one patient, 50 genes; `efficientnet_lite0`, pooled stages, "
-    "mpp 0.5. Defaults of the network and of its regression were chosen on C2, C3 and C4, in part "
-    "on all four (the kernel's and the pooling): every row of stflow is a little kind.",
+    f"tiles of {', '.join(f'{width:g}' for width in DEFAULT_WIDTHS_UM)} um. Defaults of the "
+    "network and of its regression were chosen on C2, C3 and C4, in part on all four (the "
+    "kernel's and the pooling): every row of stflow is a little kind.",
     "synthetic": "Four slides of 100 spots, 50 genes, hidden = 0.6, embedded by 12 colours.",
 }
 AMONG = "stflow, a sample beside others"

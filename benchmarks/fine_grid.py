@@ -24,14 +24,14 @@ from stflow.metrics import pearson
 
 RESULTS = Path(__file__).parent / "results"
 TRAIN, TEST = ("C2", "C3", "C4"), "C5"
-PITCH_UM = 200
+PITCH_UM, WIDTH_UM = 200, 112
 SHOWN = ("ERBB2", "FASN")
 
 
 def load(name: str) -> SpatialData:
     """One section, embedded, with its graph."""
     sdata = stf.datasets.her2st(name)
-    stf.pp.embed(sdata, show_progress_bar=False)
+    stf.pp.embed(sdata, widths_um=WIDTH_UM, show_progress_bar=False)
     stf.pp.neighbors(sdata)
     return sdata
 
@@ -54,7 +54,7 @@ def refined(sdata: SpatialData, parts: int) -> AnnData:
         tables={"table": annotate(table)},
         attrs=sdata.attrs,
     )
-    stf.pp.embed(fine, show_progress_bar=False)
+    stf.pp.embed(fine, widths_um=WIDTH_UM, show_progress_bar=False)
     return fine["table"]
 
 

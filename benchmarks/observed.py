@@ -142,7 +142,7 @@ def her2st(n_seeds: int) -> list[Row]:
     """Leave one section out, and measure some of its spots."""
     slides = {name: stf.datasets.her2st(name) for name in SECTIONS}
     for sdata in slides.values():
-        stf.pp.embed(sdata, show_progress_bar=False)
+        stf.pp.embed(sdata, widths_um=112, show_progress_bar=False)
         stf.pp.neighbors(sdata)
     rows: list[Row] = []
     for held_out in SECTIONS:

@@ -17,7 +17,6 @@ import stflow as stf
 
 OUT = Path("demo")
 TRAINING, TEST = ("C2", "C3", "C4"), "C5"
-MPP = (0.5, 1.0)
 
 
 @contextmanager
@@ -51,9 +50,9 @@ def main() -> None:
     with step("Loading sections"):
         train, test = load()
         print(f"  train on {', '.join(train)}")
-    with step(f"Embedding spots at {MPP} um per pixel"):
+    with step("Embedding spots"):
         for sdata in (*train.values(), test):
-            stf.pp.embed(sdata, mpp=MPP)
+            stf.pp.embed(sdata)
     with step("Finding neighbours and genes"):
         for sdata in (*train.values(), test):
             stf.pp.neighbors(sdata)

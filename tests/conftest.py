@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 from spatialdata import SpatialData
 from spatialdata.models import TableModel
@@ -40,6 +42,25 @@ def data_dir() -> Path:
     return Path(root)
 
 
+@pytest.fixture(scope="session")
+def embedded(
+    data_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, float], SpatialData]:
+    """Take a section of her2st, embedded at one scale; whichever process comes first encodes it."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def take(section: str, mpp: float) -> SpatialData:
+        sdata = stf.datasets.her2st(section)
+        vectors = root / f"vectors_at_{mpp:g}"
+        with FileLock(f"{vectors}.lock"):
+            stf.pp.embed(sdata, mpp=mpp, cache=vectors, device="cpu", show_progress_bar=False)
+        stf.pp.neighbors(sdata)
+        return sdata
+
+    return take
+
+
 @pytest.fixture
 def colour_encoder():
     """A callable encoder with known answers: mean and sd of each channel, width 6."""
@@ -58,8 +79,13 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="session")
-def _tissue() -> dict[str, SpatialData]:
-    return make_tissue(n_spots=64)
+def _six() -> dict[str, SpatialData]:
+    return make_tissue(6, n_spots=64)
+
+
+@pytest.fixture(scope="session")
+def _tissue(_six: dict[str, SpatialData]) -> dict[str, SpatialData]:
+    return {name: _six[name] for name in ("S1", "S2", "S3")}
 
 
 @pytest.fixture
@@ -69,10 +95,15 @@ def tissue(_tissue: dict[str, SpatialData]) -> dict[str, SpatialData]:
 
 
 @pytest.fixture(scope="session")
-def model(_tissue: dict[str, SpatialData]) -> stf.STFlow:
-    """A model fitted in passing to S1, S2 and S3, good for plumbing only."""
-    genes = stf.pp.select_genes(_tissue, n_top_genes=8)
-    return stf.tl.fit(_tissue, genes=genes, **{**SMALL, "config": {**SHAPE, "n_flows": 2}})
+def _others(_six: dict[str, SpatialData]) -> dict[str, SpatialData]:
+    return {name: _six[name] for name in ("S4", "S5", "S6")}
+
+
+@pytest.fixture(scope="session")
+def model(_others: dict[str, SpatialData]) -> stf.STFlow:
+    """A model fitted in passing to S4, S5 and S6 of the same law, good for plumbing only."""
+    genes = stf.pp.select_genes(_others, n_top_genes=8)
+    return stf.tl.fit(_others, genes=genes, **{**SMALL, "config": {**SHAPE, "n_flows": 2}})
 
 
 @pytest.fixture

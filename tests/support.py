@@ -14,6 +14,7 @@ from spatialdata import SpatialData
 
 import stflow as stf
 from stflow._sdata.expression import layer_names
+from stflow.model.training import TensorSlide
 from stflow.slide._graph import knn_graph
 
 
@@ -32,6 +33,16 @@ def make_tissue(n_slides: int = 3, **kwargs) -> dict[str, SpatialData]:
         stf.pp.embed(sdata, encoder=colours, mpp=8.0, tile_px=28, show_progress_bar=False)
         stf.pp.neighbors(sdata)
     return slides
+
+
+def tensor_slide(
+    coords: np.ndarray, features: torch.Tensor, expression: torch.Tensor
+) -> TensorSlide:
+    """A slide for the denoiser, all of whose spots weigh alike and of which no more is known."""
+    n = len(coords)
+    graph = knn_graph(coords, 8)[0]
+    nothing = torch.empty(n, 0), torch.full((n,), torch.nan), torch.empty(n, 0)
+    return TensorSlide(coords, graph, features, expression, torch.ones(n), *nothing)
 
 
 def square(side: int) -> np.ndarray:
@@ -57,6 +68,12 @@ def mean_pearson(predicted: np.ndarray, measured: np.ndarray) -> float:
     """Mean over genes of the correlation over spots; both of shape (N, G)."""
     pairs = zip(predicted.T, measured.T, strict=True)
     return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]))
+
+
+def cp10k(table: AnnData, totals: np.ndarray | None = None) -> pd.DataFrame:
+    """Log1p of counts per 10,000 of each spot's total, which is that of the table's genes."""
+    counts = table.to_df().astype(float)
+    return np.log1p(counts.mul(10_000 / (counts.sum(axis=1) if totals is None else totals), axis=0))
 
 
 SHAPE = {"hidden": 32, "n_layers": 2, "n_flows": 1}
@@ -111,11 +128,18 @@ def content(frame: pd.DataFrame) -> list:
     return [list(frame.index), columns]
 
 
+def values(matrix: Any) -> Any:
+    """What a matrix holds, without what scipy remembers of it."""
+    if not sp.issparse(matrix):
+        return matrix
+    return [matrix.shape, matrix.data, matrix.indices, matrix.indptr]
+
+
 def snapshot(sdata: SpatialData) -> str:
     """Digest of all that a user can see of a slide's table, shapes and attributes."""
     table = sdata["table"]
     parts = [
-        table.X,
+        values(table.X),
         content(table.obs),
         content(table.var),
         dict(table.uns),

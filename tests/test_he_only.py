@@ -28,11 +28,8 @@ def on_grid(sdata: sd.SpatialData, pitch_um: float, lattice: str = "hex") -> sd.
 
 
 @pytest.fixture(scope="module")
-def trained(data_dir) -> stf.STFlow:
-    train = {name: stf.datasets.her2st(name) for name in ("C2", "C3")}
-    for sdata in train.values():
-        stf.pp.embed(sdata, mpp=1.0, device="cpu", show_progress_bar=False)
-        stf.pp.neighbors(sdata)
+def trained(embedded) -> stf.STFlow:
+    train = {name: embedded(name, 1.0) for name in ("C2", "C3")}
     genes = stf.pp.select_genes(train, n_top_genes=30)
     how = {"config": {"n_flows": 1}, "max_epochs": 10, "device": "cpu"}
     how["show_progress_bar"] = False

@@ -17,12 +17,8 @@ TRAINING, TEST = ("C2", "C3"), "C5"
 
 
 @pytest.fixture(scope="module")
-def sections(data_dir) -> dict[str, sd.SpatialData]:
-    found = {name: stf.datasets.her2st(name) for name in (*TRAINING, TEST)}
-    for sdata in found.values():
-        stf.pp.embed(sdata, mpp=1.0, device="cpu", show_progress_bar=False)
-        stf.pp.neighbors(sdata)
-    return found
+def sections(embedded) -> dict[str, sd.SpatialData]:
+    return {name: embedded(name, 1.0) for name in (*TRAINING, TEST)}
 
 
 @pytest.fixture(scope="module")

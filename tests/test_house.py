@@ -75,6 +75,7 @@ GROUND = {
     "_schedule",
     "_square",
     "_validation",
+    "_widths",
     "slide",
 }
 BELOW = GROUND | {"_sdata", "metrics", "encoders", "embedding", "images", "model", "baselines"}
@@ -84,7 +85,8 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__init__": (VERBS | {"baselines", "bench", "encoders", "metrics", "model", "slide"}, set()),
     "__main__": ({"_cli"}, set()),
     "_cli": (
-        VERBS | {"_atomic", "_sdata", "_keys", "_schedule", "bench", "encoders", "model"},
+        VERBS
+        | {"_atomic", "_sdata", "_keys", "_schedule", "_widths", "bench", "encoders", "model"},
         {"click"},
     ),
     "bench": (BELOW | {"flow", "datasets"}, None),
@@ -122,6 +124,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_schedule": ({"_validation"}, set()),
     "_square": (set(), {"torch"}),
     "_validation": (set(), ARRAYS),
+    "_widths": ({"_validation"}, {"numpy"}),
     "_keys": (set(), set()),
     "_atomic": (set(), set()),
 }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,8 +54,8 @@ def test_it_is_a_regression_fitted_without_the_slide_it_predicts(slides: list[Sl
 
 @pytest.mark.parametrize("method", [NetworkRegression, FullModel])
 def test_an_interrupt_ends_the_fit(slides: list[Slide], monkeypatch, method) -> None:
-    def interrupted(*_: object, **__: object) -> tuple[None, None, bool]:
-        return None, None, True
+    def interrupted(*_: object, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(interrupted=True)
 
     monkeypatch.setattr(_network, "fit_ensemble", interrupted)
     with pytest.raises(KeyboardInterrupt):

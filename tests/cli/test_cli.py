@@ -36,7 +36,7 @@ def test_options_are_words_of_the_api_with_its_defaults(name: str):
     assert checked
     for word, value in checked.items():
         assert word in words
-        value = value[0] if isinstance(value, tuple) else value
+        value = next(iter(value), None) if isinstance(value, tuple) else value
         assert value == words[word].default, word
 
 

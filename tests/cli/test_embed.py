@@ -36,6 +36,43 @@ def test_writes_what_the_calls_write(disk: Path, run: Run, tissue):
     assert result.output == ""
 
 
+def test_widths_are_asked_for_one_by_one(disk: Path, run: Run, tissue):
+    fast = ("--tile-px", 32, "--device", "cpu", "--no-cache", "--quiet", "--key-added", "X_b")
+    run("embed", "S1.zarr", *fast, "--widths-um", 512, "--widths-um", 256)
+    found = read_zarr("S1.zarr")["table"]
+    assert list(found.uns["X_b"]["widths_um"]) == [512.0, 256.0]
+    how = {"tile_px": 32, "mpp": (16, 8), "inplace": False, "show_progress_bar": False}
+    wanted = stf.pp.embed(tissue["S1"], key_added="X_b", device="cpu", **how)
+    assert np.array_equal(found.obsm["X_b"], wanted.obsm["X_b"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "widths", "mpp"),
+    [
+        ((), None, None),
+        (("--widths-um", 112), (112.0,), None),
+        (("--mpp", 1, "--mpp", 0.5), None, (1.0, 0.5)),
+    ],
+)
+def test_what_is_not_typed_is_left_to_the_call(
+    disk: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[object, ...],
+    widths: tuple[float, ...] | None,
+    mpp: tuple[float, ...] | None,
+):
+    seen = []
+    monkeypatch.setattr(stf.pp, "embed", lambda _, **how: seen.append(how))
+    run("embed", "S1.zarr", *arguments)
+    assert (seen[0]["widths_um"], seen[0]["mpp"]) == (widths, mpp)
+
+
+def test_the_help_says_the_default_widths(run: Run):
+    shown = " ".join(run("embed", "--help").stdout.split())
+    assert "left out, 112, 224, 448." in shown
+
+
 @pytest.mark.parametrize(("arguments", "kept"), [((), True), (("--n-neighs", 3), False)])
 def test_a_graph_that_is_there_stays(
     disk: Path, run: Run, arguments: tuple[object, ...], kept: bool
@@ -125,6 +162,15 @@ def test_an_image_file_becomes_a_store(disk: Path, run: Run):
         (("S1.zarr", "-o", "S2.zarr", "--overwrite"), "S2.zarr exists"),
         (("S1.zarr", "--key-added", "b", "--image-key", "b"), "No image 'b'"),
         (("S1.zarr", "--key-added", "b", "--mpp", 0), "`mpp` must be a positive number"),
+        (("S1.zarr", "--key-added", "b", "--widths-um", 0), "`widths_um` must be a positive"),
+        (
+            ("S1.zarr", "--key-added", "b", "--widths-um", 112, "--mpp", 0.5),
+            "Pass `--widths-um` or `--mpp`, not both",
+        ),
+        (
+            ("S1.zarr", "--key-added", "b", "--widths-um", 0.5),
+            "narrower than a pixel of image 'he', 4 um. `--widths-um` is the field of view",
+        ),
         (("notes.txt", "-o", "new.zarr"), "notes.txt ends in '.txt'"),
         (("scan.png", "-o", "new.zarr"), "Pass `--image-mpp`"),
         (("scan.png", "-o", "S1.zarr", "--image-mpp", 1), "S1.zarr exists"),

@@ -35,13 +35,30 @@ def test_scores_as_csv(predicted: Path, run: Run, model: stf.STFlow):
     wanted = stf.tl.evaluate(slides)
     pd.testing.assert_frame_equal(found, wanted, check_exact=False, rtol=1e-12)
     mean = wanted.attrs["pearson"]
-    assert result.stderr.startswith(f"mean over 8 genes of 2 slides: pearson {mean:.3f}, ")
+    told = f"mean over 8 genes of 2 slides, in log1p counts per 10,000: pearson {mean:.3f}, "
+    depth = [wanted.attrs[name] for name in ("pearson_depth", "partial", "ceiling")]
+    told += "of depth alone {:.3f}, given depth {:.3f}, ceiling {:.3f}, spearman".format(*depth)
+    assert result.stderr.startswith(told)
+    assert "left out" not in result.stderr
 
     Path("genes.txt").write_text(f"{model.genes[2]}\n")
     apart = run("evaluate", *stores, "--per-slide", "--genes", "genes.txt", "-q", "-o", "a/b.csv")
     table = pd.read_csv("a/b.csv", index_col=["slide", "gene"])
     assert list(table.index) == [("S1", model.genes[2]), ("S2", model.genes[2])]
     assert apart.output == ""
+
+
+def test_spots_of_few_counts_and_units(predicted: Path, run: Run, tissue):
+    totals = tissue["S1"]["table"].X.sum(axis=1).A1
+    floor = float(sorted(totals)[6])
+    result = run("evaluate", "predicted/S1.zarr", "--min-counts", floor)
+    lost = int((totals < floor).sum())
+    assert f"; {lost} spots of too few counts left out" in result.stderr
+    assert set(pd.read_csv(StringIO(result.stdout))["n_spots"]) == {64 - lost}
+    message = "is in units 'cp10k', not 'counts'. Leave out `--units`."
+    assert message in run("evaluate", "predicted/S1.zarr", "--units", "counts", code=1).stderr
+    message = "column of obs in table 'table' of slide 'S1': 'all'; available:"
+    assert message in run("evaluate", "predicted/S1.zarr", "--total-key", "all", code=1).stderr
 
 
 def test_a_file_is_replaced_only_when_asked(predicted: Path, run: Run):

@@ -29,6 +29,18 @@ def test_a_model_of_the_most_variable_genes(disk: Path, run: Run, tissue):
     assert "deep/new: STFlow: 5 genes" in result.stderr
 
 
+def test_units_reach_genes_and_model(disk: Path, run: Run, tissue):
+    training = {name: tissue[name] for name in ("S1", "S2")}
+    how = {"units": "counts", "min_counts": 30.0}
+    typed = ("--units", "counts", "--min-counts", 30)
+    result = run("fit", "S1.zarr", "S2.zarr", "-o", "new", "--n-top-genes", 5, *typed, *FAST)
+    model = stf.STFlow.load("new")
+    assert list(model.genes) == stf.pp.select_genes(training, n_top_genes=5, **how)
+    assert (model.units, model.info["min_counts"]) == ("counts", 30.0)
+    assert "zinb prior, in log1p counts\n" in result.stderr
+    assert "genes predicted on unseen spots at a false discovery rate of 5%" in result.stderr
+
+
 def test_a_model_of_named_genes(disk: Path, run: Run, model: stf.STFlow):
     genes = [model.genes[3], model.genes[1]]
     Path("genes.txt").write_text("\n".join([genes[0], "", f"  {genes[1]} ", ""]))
@@ -60,6 +72,12 @@ def test_a_model_of_named_genes(disk: Path, run: Run, model: stf.STFlow):
             ("S1.zarr", "-o", "new", "--n-top-genes", 5, "--config", "prior=beta"),
             "`prior` is 'beta'; available:",
         ),
+        (
+            ("S1.zarr", "-o", "new", "--units", "tpm"),
+            "`units` is 'tpm'; available: 'cp10k', 'counts'",
+        ),
+        (("S1.zarr", "-o", "new", "--total-key", "all"), "'all'; available: 'region', 'spot_id'"),
+        (("S1.zarr", "-o", "new", "--min-counts", -1), "`min_counts` must be 0 or a positive"),
         (("S1.zarr", "model", "-o", "new"), "model is no SpatialData store"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,24 @@ def test_a_store(disk: Path, run: Run, tissue, model: stf.STFlow):
     assert "table table: 64 spots, 12 genes" in lines
     assert "  region spots: 64 spots, on he, 4 um per pixel" in lines
     embedding = next(line for line in lines if line.startswith("  embedding X_embedding: 12 wide;"))
-    assert "encoder=support.colours, mpp=[8.0], tile_px=28" in embedding
+    assert "encoder=support.colours, widths_um=[224.0], mpp=[8.0], tile_px=28" in embedding
     assert any(line.startswith("  graph: ") and "neighbours a spot" in line for line in lines)
     prediction = next(line for line in lines if line.startswith("  prediction stflow: "))
-    assert prediction.startswith("  prediction stflow: 8 genes, without sd; STFlow: 8 genes from")
+    told = "  prediction stflow: 8 genes in log1p counts per 10,000, without sd; STFlow: 8 genes from"
+    assert prediction.startswith(told)
+    assert not any("the model was trained on" in line for line in lines)
     before = run("info", "S1.zarr").stdout
     assert "embedding X_embedding" in before
     assert "prediction" not in before
+
+
+def test_a_slide_of_the_fit(disk: Path, run: Run, _others, model: stf.STFlow):
+    sdata = deepcopy(_others["S4"])
+    how = {"n_samples": 1, "n_steps": 1, "device": "cpu", "show_progress_bar": False}
+    with pytest.warns(UserWarning, match="The model was trained on this slide"):
+        stf.tl.predict(sdata, model, **how)
+    sdata.write("known.zarr")
+    assert "    the model was trained on slide" in run("info", "known.zarr").stdout.splitlines()
 
 
 def test_a_store_that_lacks_things(disk: Path, run: Run, tissue):
@@ -51,7 +63,7 @@ def test_a_store_that_lacks_things(disk: Path, run: Run, tissue):
 def test_a_model(disk: Path, run: Run, model: stf.STFlow):
     shown = run("info", "model").stdout
     assert shown.startswith(repr(model))
-    assert "embedding: encoder=support.colours, mpp=[8.0], tile_px=28" in shown
+    assert "embedding: encoder=support.colours, widths_um=[224.0], mpp=[8.0], tile_px=28" in shown
 
 
 def test_an_image_file(disk: Path, run: Run):

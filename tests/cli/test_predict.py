@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from spatialdata import read_zarr
+from support import cp10k
 
 import stflow as stf
 
@@ -34,7 +35,19 @@ def test_output_leaves_the_store_as_it_was(disk: Path, run: Run):
     assert "a" in read_zarr("out/S1.zarr")["table"].obsm
     assert result.stdout == ""
     assert "predict:" in result.stderr
-    assert "out/S1.zarr: predicted 8 genes as 'a'" in result.stderr
+    told = "out/S1.zarr: predicted 8 genes as 'a', in log1p counts per 10,000\n"
+    assert result.stderr.endswith(told)
+
+
+def test_totals_of_observed_spots(disk: Path, run: Run, tissue, model: stf.STFlow):
+    table = tissue["S1"]["table"]
+    table.obs["seen"] = np.arange(table.n_obs) < 9
+    table.obs["all"] = np.ravel(table.X.sum(axis=1)) * 2.0
+    tissue["S1"].write("told.zarr")
+    run("predict", "told.zarr", "model", *FAST, "--observed", "seen", "--total-key", "all")
+    found = read_zarr("told.zarr")["table"].obsm["stflow"]
+    wanted = cp10k(table, table.obs["all"].to_numpy())[list(model.genes)]
+    assert np.allclose(found[:9], wanted[:9])
 
 
 def test_nothing_is_replaced_unless_asked(disk: Path, run: Run):
@@ -56,6 +69,10 @@ def test_nothing_is_replaced_unless_asked(disk: Path, run: Run):
         (("S1.zarr", "model", "-o", "S2.zarr"), "S2.zarr exists; stflow replaces no store."),
         (("S1.zarr", "model", "--table-key", "b"), "No table 'b'; available: 'table'."),
         (("S1.zarr", "model", "--embedding-key", "b"), "Run `stflow embed` first"),
+        (
+            ("S1.zarr", "model", "--observed", "nothing", "--quiet"),
+            "`observed` 'nothing' is neither a column of obs",
+        ),
         (("S1.zarr", "model", "--n-samples", 0), "`n_samples` must be a whole number"),
         (("S1.zarr", "model", "--device", "tpu", "--quiet"), "`device` is 'tpu'"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support import cp10k
 
 import stflow as stf
 
@@ -17,9 +18,31 @@ def test_slides_hold_what_the_tables_hold(tissue) -> None:
     table = tissue["S2"]["table"]
     assert np.array_equal(found[1].embedding, table.obsm["X_embedding"])
     assert found[1].genes == tuple(PANEL)
-    assert np.allclose(found[1].expression, np.log1p(table[:, PANEL].X.toarray()))
+    assert np.allclose(found[1].expression, cp10k(table)[PANEL])
+    assert np.array_equal(found[1].totals, table.X.sum(axis=1).A1)
+    assert found[1].units == "cp10k"
+    raw = stf.get.slides(tissue, PANEL, units="counts")[1]
+    assert np.allclose(raw.expression, np.log1p(table[:, PANEL].X.toarray()))
+    assert raw.units == "counts"
     (bare,) = stf.get.slides(tissue["S1"])
-    assert (bare.name, bare.expression, bare.genes) == ("slide", None, ())
+    assert (bare.name, bare.expression, bare.totals, bare.genes) == ("slide", None, None, ())
+
+
+def test_totals_may_be_a_column_of_obs(tissue) -> None:
+    table = tissue["S1"]["table"]
+    table.obs["all"] = totals = table.X.sum(axis=1).A1 * 3
+    (slide,) = stf.get.slides(table, PANEL, total_key="all")
+    assert np.array_equal(slide.totals, totals)
+    assert np.allclose(slide.expression, cp10k(table, totals)[PANEL])
+
+
+def test_expression_in_other_units_is_not_what_was_observed(tissue, model) -> None:
+    seen = np.arange(tissue["S3"]["table"].n_obs) < 5
+    (raw,) = stf.get.slides(tissue["S3"], model.genes, units="counts")
+    message = r"expression of slide is in log1p counts, the model's in log1p counts per 10,000"
+    with pytest.raises(ValueError, match=message):
+        model.predict(raw, observed=seen)
+    assert model.predict(raw, n_samples=2).units == "cp10k"
 
 
 def test_a_model_and_a_baseline_take_them(tissue, model) -> None:
@@ -52,6 +75,8 @@ def test_observed_spots_of_arrays_are_those_of_tables(tissue, model) -> None:
         ({"embedding_key": "X_none"}, KeyError, "'X_none'.*`stf.pp.embed"),
         ({"table_key": "desk"}, KeyError, "'desk'"),
         ({"genes": PANEL, "layer": "raw"}, KeyError, "'raw'"),
+        ({"units": "tpm"}, ValueError, "`units` is 'tpm'; available: 'cp10k', 'counts'"),
+        ({"genes": PANEL, "total_key": "all"}, KeyError, "'all'; available: 'region', 'spot_id'"),
     ],
 )
 def test_bad_arguments(tissue, how: dict, error: type, message: str) -> None:

@@ -103,3 +103,26 @@ def test_every_column_needs_a_name(arrays):
             score(*pair, genes=["A"])
     with pytest.raises(ValueError, match="1 gene names for 2 columns"):
         metrics.per_gene_spread(*pair, genes=["A"], sd=arrays["sd"])
+
+
+def test_depth_and_ceiling_beside_the_scores(rng):
+    totals = rng.integers(500, 5000, size=40)
+    counts = rng.binomial(totals[:, None], [0.05, 0.01])
+    measured = np.log1p(1e4 * counts / totals[:, None])
+    predicted = measured + rng.normal(size=measured.shape)
+    settings = {"counts": counts, "totals": totals, "units": "cp10k", "seed": 3}
+    table = metrics.per_gene_depth(measured, predicted, genes=GENES, **settings)
+    depth = np.log1p(totals)
+    expected = {
+        "pearson_depth": metrics.pearson(measured, np.stack([depth, depth], axis=1)),
+        "partial": metrics.partial(measured, predicted, depth),
+        "ceiling": metrics.ceiling(counts, totals, units="cp10k", seed=3),
+    }
+    pd.testing.assert_frame_equal(table, pd.DataFrame(expected, index=table.index))
+    assert list(table.index) == GENES
+    with pytest.raises(ValueError, match=r"Counts have shape \(40, 1\), .* \(40, 2\)"):
+        metrics.per_gene_depth(
+            measured, predicted, genes=GENES, **settings | {"counts": counts[:, :1]}
+        )
+    with pytest.raises(ValueError, match="1 gene names for 2 columns"):
+        metrics.per_gene_depth(measured, predicted, genes=["A"], **settings)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from support import hexagonal
+from support import hexagonal, tensor_slide
 
 from stflow.flow import make_prior
 from stflow.model._config import Config
 from stflow.model.denoiser._denoiser import Denoiser
 from stflow.model.denoiser._graph import spot_graph
 from stflow.model.denoiser._sampling import SlideSampler, draws
-from stflow.model.training._crops import Crops, TensorSlide
+from stflow.model.training._crops import Crops
 from stflow.slide._graph import knn_graph
 
 CPU = torch.device("cpu")
@@ -66,7 +66,7 @@ def test_a_configuration_is_made_of_some_values_or_none() -> None:
 def test_a_regression_is_trained_on_nothing_at_time_zero() -> None:
     coords = hexagonal(5)
     expression, features = inputs(25)
-    slide = TensorSlide(coords, knn_graph(coords, 8)[0], features, expression + 1)
+    slide = tensor_slide(coords, features, expression + 1)
     prior = make_prior("zero", n_genes=N_GENES)
     crops, control = (Crops([slide], prior, 0, flow=flow) for flow in (False, True))
     for draw in range(10):

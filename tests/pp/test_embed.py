@@ -25,6 +25,7 @@ from torch import nn
 import stflow as stf
 from stflow._sdata._tables import get_regions
 from stflow._sdata.places._placed import spots_on_image
+from stflow._widths import DEFAULT_WIDTHS_UM
 from stflow.encoders import get_encoder
 from stflow.pp import embed
 
@@ -82,6 +83,7 @@ def run(colour_encoder):
 
     def call(sdata, **kwargs):
         given = {"encoder": colour_encoder, "tile_px": 16, "show_progress_bar": False} | kwargs
+        given |= {} if {"mpp", "widths_um"} & set(kwargs) else {"mpp": 0.5}
         if kwargs.get("inplace", True):
             return embed(sdata, **given)
         return embed(sdata, **given, overwrite=True).obsm["X_embedding"]
@@ -89,14 +91,14 @@ def run(colour_encoder):
     return call
 
 
-def naive(data, points, size_px, tile_px=16) -> np.ndarray:
+def naive(data, points, size_px, tile_px=16, pad=99) -> np.ndarray:
     """Means and deviations of tiles cropped from the image padded with white."""
-    padded = np.pad(data, ((0, 0), (99, 99), (99, 99)), constant_values=255)
+    padded = np.pad(data, ((0, 0), (pad, pad), (pad, pad)), constant_values=255)
     rows = []
     for left, top in np.floor(points).astype(int):
-        window = padded[:, max(top, 0) : top + 198, max(left, 0) : left + 198]
+        window = padded[:, max(top, 0) : top + 2 * pad, max(left, 0) : left + 2 * pad]
         image = Image.fromarray(np.ascontiguousarray(np.moveaxis(window, 0, -1)))
-        x, y = points[len(rows)] + 99 - np.maximum((left, top), 0)
+        x, y = points[len(rows)] + pad - np.maximum((left, top), 0)
         box = (x - size_px / 2, y - size_px / 2, x + size_px / 2, y + size_px / 2)
         tile = np.asarray(image.resize((tile_px, tile_px), Image.Resampling.BICUBIC, box)) / 255
         rows.append([*tile.mean((0, 1)), *tile.std((0, 1), ddof=1)])
@@ -153,6 +155,7 @@ def test_recipe(sdata, colour_encoder, run):
         "dihedral": True,
         "precision": "float32",
         "tile_px": 16,
+        "widths_um": [16.0, 32.0],
         "mpp": [1.0, 2.0],
         "width": 12,
         "image_mpp": {"spots": 0.5},
@@ -169,8 +172,66 @@ def test_several_scales_are_joined_in_order(sdata, run):
     assert np.abs(both[:, :6] - both[:, 6:]).max() > 0.01
 
 
+def test_widths_are_scales_and_joined_in_their_order(sdata, run):
+    run(sdata, widths_um=(32, 8.0))
+    table = sdata.tables["table"]
+    np.testing.assert_array_equal(
+        table.obsm["X_embedding"], run(sdata, mpp=(2, 0.5), inplace=False)
+    )
+    other = run(sdata, widths_um=(8.0, 32), inplace=False)
+    np.testing.assert_array_equal(table.obsm["X_embedding"], np.roll(other, 6, axis=1))
+    assert np.abs(table.obsm["X_embedding"] - other).max() > 0.01
+    recipe = table.uns["X_embedding"]
+    assert (recipe["widths_um"], recipe["mpp"]) == ([32.0, 8.0], [2.0, 0.5])
+
+
+def test_a_spot_is_seen_at_three_widths_unless_told_otherwise(sdata, run):
+    run(sdata, widths_um=None)
+    table = sdata.tables["table"]
+    assert table.uns["X_embedding"]["widths_um"] == list(DEFAULT_WIDTHS_UM) == [112, 224, 448]
+    assert table.uns["X_embedding"]["mpp"] == [7.0, 14.0, 28.0]
+    told = run(sdata, widths_um=(112, 224, 448), inplace=False)
+    np.testing.assert_array_equal(table.obsm["X_embedding"], told)
+
+
+def test_the_cache_knows_a_tile_by_either_word(sdata, run, tmp_path):
+    encoder = Colours()
+    given = {"encoder": encoder, "cache": tmp_path / "c", "inplace": False}
+    first = run(sdata, mpp=0.3, **given)
+    n_encoded(encoder)
+    np.testing.assert_array_equal(run(sdata, widths_um=4.8, **given), first)
+    assert n_encoded(encoder) == 0
+    run(sdata, widths_um=4.9, **given)
+    assert n_encoded(encoder) == 12
+
+
+def test_wide_tiles_reach_over_the_border_and_see_glass(run):
+    """The closest look is on the tissue, the widest mostly outside of the image."""
+    corners = np.array([[1.0, 1.0], [WIDTH - 1.0, HEIGHT - 1.0]])
+    widths = (8.0, 40.0, 160.0)
+    sdata = slide({"spots": shapes(corners)}, {"he": he()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        run(sdata, widths_um=widths)
+    table = sdata.tables["table"]
+    assert table.uns["X_embedding"]["blank"] == {"spots": 0.0}
+    for i, width in enumerate(widths):
+        expected = naive(tissue(), corners, width / 0.5, pad=199)
+        found = table.obsm["X_embedding"][:, 6 * i : 6 * i + 6]
+        np.testing.assert_allclose(found, expected, atol=1 / 255)
+    assert (table.obsm["X_embedding"][:, 12:15] > 0.8).all()
+
+
+@pytest.mark.parametrize("widths", [(8.0, 160.0), (160.0, 8.0), (8.0,)])
+def test_a_spot_whose_closest_tile_is_outside_is_refused_whatever_the_widest_shows(run, widths):
+    sdata = slide({"spots": shapes([[50.0, 50], [-9, 50]])}, {"he": he()})
+    with pytest.raises(ValueError, match="1 of 2 spots of 'spots' lie outside image 'he'"):
+        run(sdata, encoder=Never(), widths_um=widths)
+    run(sdata, widths_um=160.0)
+
+
 def test_not_in_place_returns_a_changed_copy_and_leaves_the_table(sdata, colour_encoder):
-    how = {"encoder": colour_encoder, "tile_px": 16, "show_progress_bar": False}
+    how = {"encoder": colour_encoder, "mpp": 0.5, "tile_px": 16, "show_progress_bar": False}
     before = state(sdata)
     copy = embed(sdata, **how, inplace=False)
     assert_same(before, state(sdata))
@@ -264,20 +325,20 @@ def test_several_regions_each_on_its_own_image(points, run):
 
 
 def test_the_default_encoder(sdata):
-    embed(sdata, tile_px=32, show_progress_bar=False)
+    embed(sdata, widths_um=16, tile_px=32, show_progress_bar=False)
     table = sdata.tables["table"]
     assert table.obsm["X_embedding"].shape == (12, 1536)
     assert table.uns["X_embedding"]["encoder"] == "efficientnet_lite0"
     assert len(table.uns["X_embedding"]["weights_sha256"]) == 64
     how = {"inplace": False, "overwrite": True, "show_progress_bar": False}
-    final = embed(sdata, tile_px=32, pooling="final", **how)
+    final = embed(sdata, widths_um=16, tile_px=32, pooling="final", **how)
     assert final.obsm["X_embedding"].shape == (12, 1280)
 
 
 def test_an_encoder_that_was_made_before(sdata, tmp_path):
     sdata.write(tmp_path / "x.zarr")
     again = read_zarr(tmp_path / "x.zarr")
-    given = {"tile_px": 32, "show_progress_bar": False}
+    given = {"widths_um": 16, "tile_px": 32, "show_progress_bar": False}
     embed(again, pooling="final", dihedral=True, cache=False, key_added="short", **given)
     made = get_encoder("efficientnet_lite0", pooling="final", dihedral=True)
     embed(again, encoder=made, key_added="made", **given)
@@ -297,7 +358,7 @@ def test_dihedral_does_not_see_how_the_slide_lay(points):
 
     def both(**kwargs) -> list[np.ndarray]:
         given = {"tile_px": 32, "image_mpp": 0.5, "show_progress_bar": False, "inplace": False}
-        given["precision"] = "float32"
+        given |= {"widths_um": 16, "precision": "float32"}
         tables = [embed(s, **given, **kwargs) for s in (plain, mirrored)]
         return [table.obsm["X_embedding"] for table in tables]
 
@@ -360,6 +421,11 @@ REFUSED = [
     ({"mpp": 0.0}, ValueError, "`mpp` must be a positive number"),
     ({"mpp": (0.5, -1)}, ValueError, "`mpp` must be a positive number, not -1.0"),
     ({"mpp": ()}, ValueError, "`mpp` is empty"),
+    ({"widths_um": (8, -1)}, ValueError, "`widths_um` must be a positive number, not -1.0"),
+    ({"widths_um": "8"}, ValueError, "`widths_um` must be a number or a list of numbers, not '8'"),
+    ({"widths_um": 8, "mpp": 0.5}, ValueError, "Pass `widths_um=` or `mpp=`, not both"),
+    ({"widths_um": (112, 0.4)}, ValueError, "of 0.4 um are narrower than a pixel .*, 0.5 um. `wid"),
+    ({"mpp": 0.03}, ValueError, "Tiles of 0.48 um are narrower than a pixel of image 'he'"),
     ({"tile_px": 0}, ValueError, "`tile_px` must be a whole number of at least 1, not 0"),
     ({"tile_px": 22.4}, ValueError, "`tile_px` must be a whole number"),
     ({"batch_size": 0}, ValueError, "`batch_size` must be a whole number"),
@@ -664,8 +730,8 @@ def counting(self, tiles):
 Encoder.encode = counting
 sdata = read_zarr(sys.argv[1])
 table = stf.pp.embed(
-    sdata, tile_px=32, batch_size=2, precision="float32", inplace=False, show_progress_bar=False,
-    device="cpu", cache=False if sys.argv[2] == "none" else None,
+    sdata, mpp=0.5, tile_px=32, batch_size=2, precision="float32", inplace=False,
+    show_progress_bar=False, device="cpu", cache=False if sys.argv[2] == "none" else None,
 )
 print(sum(n == 2 for n in made))
 np.save(sys.argv[3], table.obsm["X_embedding"])
@@ -787,9 +853,23 @@ def test_an_image_much_coarser_than_its_tiles_is_told(points, run):
     keys, mpps = {"left": "he", "right": "hires"}, {"left": 0.5, "right": 4.0}
     with pytest.warns(UserWarning, match="um per pixel") as told:
         run(both, image_key=keys, image_mpp=mpps, mpp=(1.0, 0.5))
-    said = r"'hires' has 4 um per pixel, but `mpp` asks for 0.5: .* enlarged 8 times"
+    said = r"'hires' has 4 um per pixel, .* 8 um are 2 of its pixels enlarged 8 times to 16"
     assert [re.search(said, str(each.message)) is not None for each in told] == [True]
     assert told[0].filename == __file__
+
+
+def test_what_the_warning_of_a_coarse_image_advises_is_silent(points, run):
+    coarse = slide({"spots": shapes(points)}, {"he": he()}, mpp=3.187)
+    how = {"image_mpp": 3.187, "widths_um": (112, 224, 448), "overwrite": True}
+    told = r"112 um are 35 of .* 6\.37 times to 224.* `tile_px=64` .*`widths_um=` at 40\.8 or more"
+    with pytest.warns(UserWarning, match=told):
+        run(coarse, **how, tile_px=224)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        run(coarse, **how, tile_px=64)
+        run(coarse, **how | {"widths_um": 40.8}, tile_px=64)
+    with pytest.warns(UserWarning, match="40 um are 13 of its pixels"):
+        run(coarse, **how | {"widths_um": 40}, tile_px=64)
 
 
 @pytest.mark.parametrize("mpp", [2.0, 2.5])

@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 from anndata import AnnData
 from spatialdata import SpatialData
+from support import cp10k
 
 import stflow as stf
 
@@ -19,30 +20,53 @@ FLAT, WIDE, WIDER = [5, 5, 5, 5, 4, 5, 5, 5, 5, 5], [0, 9] * 5, [0, 90] * 5
 RARE = [9000] + [0] * 10
 
 
+COUNTS = {"units": "counts", "min_counts": 0}
+
+
 def test_most_variable_first() -> None:
     table = make({"FLAT": FLAT, "WIDER": WIDER, "WIDE": WIDE})
-    assert stf.pp.select_genes(table, 2) == ["WIDER", "WIDE"]
-    assert stf.pp.select_genes(table, 3) == ["WIDER", "WIDE", "FLAT"]
+    assert stf.pp.select_genes(table, 2, **COUNTS) == ["WIDER", "WIDE"]
+    assert stf.pp.select_genes(table, 3, **COUNTS) == ["WIDER", "WIDE", "FLAT"]
+
+
+def test_a_gene_that_follows_depth_varies_in_counts_alone() -> None:
+    """Negative control: STEADY is a tenth of a shallow spot, a hundredth of a deep one."""
+    table = make({"DEEP": [200, 2000] * 5, "STEADY": [20] * 10})
+    assert stf.pp.select_genes(table, 2) == ["STEADY", "DEEP"]
+    assert stf.pp.select_genes(table, 2, units="counts") == ["DEEP", "STEADY"]
+    table.obs["all"] = 5000
+    assert stf.pp.select_genes(table, 2, total_key="all") == ["DEEP", "STEADY"]
+
+
+def test_spots_that_measured_nothing_have_no_say() -> None:
+    """One spot of a single count is log1p(10,000) in one gene and 0 in those that vary less."""
+    genes = {"A": [450, 550] * 10, "B": [520, 480] * 10, "C": [50, 51] * 10}
+    table = make({name: [*counts, int(name == "C")] for name, counts in genes.items()})
+    assert stf.pp.select_genes(table, 2) == ["A", "B"]
+    for floor, kept in ((None, 20), (0, 21), (1, 21), (2, 20)):
+        order = cp10k(table)[:kept].var().sort_values(ascending=False).index
+        assert stf.pp.select_genes(table, 3, min_counts=floor) == list(order)
+    assert stf.pp.select_genes(table, 1, min_counts=0) == ["B"]
 
 
 def test_variance_is_that_of_log_counts_pooled_over_slides() -> None:
     """Constant within each slide, but different between them: variable."""
     low = make({"SHIFT": [1] * 4, "NOISE": [2, 3, 2, 3]})
     high = make({"NOISE": [2, 3, 2, 3], "SHIFT": [50] * 4})
-    assert stf.pp.select_genes({"a": low, "b": high}, 1) == ["SHIFT"]
+    assert stf.pp.select_genes({"a": low, "b": high}, 1, **COUNTS) == ["SHIFT"]
 
 
 def test_rare_genes_are_left_out() -> None:
     table = make({"RARE": RARE, "WIDE": [*WIDE, 0]})
-    assert stf.pp.select_genes(table, 1) == ["WIDE"]
+    assert stf.pp.select_genes(table, 1, **COUNTS) == ["WIDE"]
     with pytest.raises(ValueError, match="only 1 of 2 genes are seen in 10% of the spots"):
-        stf.pp.select_genes(table, 2)
+        stf.pp.select_genes(table, 2, **COUNTS)
 
 
 def test_rare_in_one_slide_is_enough_to_leave_out() -> None:
     often, seldom = make({"A": WIDER, "B": WIDE}), make({"A": RARE, "B": [*WIDE, 1]})
-    assert stf.pp.select_genes(often, 1) == ["A"]
-    assert stf.pp.select_genes({"x": often, "y": seldom}, 1) == ["B"]
+    assert stf.pp.select_genes(often, 1, **COUNTS) == ["A"]
+    assert stf.pp.select_genes({"x": often, "y": seldom}, 1, **COUNTS) == ["B"]
 
 
 def test_rare_in_one_region_is_enough_to_leave_out(two_regions) -> None:
@@ -62,7 +86,7 @@ def test_stored_zeros_are_zeros() -> None:
     stored = sp.csr_matrix(np.ones(dense.shape, dtype=dense.dtype))
     stored.data[:] = dense.ravel()
     table.X = stored
-    assert stf.pp.select_genes(table, 1) == ["B"]
+    assert stf.pp.select_genes(table, 1, **COUNTS) == ["B"]
     assert table.X.nnz == dense.size
 
 

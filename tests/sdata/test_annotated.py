@@ -105,8 +105,11 @@ def test_labels_go_all_the_way(tmp_path) -> None:
     embed(sdata)
     stf.pp.neighbors(sdata, n_neighs=4)
     model = stf.tl.fit(sdata, genes=["0", "1"], show_progress_bar=False, **SMALL)
-    stf.tl.predict(sdata, model, n_samples=2, device="cpu", show_progress_bar=False)
-    assert stf.tl.evaluate(sdata)["n_spots"].tolist() == [CELLS] * 2
+    with pytest.warns(UserWarning, match="The model was trained on"):
+        stf.tl.predict(sdata, model, n_samples=2, device="cpu", show_progress_bar=False)
+    with pytest.warns(UserWarning, match="The model was trained on"):
+        scores = stf.tl.evaluate(sdata)
+    assert scores["n_spots"].tolist() == [CELLS] * 2
     assert any("region cells: 25 spots, on he, 1 um" in line for line in describe(sdata))
     sdata.write(tmp_path / "slide.zarr")
     read = SpatialData.read(tmp_path / "slide.zarr")

@@ -12,7 +12,7 @@ import pytest
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from spatialdata import SpatialData
-from support import CV_FAST, SHAPE, SMALL, snapshot
+from support import CV_FAST, SHAPE, SMALL, cp10k, snapshot
 
 import stflow as stf
 from stflow._sdata._slides import read_slides
@@ -67,7 +67,9 @@ def test_one_row_for_each_fold_method_and_gene(tissue: dict[str, SpatialData]) -
     before = {name: snapshot(sdata) for name, sdata in tissue.items()}
     table = cross_validate(tissue, **FAST)
     assert list(table.columns[:3]) == ["fold", "method", "gene"]
-    assert list(table.columns[3:]) == ["pearson", "spearman", "r2", "rmse", "crps", "n_spots"]
+    depth = ["pearson_depth", "partial", "ceiling"]
+    scores = ["pearson", *depth, "spearman", "r2", "rmse", "crps", "n_spots"]
+    assert list(table.columns[3:]) == scores
     assert len(table) == 3 * 2 * 5
     assert not table.duplicated(["fold", "method", "gene"]).any()
     assert (table["n_spots"] == 64).all()
@@ -87,7 +89,7 @@ def test_scores_are_those_of_the_method_by_hand(tissue: dict[str, SpatialData]) 
         name: read_slides(sdata, name=name, genes=genes, **how)[0] for name, sdata in tissue.items()
     }
     ridge = Ridge().fit([slides["S1"], slides["S2"]], seed=4)
-    measured = np.log1p(tissue["S3"]["table"][:, genes].X.toarray())
+    measured = cp10k(tissue["S3"]["table"])[genes].to_numpy()
     expected = per_gene(measured, ridge.predict(slides["S3"]), genes=genes)
     rows = table[(table["fold"] == "S3") & (table["method"] == "ridge")].set_index("gene")
     assert list(rows.index) == genes
@@ -137,6 +139,7 @@ def test_an_embedding_that_tells_the_counts_of_one_slide_helps_nobody(
 ) -> None:
     """On S3 alone a column of the embedding is the expression; honest methods cannot know."""
     genes = list(tissue["S1"]["table"].var_names[:3])
+    raw = {**FAST, "methods": ["ridge"], "genes": genes, "units": "counts"}
     rng = np.random.default_rng(0)
     for name, sdata in tissue.items():
         table = sdata["table"]
@@ -144,14 +147,14 @@ def test_an_embedding_that_tells_the_counts_of_one_slide_helps_nobody(
         noise = rng.normal(size=(table.n_obs, 4))
         told = truth if name == "S3" else rng.permuted(truth, axis=0)
         table.obsm["X_embedding"] = np.hstack([noise, told]).astype(np.float32)
-    table = cross_validate(tissue, **{**FAST, "methods": ["ridge"]}, genes=genes)
+    table = cross_validate(tissue, **raw)
     scores = table[table["fold"] == "S3"]["pearson"]
     assert scores.dropna().abs().max() < 0.6 or scores.isna().all()
     for sdata in tissue.values():
         each = sdata["table"]
         truth = np.log1p(each[:, genes].X.toarray())
         each.obsm["X_embedding"] = np.hstack([rng.normal(size=(64, 4)), truth]).astype(np.float32)
-    honest = cross_validate(tissue, **{**FAST, "methods": ["ridge"]}, genes=genes)
+    honest = cross_validate(tissue, **raw)
     assert honest["pearson"].min() > 0.9
 
 
@@ -390,13 +393,20 @@ def test_patients_are_read_from_the_spots_too(tissue: dict[str, SpatialData]) ->
         cross_validate(tissue, **FAST)
 
 
-def test_genes_that_a_held_out_slide_lacks_are_not_chosen(tissue: dict[str, SpatialData]) -> None:
-    top = stf.pp.select_genes({name: tissue[name] for name in ("S1", "S2")}, n_top_genes=1)
+@pytest.mark.parametrize("units", ["cp10k", "counts"])
+def test_genes_that_a_held_out_slide_lacks_are_not_chosen(
+    tissue: dict[str, SpatialData], units: str
+) -> None:
+    training = {name: tissue[name] for name in ("S1", "S2")}
+    top = stf.pp.select_genes(training, n_top_genes=1, units=units)
+    for sdata in tissue.values():
+        sdata["table"].obs["all"] = np.ravel(sdata["table"].X.sum(axis=1))
     table = tissue["S3"]["table"]
     lacking = {**tissue, "S3": table[:, ~table.var_names.isin(top)].copy()}
-    found = cross_validate(lacking, **FAST)
+    how = {**FAST, "units": units, "total_key": "all"}
+    found = cross_validate(lacking, **how)
     assert not found["gene"].isin(top).any()
-    assert cross_validate(tissue, **FAST)["gene"].isin(top).any()
+    assert cross_validate(tissue, **how)["gene"].isin(top).any()
 
 
 def test_given_genes_and_layer(tissue: dict[str, SpatialData]) -> None:

@@ -14,12 +14,20 @@ import scipy.sparse as sp
 import spatialdata as sd
 import zarr
 from anndata import AnnData
-from support import SMALL, SPOILED, snapshot
+from support import SHAPE, SMALL, SPOILED, colours, cp10k, snapshot
 
 import stflow as stf
+from stflow import _keys
 from stflow._sdata.expression import layer_names
 from stflow._sdata.written import _predictions
 from stflow.slide import _rows
+
+
+def forget(table: AnnData) -> None:
+    """Drop what a prediction leaves in the table's frames and in its notes."""
+    del table.uns["stflow"], table.var["stflow"], table.obs["stflow_novelty"]
+    for score in _keys.TRUST:
+        del table.var[_keys.trust("stflow", score)]
 
 
 def test_keys_of_the_contract(tissue, model) -> None:
@@ -39,15 +47,28 @@ def test_keys_of_the_contract(tissue, model) -> None:
     assert table.layers["stflow_sd"].shape == table.shape
     assert table.obsm["X_stflow"].shape == (64, 32)
     info = table.uns["stflow"]
-    assert info["units"] == "log1p counts"
+    assert info["units"] == "cp10k"
     assert list(info["genes"]) == list(model.genes)
     assert info["encoder"]["width"] == 12
     assert {"model", "seed", "versions"} <= set(info)
     for key in (*("stflow", "stflow_sd"), "X_stflow"):
         table.obsm.pop(key)
         table.layers.pop(key, None)
-    del table.uns["stflow"], table.var["stflow"], table.obs["stflow_novelty"]
+    forget(table)
     assert snapshot(sdata) == before
+
+
+def test_widths_are_read_by_a_model_of_scales(tissue, model) -> None:
+    """The model knows 8 um per pixel on 28 pixels."""
+    sdata, how = tissue["S1"], {"encoder": colours, "tile_px": 28, "overwrite": True}
+    before = stf.tl.predict(sdata, model, inplace=False)
+    stf.pp.embed(sdata, widths_um=224, show_progress_bar=False, **how)
+    after = stf.tl.predict(sdata, model, inplace=False)
+    assert after.obsm["stflow"].equals(before.obsm["stflow"])
+    stf.pp.embed(sdata, widths_um=(224, 448), show_progress_bar=False, **how)
+    told = r"\(widths_um=\[224.0, 448.0\], mpp=\[8.0, 16.0\], .*model \(widths_um=\[224.0\], mpp="
+    with pytest.raises(ValueError, match=told):
+        stf.tl.predict(sdata, model)
 
 
 def test_a_slide_unlike_the_training_slides_is_told_apart(tissue, model) -> None:
@@ -129,7 +150,7 @@ def test_a_slide_without_genes_gets_the_panel(tissue, model) -> None:
 def test_a_second_panel_on_a_slide_without_genes(tissue, model, how: dict) -> None:
     others = [gene for gene in tissue["S1"]["table"].var_names if gene not in model.genes]
     panel = [*others, model.genes[0]]
-    second = stf.tl.fit(tissue, panel, **SMALL)
+    second = stf.tl.fit({name: tissue[name] for name in ("S2", "S3")}, panel, **SMALL)
     sdata = tissue["S1"]
     bare = without_genes(sdata["table"])
     del sdata.tables["table"]
@@ -176,7 +197,7 @@ def test_readable_by_spatialdata_alone(tissue, model, tmp_path) -> None:
     sdata.write(tmp_path / "out.zarr")
     again = sd.read_zarr(tmp_path / "out.zarr")
     assert np.array_equal(again["table"].obsm["stflow"], sdata["table"].obsm["stflow"])
-    assert again["table"].uns["stflow"]["units"] == "log1p counts"
+    assert again["table"].uns["stflow"]["units"] == "cp10k"
     other = stf.tl.predict(again, model, key_added="again")
     assert other is None
     assert np.array_equal(again["table"].obsm["again"], again["table"].obsm["stflow"])
@@ -187,9 +208,9 @@ def test_a_gene_with_a_slash(tissue, tmp_path) -> None:
     genes = ["HBA1/2", "GENE002"]
     for sdata in tissue.values():
         sdata["table"].var_names = [genes[0], *sdata["table"].var_names[1:]]
+    sdata = tissue.pop("S1")
     plain = stf.tl.fit(tissue, genes=genes, **SMALL)
     plain.save(tmp_path / "slash.stflow")
-    sdata = tissue["S1"]
     stf.tl.predict(sdata, stf.STFlow.load(tmp_path / "slash.stflow"), keep_samples=True)
     assert list(sdata["table"].obsm["stflow"]) == ["HBA1%2F2", "GENE002"]
     sdata.write(tmp_path / "out.zarr")
@@ -222,7 +243,7 @@ def test_regions_are_predicted_one_by_one(two_regions, tissue, model) -> None:
     alone.obsm["X_embedding"] = both.obsm["X_embedding"][rows]
     for name in layer_names(alone):
         del alone.layers[name]
-    del alone.uns["stflow"], alone.var["stflow"], alone.obs["stflow_novelty"]
+    forget(alone)
     alone.uns.pop("spatialdata_attrs")
     alone.obsm["spatial"] = tissue["S1"]["table"].obsm["spatial"]
     stf.tl.predict(alone, model)
@@ -454,7 +475,7 @@ def test_observed_spots_are_kept_and_felt(tissue, model) -> None:
     table = sdata["table"]
     seen = np.arange(64) % 4 == 0
     table.obs["seen"] = seen
-    truth = np.log1p(table[:, list(model.genes)].X.toarray())
+    truth = cp10k(table)[list(model.genes)].to_numpy()
     how = {"keep_samples": True, "inplace": False}
     without = stf.tl.predict(sdata, model, **how)
     given = stf.tl.predict(sdata, model, observed="seen", **how)
@@ -496,15 +517,24 @@ def test_marks_of_observed_spots_are_of_their_prediction(tissue, model) -> None:
     assert (stf.tl.evaluate(sdata)["n_spots"] == 64).all()
 
 
+@pytest.fixture(scope="module")
+def of_counts(_tissue) -> stf.STFlow:
+    """A model of raw counts, which a slide's depth changes."""
+    genes = stf.pp.select_genes(_tissue, n_top_genes=8, units="counts")
+    shape = {**SMALL, "config": {**SHAPE, "n_flows": 2}}
+    return stf.tl.fit(_tissue, genes=genes, units="counts", **shape)
+
+
+@pytest.mark.filterwarnings("ignore:The model was trained on")
 @pytest.mark.parametrize("blend", [0.0, 1.0])
-def test_observed_spots_correct_a_slide_that_is_off(tissue, model, blend) -> None:
+def test_observed_spots_correct_a_slide_that_is_off(tissue, of_counts, blend) -> None:
     """Counts three times as deep as the model expects: a few spots tell, and all others follow.
 
     Also where all is flow, which answers with what was measured once it is held there.
     """
-    network = deepcopy(model.ensemble)
+    network = deepcopy(of_counts.ensemble)
     network.blend.fill_(blend)
-    model = dataclasses.replace(model, ensemble=network)
+    model = dataclasses.replace(of_counts, ensemble=network)
     sdata = tissue["S1"]
     table = sdata["table"]
     table.X = table.X * 3

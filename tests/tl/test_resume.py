@@ -17,6 +17,8 @@ from support import SHAPE, SMALL, snapshot
 import stflow as stf
 from stflow.model.training import _loop, _plan, open_states
 
+pytestmark = pytest.mark.filterwarnings("ignore:The model was trained on")
+
 PANEL = ["GENE001", "GENE002", "GENE003"]
 EPOCHS = 5
 FILE = "flow-0.safetensors"
@@ -100,7 +102,7 @@ def test_cut_off_twice_and_by_an_error(tissue, whole, tmp_path) -> None:
     assert equal(fit(tissue, resume=tmp_path), whole)
 
 
-@pytest.mark.parametrize("lost", ["adam.", "module/average.", "best/"])
+@pytest.mark.parametrize("lost", ["adam.", "module/average.", "best."])
 def test_each_part_of_the_state_matters(tissue, whole, tmp_path, lost: str) -> None:
     """Control: a run that resumes without a part of its state ends elsewhere."""
     cut_off(tissue, tmp_path)
@@ -111,8 +113,8 @@ def test_each_part_of_the_state_matters(tissue, whole, tmp_path, lost: str) -> N
         for name, tensor in kept.tensors.items()
     }
     kept.write(zero, kept.rows)
-    resumed = fit(tissue, resume=tmp_path, max_epochs=2 if lost == "best/" else EPOCHS)
-    uncut = whole if lost != "best/" else fit(tissue, max_epochs=2)
+    resumed = fit(tissue, resume=tmp_path, max_epochs=2 if lost == "best." else EPOCHS)
+    uncut = whole if lost != "best." else fit(tissue, max_epochs=2)
     assert not equal(resumed, uncut)
 
 
@@ -178,10 +180,11 @@ def test_a_finished_run_is_found_again_and_goes_on(tissue, whole, tmp_path) -> N
 
 
 def test_early_stopping_goes_on_counting(tissue, tmp_path) -> None:
+    """It waits for either half of the held-out spots, too."""
     patient = {"early_stopping": 2, "lr": 0.05, "max_epochs": 40}
     uncut = fit(tissue, **patient)
     n, best = len(uncut.history), int(uncut.history["val_loss"].argmin())
-    assert n == best + 3 < 40
+    assert best + 3 <= n < 40
     cut_off(tissue, tmp_path, n - 1, **patient)
     resumed, spy = fit(tissue, resume=tmp_path, **patient), Spy()
     assert equal(resumed, uncut)
@@ -241,10 +244,13 @@ def other_graph(sdata) -> None:
     stf.pp.neighbors(sdata, n_neighs=5, overwrite=True)
 
 
+ALSO = "other genes of the slides differs; totals of the spots differs"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (other_counts, "expression of the slides differs"),
+        (other_counts, f"expression of the slides differs; {ALSO}"),
         (other_embedding, "embedding of the slides differs"),
         (other_graph, "graph of the spots differs"),
     ],

@@ -11,11 +11,13 @@ from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, given, note
 from stflow._cli._outputs import instrument, read_outputs
+from stflow._widths import DEFAULT_WIDTHS_UM
 
 if TYPE_CHECKING:
     from stflow.encoders import Encoder
 
 MAKING = ("encoder", "pooling", "dihedral")
+WIDTHS = ", ".join(f"{width:g}" for width in DEFAULT_WIDTHS_UM)
 
 
 @click.command(cls=Command)
@@ -28,10 +30,17 @@ MAKING = ("encoder", "pooling", "dihedral")
 @opt.option("--bin-um", type=int, help="Visium HD: side of the bins; left out, 8.")
 @opt.option("--encoder", default="efficientnet_lite0", help="Name of the encoder.")
 @opt.option(
+    "--widths-um",
+    multiple=True,
+    type=float,
+    help="Field of view of a spot in micrometres, the width of its tile; again for another beside "
+    f"it; left out, {WIDTHS}.",
+)
+@opt.option(
     "--mpp",
     multiple=True,
-    default=(0.5,),
-    help="Micrometres per pixel of a tile; again for another scale.",
+    type=float,
+    help="Instead of --widths-um: micrometres per pixel of a tile; again for another.",
 )
 @opt.option("--tile-px", default=224, help="Side of a tile in pixels.")
 @opt.option("--pooling", help="stages or final; left out, what suits the encoder.")
@@ -68,6 +77,8 @@ def embed(
     image: str | None,
     alignment: str | None,
     bin_um: int | None,
+    widths_um: tuple[float, ...],
+    mpp: tuple[float, ...],
     weights: Path | None,
     n_neighs: int,
     device: tuple[str, ...],
@@ -90,6 +101,7 @@ def embed(
         raise click.UsageError(f"{what} needs --output, the store to write.")
     if slide.is_dir() and (given("pitch_um") or given("lattice")):
         raise click.UsageError("--pitch-um and --lattice are for whole-slide files.")
+    how |= {"widths_um": widths_um or None, "mpp": mpp or None}
     how["device"] = device[0] if len(device) == 1 else device
     if weights is not None:
         how["encoder"] = _with_weights(weights, **{word: how.pop(word) for word in MAKING})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,17 @@ from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, note, write_result
 from stflow._cli._files import by_stem, read_genes, require_free_file, write_text
+from stflow._units import LABELS
+
+MEANS = {
+    "pearson": "pearson",
+    "pearson_depth": "of depth alone",
+    "partial": "given depth",
+    "ceiling": "ceiling",
+    "spearman": "spearman",
+    "r2": "r2",
+    "rmse": "rmse",
+}
 
 
 @click.command(cls=Command)
@@ -18,7 +30,10 @@ from stflow._cli._files import by_stem, read_genes, require_free_file, write_tex
 @opt.option("-o", "--output", type=opt.NEW, help="CSV file; left out, standard output.")
 @opt.option("--key", default=_keys.PREDICTION, help="Name of the prediction.")
 @opt.option("--per-slide", is_flag=True, help="Score each slide by itself, not all spots together.")
+@opt.option("--units", help="cp10k or counts, of a prediction that does not tell its units.")
 @opt.layer
+@opt.total_key
+@opt.min_counts
 @opt.genes
 @opt.table_key
 @opt.overwrite
@@ -33,7 +48,7 @@ def evaluate(
     """Score predictions, a CSV row for each gene.
 
     STORES need counts and what `stflow predict` writes. The means over the genes are shown on
-    standard error.
+    standard error, beside that of depth alone and the ceiling that counting noise sets.
     """
     from stflow._sdata import Store
     from stflow.tl import evaluate as score
@@ -47,10 +62,15 @@ def evaluate(
         write_result(scores.to_csv().rstrip("\n"))
     else:
         write_text(output, scores.to_csv())
-    means = ", ".join(
-        f"{name} {scores.attrs[name]:.3f}" for name in ("pearson", "spearman", "r2", "rmse")
-    )
-    note(
-        f"mean over {scores.attrs['n_genes']} genes of {scores.attrs['n_slides']} slides: {means}",
-        quiet=quiet,
+    note(_means(scores.attrs), quiet=quiet)
+
+
+def _means(attrs: Mapping[str, Any]) -> str:
+    """Tell the means over the genes, in which units, and how many spots were left out."""
+    means = ", ".join(f"{word} {attrs[name]:.3f}" for name, word in MEANS.items())
+    left_out = attrs["n_left_out"]
+    return (
+        f"mean over {attrs['n_genes']} genes of {attrs['n_slides']} slides, in "
+        f"{LABELS[attrs['units']]}: {means}"
+        f"{f'; {left_out} spots of too few counts left out' if left_out else ''}"
     )

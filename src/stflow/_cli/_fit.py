@@ -12,6 +12,8 @@ from stflow._cli._command import INTERRUPTED, Command, given, note
 from stflow._cli._files import by_stem, read_genes, values_of
 from stflow._schedule import Schedule
 
+COUNTING = ("units", "layer", "total_key", "min_counts", "table_key")
+
 
 @click.command(cls=Command)
 @opt.stores
@@ -22,7 +24,14 @@ from stflow._schedule import Schedule
     default=50,
     help="Without --genes: how many of the most variable genes to take.",
 )
+@opt.option(
+    "--units",
+    default="cp10k",
+    help="What is learned: cp10k, log1p of counts per 10,000, or counts, log1p of counts.",
+)
 @opt.layer
+@opt.total_key
+@opt.min_counts
 @opt.option("--validation", help="Name of the slide to hold out; left out, they take turns.")
 @opt.option(
     "--config",
@@ -76,8 +85,7 @@ def fit(
     require_free_folder(output, overwrite=overwrite)
     slides = {name: Store.read(path).sdata for name, path in named.items()}
     if genes is None:
-        where = {"layer": how["layer"], "table_key": how["table_key"]}
-        genes = select_genes(slides, n_top_genes, **where)
+        genes = select_genes(slides, n_top_genes, **{name: how[name] for name in COUNTING})
     how["show_progress_bar"] = not quiet
     model = fit_model(slides, genes=genes, config=config, **how)
     model.save(output, overwrite=overwrite)

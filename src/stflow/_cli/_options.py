@@ -41,6 +41,16 @@ coordinate_system = option(
     help="The coordinate system in which to read where spots lie.",
 )
 layer = option("--layer", help="Layer with the raw counts; left out, X.")
+total_key = option(
+    "--total-key",
+    metavar="NAME",
+    help="Column of .obs with each spot's total counts; left out, the sum over all genes.",
+)
+min_counts = option(
+    "--min-counts",
+    type=float,
+    help="Spots of fewer counts are left out; 100 by default, or less where spots hold few.",
+)
 genes = option("--genes", "genes_file", type=FILE, metavar="FILE", help="Gene names, one a line.")
 device = option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
 seed = option("--seed", default=0, help="Seed of everything that is drawn.")

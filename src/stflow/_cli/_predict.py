@@ -10,6 +10,7 @@ import click
 from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, note
+from stflow._units import LABELS
 
 
 @click.command(cls=Command)
@@ -23,6 +24,9 @@ from stflow._cli._command import Command, note
     "--observed", metavar="NAME", help="Column of .obs that tells measured spots, or layer."
 )
 @opt.layer
+@opt.option(
+    "--total-key", metavar="NAME", help="Column of .obs with the total counts of measured spots."
+)
 @opt.option("--chunk-size", type=int, help="Spots computed at a time; left out, what fits.")
 @opt.option("--precision", default="float32", help="float32 or bfloat16.")
 @opt.device
@@ -50,4 +54,8 @@ def predict(
     predict_slide(slide.sdata, fitted, table_key=table_key, show_progress_bar=not quiet, **how)
     slide.save(table_key, output)
     name = how["key_added"]
-    note(f"{output or store}: predicted {len(fitted.genes)} genes as {name!r}", quiet=quiet)
+    note(
+        f"{output or store}: predicted {len(fitted.genes)} genes as {name!r}, in "
+        f"{LABELS[fitted.units]}",
+        quiet=quiet,
+    )

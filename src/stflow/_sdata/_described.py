@@ -12,10 +12,11 @@ from stflow import _keys
 from stflow._sdata._images import get_pyramid
 from stflow._sdata._recipe import read_recipe
 from stflow._sdata._tables import Region, get_regions
-from stflow._sdata.expression import has_counts
+from stflow._sdata.expression import has_counts, recorded_training_slides, recorded_units
 from stflow._sdata.places import image_scale, spots_on_image
+from stflow._units import LABELS
 
-RECIPE = ("encoder", "mpp", "tile_px", "pooling", "dihedral")
+RECIPE = ("encoder", "widths_um", "mpp", "tile_px", "pooling", "dihedral")
 
 
 def describe(sdata: SpatialData, image_mpp: float | None = None) -> list[str]:
@@ -82,4 +83,7 @@ def _table(sdata: SpatialData, key: str, table: AnnData, image_mpp: float | None
         if isinstance(info, Mapping) and {"model", "genes"} <= set(info):
             first = str(info["model"]).splitlines()[0]
             sd = "with" if _keys.sd(name) in table.obsm else "without"
-            yield f"prediction {name}: {len(info['genes'])} genes, {sd} sd; {first}"
+            units = LABELS.get(recorded_units(table, name) or "", "unknown units")
+            yield f"prediction {name}: {len(info['genes'])} genes in {units}, {sd} sd; {first}"
+            if seen := recorded_training_slides(table, name):
+                yield f"  the model was trained on {', '.join(seen)}"

@@ -12,6 +12,7 @@ from spatialdata import SpatialData
 from stflow._sdata._tables import get_table
 
 NOT_COMPARED = ("versions", "image_mpp", "blank", "features", "precision")
+ROUNDING = 1e-6
 
 
 def read_recipe(
@@ -62,11 +63,13 @@ def require_same_recipe(
     """Raise ``ValueError``, naming both, when two recipes would give different embeddings.
 
     Versions, precision, the scale of the image, how much of it is blank and the name of a table of
-    features are not compared.
+    features are not compared. The widths of tiles follow from their scales: where both have these,
+    widths are told but decide nothing.
     """
     names = [name for name in {**wanted, **recipe} if name not in NOT_COMPARED]
-    odd = [name for name in names if recipe.get(name) != wanted.get(name)]
-    if odd:
+    odd = [name for name in names if not _alike(name, recipe, wanted)]
+    follow = {"widths_um"} if "mpp" in recipe and "mpp" in wanted else set()
+    if set(odd) - follow:
         mine, theirs = (
             ", ".join(f"{name}={each[name]!r}" for name in odd if name in each) or "no recipe"
             for each in (recipe, wanted)
@@ -75,6 +78,18 @@ def require_same_recipe(
             f"The embedding of {what} ({mine}) is not that of {other} ({theirs}). Make them alike "
             "with `stf.pp.embed`, or name another with `embedding_key=`."
         )
+
+
+def _alike(name: str, recipe: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether two recipes say the same under a name, scales and widths but for rounding."""
+    mine, theirs = recipe.get(name), wanted.get(name)
+    if name not in ("mpp", "widths_um") or mine is None or theirs is None:
+        return mine == theirs
+    try:
+        first, other = (np.asarray(each, dtype=np.float64) for each in (mine, theirs))
+    except (TypeError, ValueError):
+        return mine == theirs
+    return first.shape == other.shape and np.allclose(first, other, rtol=ROUNDING, atol=0)
 
 
 def shared_recipe(

@@ -252,8 +252,8 @@ def _tell_coarse(image: Path, mpp: float, diameter_um: float) -> None:
     warn(
         f"{image} is a preview of {mpp:.2g} um per pixel: a spot is {diameter_um / mpp:.1f} pixels "
         f"wide, a nucleus of 8 um {8 / mpp:.1f}, and encoders look at 0.25 to 1 um per pixel. Pass "
-        "the full-resolution image as `image=` where there is one, else let `stf.pp.embed` look as "
-        f"coarsely (`mpp={mpp:.2g}, tile_px=64`). {LOOK}"
+        "the full-resolution image as `image=` where there is one, else `tile_px=64` to "
+        f"`stf.pp.embed`, which shows as much of such an image in less time. {LOOK}"
     )
 
 

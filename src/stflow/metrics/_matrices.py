@@ -29,7 +29,8 @@ def gene_structure_correlation(measured: np.ndarray, predicted: np.ndarray) -> f
     -------
     Correlation over the pairs of different genes, each pair once, of the two matrices of Pearson
     correlations over the spots. Genes that are constant in either array are left out; NaN when
-    fewer than three genes are left, or all pairs are alike.
+    fewer than three genes are left, or all pairs are alike, as in a prediction that has one
+    pattern for all genes.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def spot_structure_correlation(
     -------
     Correlation over the pairs of different spots, each pair once, of the two matrices of Pearson
     correlations over the genes. NaN when fewer than two genes or three spots are left, or all
-    pairs are alike.
+    pairs are alike, as in a prediction that has one pattern for all genes.
 
     Raises
     ------

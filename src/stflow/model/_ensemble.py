@@ -20,6 +20,8 @@ from stflow.model.denoiser import Denoiser, SlideSampler, draws
 from stflow.model.residuals import Observed, ResidualLaw, Smoother
 from stflow.slide import Slide
 
+NO_SCALE = torch.empty(2, 0)
+
 
 class Member(nn.Module):
     """A flow, which others that saw other slides are averaged with.
@@ -30,11 +32,35 @@ class Member(nn.Module):
         The network that moves expression.
     prior
         Where it starts.
+    scale
+        Mean and standard deviation, (2, G), of the predictions of the regression that it learned
+        to read beside the image features; (2, 0) where it reads none.
     """
 
-    def __init__(self, denoiser: Denoiser, prior: Prior) -> None:
+    scale: Tensor
+
+    def __init__(self, denoiser: Denoiser, prior: Prior, scale: Tensor = NO_SCALE) -> None:
         super().__init__()
         self.denoiser, self.prior = denoiser, prior
+        self.register_buffer("scale", scale)
+
+    def inputs(self, features: Tensor, regressed: Tensor) -> Tensor:
+        """Put together what it reads of spots: features (N, F) and a regression (N, G)."""
+        if not self.scale.numel():
+            return features
+        return torch.cat([features, standardise(regressed, self.scale)], dim=1)
+
+
+def measure_scale(regressed: Tensor) -> Tensor:
+    """Mean and standard deviation of predictions (N, G), infinite where they do not vary."""
+    spread = regressed.std(0, unbiased=False)
+    spread = torch.where(spread > 1e-4, spread, torch.inf)
+    return torch.stack([regressed.mean(0), spread])
+
+
+def standardise(regressed: Tensor, scale: Tensor) -> Tensor:
+    """Bring predictions (N, G) to a scale of `measure_scale`."""
+    return (regressed - scale[0]) / scale[1]
 
 
 class Ensemble(nn.Module):
@@ -81,7 +107,8 @@ class Ensemble(nn.Module):
         regression = KernelRidge(sizes["n_landmarks"], features.width, n_genes)
         priors = [make_prior(str(config.prior), n_genes=n_genes, n_rows=n) for n in n_rows]
         with torch.random.fork_rng(devices=[]):
-            members = [Member(Denoiser(features.width, n_genes, config), each) for each in priors]
+            width, scale = features.width + n_genes, torch.zeros(2, n_genes)
+            members = [Member(Denoiser(width, n_genes, config), p, scale.clone()) for p in priors]
         return cls(features, regression, members, ResidualLaw(n_genes, sizes["n_factors"]))
 
     @property
@@ -136,7 +163,7 @@ class Ensemble(nn.Module):
         in_float64 = torch.device("cpu") if device.type == "mps" else device
         regression = copy.deepcopy(self.regression).to(in_float64)
         regressed, nearest = regression(features), regression.nearest(features)
-        inputs = features, slide.coords, slide.graph
+        inputs = (features, regressed), slide.coords, slide.graph
         drawing = {"n_samples": n_samples, "seed": seed, "device": device, **how}
         shape, smoother, known = regressed.shape, Smoother(slide.graph), None
         if observed is not None:
@@ -170,7 +197,8 @@ class Ensemble(nn.Module):
 
     def _draw(
         self,
-        *inputs: Any,
+        read: tuple[Tensor, Tensor],
+        *places: Any,
         n_samples: int,
         n_steps: int,
         seed: int,
@@ -181,7 +209,8 @@ class Ensemble(nn.Module):
         turns, all_seeds = len(self.members), spawn_seeds(seed, n_samples)
         for first, member in enumerate(self.members[:n_samples]):
             seeds, numbers = all_seeds[first::turns], iter(range(first, n_samples, turns))
-            sampler = SlideSampler(member.denoiser, *inputs, n_samples=len(seeds), **how)
+            inputs = member.inputs(*read)
+            sampler = SlideSampler(member.denoiser, inputs, *places, n_samples=len(seeds), **how)
             if known is not None:
                 sampler.hold(known.spots, known.expression)
             for some in draws(sampler, member.prior, seeds=seeds, n_steps=n_steps):

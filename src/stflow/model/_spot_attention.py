@@ -29,8 +29,9 @@ def spot_attention(
         Further arguments of `SlideSampler`.
     """
     member, features = network.members[0], network.features(slide.embedding, slide.graph)
+    inputs = member.inputs(features, network.regression(features))
     sampler = SlideSampler(
-        member.denoiser, features, slide.coords, slide.graph, keep_attention=True, **how
+        member.denoiser, inputs, slide.coords, slide.graph, keep_attention=True, **how
     )
     next(draws(sampler, member.prior, seeds=spawn_seeds(seed, 1), n_steps=n_steps))
     return sampler.attention

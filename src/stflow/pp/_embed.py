@@ -22,13 +22,8 @@ from stflow._sdata import (
 )
 from stflow._sdata.places import PlacedSpots, spots_on_image
 from stflow._sdata.written import require_new_embedding, write_embedding
-from stflow._validation import (
-    listing,
-    require_choice,
-    require_count,
-    require_positive,
-    warn,
-)
+from stflow._validation import listing, require_choice, require_count
+from stflow._widths import looks
 from stflow.embedding import (
     PRECISIONS,
     Precision,
@@ -44,20 +39,19 @@ from stflow.embedding import (
 from stflow.encoders import Encoder, Pooling, get_encoder
 from stflow.images import outside, read_tiles
 from stflow.pp._blank import BlankCount
+from stflow.pp._closeness import check_closeness
 
 if TYPE_CHECKING:
     import torch
     from anndata import AnnData
 
 
-MOST_ENLARGED = 5.0
-
-
 def embed(
     sdata: SpatialData,
     *,
     encoder: str | Encoder | Callable[[torch.Tensor], torch.Tensor] | Any = "efficientnet_lite0",
-    mpp: float | Sequence[float] = 0.5,
+    widths_um: float | Sequence[float] | None = None,
+    mpp: float | Sequence[float] | None = None,
     tile_px: int = 224,
     pooling: Pooling | None = None,
     dihedral: bool = False,
@@ -75,14 +69,14 @@ def embed(
     show_progress_bar: bool = True,
     inplace: bool = True,
 ) -> AnnData | None:
-    """Embed the H&E tile around each spot.
+    """Embed the H&E tiles around each spot.
 
-    A tile is a square of ``tile_px * mpp`` micrometres centred on the spot, cut from the level of
-    the image nearest to the wanted scale and resampled to ``tile_px`` pixels; outside the image
-    it is white. An image coarser than ``mpp`` is enlarged, with a warning beyond 5 times. The
-    tiles do not depend on how the image is chunked. They are read in the background, block by
-    block, while others are encoded, so that memory holds a few blocks of the image whatever its
-    size.
+    A tile is a square of so many micrometres centred on the spot, cut from the level of the image
+    nearest to the wanted scale and resampled to ``tile_px`` pixels; outside the image it is white.
+    Several show a spot closely and with its surroundings, and their vectors are joined. An image
+    coarser than a tile is enlarged, with a warning beyond 5 times. The tiles do not depend on how
+    the image is chunked. They are read in the background, block by block, while others are
+    encoded, so that memory holds a few blocks of the image whatever its size.
 
     Parameters
     ----------
@@ -96,9 +90,13 @@ def embed(
         :func:`stflow.encoders.get_encoder` makes of any of these, with weights from a file, or a
         normalisation of your own. It is brought to ``device``, but for a callable, which stays
         where it is.
+    widths_um
+        Field of view of a spot: the width of its tile in micrometres. With several, each spot is
+        embedded at each width, at the cost of a tile each, and the vectors are joined in that
+        order. None: 112, 224 and 448, unless ``mpp`` is given.
     mpp
-        Micrometres per pixel of a tile. With several, each spot is embedded at each scale and
-        the vectors are joined in that order.
+        Micrometres per pixel of a tile, its width / ``tile_px``, or several; in the place of
+        ``widths_um``.
     tile_px
         Side of a tile in pixels, as the encoder takes it.
     pooling
@@ -155,9 +153,10 @@ def embed(
         Embedding, float32, shape (N, F).
     ``.uns[key_added]``
         Recipe: encoder, digest of its weights, pooling, normalisation, ``transform`` (as it shows
-        itself, or its name), ``tile_px``, ``mpp``, ``dihedral``, ``width`` F, ``precision``,
-        versions; beside it, of each region, ``image_mpp`` and ``blank``, the share of its spots
-        whose closest tiles show nothing, such as bare glass.
+        itself, or its name), ``tile_px``, ``widths_um`` and ``mpp`` (a number for each tile of a
+        spot), ``dihedral``, ``width`` F, ``precision``, versions; beside it, of each region,
+        ``image_mpp`` and ``blank``, the share of its spots whose closest tiles show nothing, such
+        as bare glass.
 
     Raises
     ------
@@ -166,9 +165,9 @@ def embed(
     ValueError
         The key is taken, an argument makes no sense or was already decided in ``get_encoder``, the
         table has no spots, the image is not 8-bit RGB, nothing tells its scale, a tile lies outside
-        it, the encoder is unknown or does not fit the tiles, it gives vectors of different lengths
-        or values that are not finite, or ``cache`` holds something else or is for an encoder that
-        shows no weights.
+        it or is narrower than one of its pixels, the encoder is unknown or does not fit the tiles,
+        it gives vectors of different lengths or values that are not finite, or ``cache`` holds
+        something else or is for an encoder that shows no weights.
     TypeError
         ``sdata`` is no SpatialData, or ``encoder`` is nothing that encodes.
     OSError
@@ -177,16 +176,16 @@ def embed(
     Warns
     -----
     UserWarning
-        An image is more than 5 times coarser than ``mpp``; more than 15 % of the spots of a region
-        (half, where tiles are narrower than 50 um) lie on bare glass, as when the image is
-        mirrored; or the folder that ``cache=None`` stands for cannot be used, so that no more
-        vectors are kept.
+        An image is more than 5 times coarser than the closest tiles; more than 15 % of the spots
+        of a region (half, where tiles are narrower than 50 um) lie on bare glass, as when the
+        image is mirrored; or the folder that ``cache=None`` stands for cannot be used, so that no
+        more vectors are kept.
 
     Examples
     --------
     >>> import stflow as stf
     >>> sdata = stf.datasets.synthetic()["S1"]
-    >>> stf.pp.embed(sdata, mpp=(0.5, 1.0))
+    >>> stf.pp.embed(sdata, widths_um=(112, 224))
     """
     require_sdata(sdata)
     if isinstance(encoder, Encoder):
@@ -194,7 +193,8 @@ def embed(
     devices = _devices(device)
     batch_size, num_workers = _at_a_time(devices[0], batch_size, num_workers)
     require_choice(precision, PRECISIONS, name="precision")
-    scales = _checked_scales(mpp, tile_px=tile_px, batch_size=batch_size, num_workers=num_workers)
+    _require_counts(tile_px=tile_px, batch_size=batch_size, num_workers=num_workers)
+    widths, scales = looks(widths_um, mpp, tile_px=tile_px)
     table = get_table(sdata, table_key)
     where = f"Table {table_key!r}"
     require_new_embedding(table, key_added, overwrite=overwrite, where=where)
@@ -202,7 +202,7 @@ def embed(
         spots_on_image(sdata, table, region, image_key=image_key, image_mpp=image_mpp)
         for region in _all_regions(table, shapes_key)
     ]
-    _warn_of_coarse_images(places, min(scales))
+    check_closeness(places, widths, tile_px=tile_px)
     cutting = {"tile_px": int(tile_px), "batch_size": batch_size, "num_workers": num_workers}
     blank = {place.region.name: BlankCount() for place in places}
     jobs = _jobs(places, scales, blank, **cutting)
@@ -225,10 +225,11 @@ def embed(
             show_progress_bar=show_progress_bar,
         ).reshape(table.n_obs, -1)
     shares = {name: count.share for name, count in blank.items()}
-    warn_of_blank_tiles(shares, field_um=min(scales) * tile_px)
+    warn_of_blank_tiles(shares, field_um=min(widths))
     recipe = {
         **chosen.recipe(),
         "tile_px": int(tile_px),
+        "widths_um": widths,
         "mpp": scales,
         "image_mpp": {place.region.name: place.mpp for place in places},
         "blank": shares,
@@ -269,15 +270,9 @@ def _at_a_time(
     return batch_size, num_workers
 
 
-def _checked_scales(mpp: float | Sequence[float], **counts: int) -> list[float]:
-    scales = [float(scale) for scale in np.atleast_1d(np.asarray(mpp, dtype=np.float64))]
-    if not scales:
-        raise ValueError("`mpp` is empty; give at least one scale.")
-    for scale in scales:
-        require_positive(scale, name="mpp")
+def _require_counts(**counts: int) -> None:
     for name, count in counts.items():
         require_count(count, name=name)
-    return scales
 
 
 def _all_regions(table: AnnData, shapes_key: str | None) -> list[Region]:
@@ -288,18 +283,6 @@ def _all_regions(table: AnnData, shapes_key: str | None) -> list[Region]:
             "embed the spots of all, or take a subset of the table."
         )
     return regions
-
-
-def _warn_of_coarse_images(places: list[PlacedSpots], mpp: float) -> None:
-    """Say, where the user called `embed`, which images show nothing as fine as is asked for."""
-    for name, image_mpp in {place.image_key: place.mpp for place in places}.items():
-        if image_mpp > MOST_ENLARGED * mpp:
-            warn(
-                f"Image {name!r} has {image_mpp:.3g} um per pixel, but `mpp` asks for {mpp:g}: its "
-                f"tiles are enlarged {image_mpp / mpp:.3g} times and show no detail as an encoder "
-                "knows it. Take the full-resolution image (of Visium not hires or lowres), or a "
-                "larger `mpp=`."
-            )
 
 
 def _jobs(

@@ -158,7 +158,7 @@ def predict(
     ``.uns[key_added]``
         Model, encoder, units, seed, versions, genes and their ids, ``min_counts``, the genes that
         totals are over with their shares, and ``trained_on``: regions that the model was trained
-        on.
+        on, ``"slide"`` where there is one alone.
 
     A table without genes gets the panel as its ``var``, and no ``X``; one with the panel of
     another model, and no counts, gets the genes that it lacks.
@@ -238,7 +238,7 @@ def predict(
     write_predictions(target, key_added, model.genes, trust=model.trust, info=info, **parts)
     if inplace:
         put_table(data, table_key, target)
-    warn_of_training_slides(seen)
+    warn_of_training_slides(seen, len(slides))
     _warn_of_novelty(slides, found)
     return None if inplace else target
 
@@ -273,7 +273,7 @@ def _trained_on(slides: list[Slide], model: STFlow) -> list[str]:
 
     known = set(model.info["digests"])
     seen = [slide.name for slide in slides if digest(iter([slide.embedding])) in known]
-    return [name.removeprefix(f"{THE_SLIDE}/") for name in seen]
+    return ["slide" if name == THE_SLIDE else name.removeprefix(f"{THE_SLIDE}/") for name in seen]
 
 
 def _read_observed(

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from support import tensor_slide
 
 from stflow.flow import make_prior
 from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide
-from stflow.slide._graph import knn_graph
 
 
 def make_slide(side: int, value: float, n_genes: int = 3) -> TensorSlide:
     coords = np.stack(np.meshgrid(np.arange(side), np.arange(side)), -1).reshape(-1, 2) * 100.0
     n = len(coords)
     features = torch.arange(n)[:, None].float()
-    return TensorSlide(coords, knn_graph(coords, 8)[0], features, torch.full((n, n_genes), value))
+    return tensor_slide(coords, features, torch.full((n, n_genes), value))
 
 
 def make_crops(seed: int = 0) -> Crops:
@@ -80,7 +82,15 @@ def test_batch_has_no_edges_between_crops() -> None:
 
 def test_the_middle_of_a_slide() -> None:
     slide = make_slide(9, 1.0)
-    middle = slide.middle(9)
-    assert sorted(middle.features[:, 0].tolist()) == [30, 31, 32, 39, 40, 41, 48, 49, 50]
-    assert middle.adjacency.shape == (9, 9)
-    assert slide.middle(81) is slide
+    rows = slide.middle(9)
+    assert rows.tolist() == [30, 31, 32, 39, 40, 41, 48, 49, 50]
+    assert slide.subset(rows).adjacency.shape == (9, 9)
+    assert slide.middle(81).tolist() == list(range(81))
+
+
+def test_what_a_regression_says_stands_beside_the_features() -> None:
+    slide = make_slide(8, 5.0)
+    said = torch.arange(64 * 3).reshape(64, 3).float()
+    crop = Crops([replace(slide, regressed=said)], make_prior("zero", n_genes=3), 0)[0]
+    rows = crop.features[:, 0].long()
+    assert torch.equal(crop.features[:, 1:], said[rows])

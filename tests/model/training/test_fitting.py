@@ -12,8 +12,10 @@ from stflow._sdata._slides import read_slides
 from stflow.model._config import Config
 from stflow.model._ensemble import Ensemble
 from stflow.model.training import _fitting
-from stflow.model.training._fitting import blend_weight, fit_ensemble, fit_regression
+from stflow.model.training._fitting import fit_ensemble
 from stflow.model.training._folds import folds
+from stflow.model.training._regressing import fit_regression
+from stflow.model.training._unseen import blend_weight
 from stflow.slide._slide import Slide
 
 CPU = torch.device("cpu")
@@ -32,7 +34,7 @@ def slides() -> list[Slide]:
 def fit(slides: list[Slide], n_flows: int = 3, schedule: Schedule = SCHEDULE) -> Ensemble:
     config, held_out = Config(hidden=32, n_layers=1), folds(slides, None, n_flows)
     how = {"seed": 0, "device": CPU, **TRAINING}
-    return fit_ensemble(slides, held_out, config, schedule, **how)[0]
+    return fit_ensemble(slides, held_out, config, schedule, **how).ensemble
 
 
 def weights(network: Ensemble) -> list[dict[str, torch.Tensor]]:
@@ -56,39 +58,36 @@ def test_the_blend_and_the_law_are_learned_from_spots_that_nothing_had_seen(
     slides, monkeypatch
 ) -> None:
     seen = []
-    learn = _fitting._learn_from
+    learn = _fitting.learn_from
 
     def spy(unseen, seed):
         seen.extend(unseen)
         return learn(unseen, seed)
 
-    monkeypatch.setattr(_fitting, "_learn_from", spy)
+    monkeypatch.setattr(_fitting, "learn_from", spy)
     network = fit(slides)
-    ready = [_fitting.to_tensors(slide, network.features) for slide in slides]
+    ready = _fitting.to_tensors(slides, network.features)
     for i, each in enumerate(seen):
         others = [slide for j, slide in enumerate(ready) if j != i]
-        assert torch.equal(each.slide.expression, ready[i].expression)
-        assert torch.equal(each.regression, fit_regression(others, 0)(ready[i].features))
-        alone = replace_members(network, i).predict(
-            slides[i], n_samples=8, n_steps=5, seed=0, device=CPU
-        )
-        regressed = network.regression(ready[i].features)
-        flow = regressed + (torch.from_numpy(alone.mean) - regressed) / network.blend
-        assert torch.allclose(each.flow, flow, atol=1e-3)
+        kept = np.flatnonzero(ready[i].halves() >= 0)
+        assert each.clean
+        assert torch.equal(each.slide.expression, ready[i].expression[kept])
+        expected = fit_regression(others, 0)(ready[i].features)
+        assert torch.allclose(each.regression, expected[kept], atol=1e-5)
     parts = [torch.cat([getattr(e, name) for e in seen]) for name in ("flow", "regression")]
-    measured = torch.cat([slide.expression for slide in ready])
+    measured = torch.cat([each.slide.expression for each in seen])
     assert float(network.blend) == pytest.approx(blend_weight(*parts, measured))
 
 
 @pytest.mark.parametrize(("n_flows", "sizes"), [(3, [10] * 3), (1, [30])])
 def test_all_slides_share_the_spots_that_calibrate(slides, monkeypatch, n_flows, sizes) -> None:
-    seen, predict = [], _fitting._predict_unseen
+    seen, predict = [], _fitting.predict_unseen
 
-    def spy(member, regression, held_out, seed, device):
-        seen.extend(slide.n_spots for slide in held_out)
-        return predict(member, regression, held_out, seed, device)
+    def spy(trained, regression, held_out, n_spots, **how):
+        seen.extend(len(slide.middle(n_spots)) for slide in held_out)
+        return predict(trained, regression, held_out, n_spots, **how)
 
-    monkeypatch.setattr(_fitting, "_predict_unseen", spy)
+    monkeypatch.setattr(_fitting, "predict_unseen", spy)
     monkeypatch.setattr(_fitting, "MAX_CALIBRATION", 30)
     fit(slides, n_flows)
     assert seen == sizes
@@ -97,9 +96,11 @@ def test_all_slides_share_the_spots_that_calibrate(slides, monkeypatch, n_flows,
 def test_novelty_is_1_where_held_out_spots_end(slides) -> None:
     """Of spots that a fold held out, 5 % are farther from its others than the reach."""
     network = fit(slides)
-    ready = [_fitting.to_tensors(slide, network.features) for slide in slides]
+    ready = _fitting.to_tensors(slides, network.features)
     away = [
-        fit_regression([*ready[:i], *ready[i + 1 :]], 0).nearest(ready[i].features)
+        fit_regression([*ready[:i], *ready[i + 1 :]], 0).nearest(ready[i].features)[
+            ready[i].halves() >= 0
+        ]
         for i in range(3)
     ]
     assert float((torch.cat(away) > network.reach).float().mean()) == pytest.approx(0.05, abs=0.01)
@@ -134,6 +135,6 @@ def test_the_flows_are_averaged(slides) -> None:
 
 def test_the_regression_learns_from_all(slides) -> None:
     network = fit(slides, 1)
-    ready = [_fitting.to_tensors(slide, network.features) for slide in slides]
+    ready = _fitting.to_tensors(slides, network.features)
     expected = fit_regression(ready, 0)
     assert same(network.regression.state_dict(), expected.state_dict())

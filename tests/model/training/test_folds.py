@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from stflow.model.training._folds import Masks, folds, held_out_name
+from stflow.model.training._folds import Masks, cut_in_halves, folds, held_out_name
 from stflow.slide._slide import Slide
 
 
@@ -85,3 +85,13 @@ def test_too_few_spots(sizes: tuple[int, ...], n_flows: int) -> None:
 def test_naming_the_only_slide_leaves_nothing_to_train_on() -> None:
     with pytest.raises(ValueError, match="0 to train on"):
         folds([make_slide("a", 20)], "a", 4)
+
+
+def test_a_slide_is_cut_in_the_middle_of_its_longer_axis_with_a_gap() -> None:
+    coords = np.stack(np.meshgrid(np.arange(10), np.arange(4)), -1).reshape(-1, 2) * 100.0
+    half = cut_in_halves(coords, 100.0)
+    along = {value: sorted(set(coords[half == value, 0] / 100)) for value in (0, 1, -1)}
+    ends = {tuple(along[0]), tuple(along[1])}
+    assert ends == {(0, 1, 2, 3), (6, 7, 8, 9)}
+    assert along[-1] == [4, 5]
+    assert (cut_in_halves(coords[:5], 100.0) == -1).all()

@@ -9,7 +9,7 @@ from anndata import AnnData
 
 from stflow._sdata.expression._compared import read_compared, with_common_parts
 
-ASKED = {"layer": None, "genes": None, "table_key": "table"}
+ASKED = {"layer": None, "genes": None, "table_key": "table", "units": "counts", "min_counts": 0}
 
 
 @pytest.fixture
@@ -82,6 +82,25 @@ def test_samples_of_another_panel(table):
     table.obsm["stflow_samples"] = table.obsm["stflow_samples"][:, :1]
     with pytest.raises(ValueError, match=r"shape \(64, 1, 3\), not .* 64 spots and 2 genes"):
         read_compared(table, "stflow", **ASKED)
+
+
+def test_spots_that_measured_too_little_are_left_out_of_all_parts(table):
+    table.X[[3, 5]] = 0
+    totals = np.ravel(table.X.sum(axis=1))
+    _, (whole,) = read_compared(table, "stflow", **ASKED)
+    assert (whole.n_left_out, len(whole.measured)) == (0, table.n_obs)
+    for floor, kept in (
+        (None, totals > 0),
+        (float(np.median(totals)), totals >= np.median(totals)),
+    ):
+        _, (slide,) = read_compared(table, "stflow", **{**ASKED, "min_counts": floor})
+        assert slide.n_left_out == (~kept).sum()
+        for part in ("counts", "totals", "measured", "predicted", "sd"):
+            np.testing.assert_array_equal(getattr(slide, part), getattr(whole, part)[kept])
+        np.testing.assert_array_equal(slide.samples, whole.samples[:, kept])
+        assert (slide.graph != whole.graph[kept][:, kept]).nnz == 0
+    with pytest.raises(ValueError, match="or hold fewer counts than `min_counts=`"):
+        read_compared(table, "stflow", **{**ASKED, "min_counts": 1e9})
 
 
 def test_observed_spots_are_left_out_of_all_parts(table):

@@ -11,7 +11,13 @@ from anndata import AnnData
 from support import SMALL
 
 import stflow as stf
-from stflow._sdata.expression import layer_names, read_counts, read_observed, read_prediction
+from stflow._sdata.expression import (
+    Counting,
+    layer_names,
+    read_counts,
+    read_observed,
+    read_prediction,
+)
 from stflow._sdata.expression._counts import looks_raw
 
 COUNTS = np.array([[0, 3, 1], [7, 0, 1]], dtype=np.float32)
@@ -110,4 +116,4 @@ def test_messages_list_no_layer_called_none(layered):
     with pytest.raises(KeyError, match=r"available: 'raw'\. Name"):
         read_counts(layered, ["0"], layer="counts", where="t")
     with pytest.raises(KeyError, match=r"nor a layer \('raw'\)\."):
-        read_observed(layered, "known", ["0"], layer=None, where="t")
+        read_observed(layered, "known", ["0"], counting=Counting(), over=None, where="t")

@@ -12,10 +12,15 @@ from anndata import AnnData
 from stflow._sdata.expression._expression import (
     has_counts,
     read_counts,
-    read_log_counts,
     read_prediction,
     require_gene_list,
 )
+from stflow._sdata.expression._measured import read_measured
+from stflow._sdata.expression._totals import Counting
+
+
+def read_log_counts(table: AnnData, genes: list[str], **how) -> np.ndarray:
+    return read_measured(table, genes, Counting("counts", **how), where="t").expression
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def table() -> AnnData:
 
 
 def test_log_counts_follow_the_order_of_the_genes(table):
-    found = read_log_counts(table, ["C", "A"], layer=None, where="t")
+    found = read_log_counts(table, ["C", "A"])
     np.testing.assert_allclose(found, np.log([[2, 1], [2, 8]]))
     assert found.dtype == np.float64
 
@@ -34,23 +39,25 @@ def test_log_counts_follow_the_order_of_the_genes(table):
 @pytest.mark.parametrize("chunk", [sp.csr_matrix, sp.csr_array, np.asarray])
 @pytest.mark.parametrize("chunks", [(1, 2), (2, 3)])
 def test_counts_may_be_lazy(table, chunk, chunks):
-    expected = read_log_counts(table, ["C", "A"], layer=None, where="t")
+    expected = read_log_counts(table, ["C", "A"])
     table.X = da.from_array(table.X.toarray(), chunks).map_blocks(chunk)
     for part, rows in ((table, slice(None)), (table[::-1], slice(None, None, -1))):
         counts = read_counts(part, ["C", "A"], layer=None, where="t")
         assert sp.issparse(counts) == (chunk is not np.asarray)
-        found = read_log_counts(part, ["C", "A"], layer=None, where="t")
+        found = read_log_counts(part, ["C", "A"])
         np.testing.assert_allclose(found, expected[rows])
     table.X = table.X.map_blocks(lambda block: block * 0.5)
     with pytest.raises(ValueError, match="X of t holds values that are not whole numbers"):
         read_counts(table, ["C"], layer=None, where="t")
 
 
-def test_only_the_named_genes_must_hold_counts(table):
+def test_only_the_named_genes_must_hold_counts_where_totals_are_known(table):
     table.X = table.X.toarray() * np.array([1.0, 0.5, 1.0])
-    assert read_log_counts(table, ["A"], layer=None, where="t").shape == (2, 1)
-    with pytest.raises(ValueError, match="X of t holds values that are not whole numbers"):
-        read_log_counts(table, ["B"], layer=None, where="t")
+    table.obs["total"] = [2.5, 8.0]
+    assert read_log_counts(table, ["A"], total_key="total").shape == (2, 1)
+    for genes, how in ((["B"], {"total_key": "total"}), (["A"], {})):
+        with pytest.raises(ValueError, match="X of t holds values that are not whole numbers"):
+            read_log_counts(table, genes, **how)
 
 
 def test_has_counts(table):

@@ -8,10 +8,15 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from stflow._sdata.expression._observed import read_observed
+from stflow._sdata.expression._totals import Counting
 
 GENES = ["B", "A"]
 MASK = np.array([True, False, True, False])
-HOW = {"layer": None, "where": "table 'table'"}
+HOW = {
+    "counting": Counting("counts", min_counts=0),
+    "over": pd.Series(1 / 3, list("ABC")),
+    "where": "table 'table'",
+}
 
 
 @pytest.fixture
@@ -53,8 +58,27 @@ def test_a_lazy_layer_of_sparse_chunks(table) -> None:
     np.testing.assert_allclose(found, expected(2.0), rtol=1e-6)
 
 
+def test_counts_per_10000_of_a_total_over_the_genes_of_the_fit(table) -> None:
+    """Totals of the rows are 1 + 2 and 6 + 7 + 8, or 1 and 6 + 7 over two genes."""
+    how = {**HOW, "counting": Counting("cp10k", min_counts=0)}
+    for genes, totals in (("ABC", (3, 21)), ("AB", (1, 13)), ("ABCD", (3, 21))):
+        found = read_observed(table, MASK, GENES, **{**how, "over": pd.Series(0.1, list(genes))})
+        counts = np.expm1(expected()[MASK])
+        wanted = np.log1p(1e4 * counts / np.array(totals)[:, None])
+        np.testing.assert_allclose(found[MASK], wanted, rtol=1e-6)
+        assert np.isnan(found[~MASK]).all()
+
+
+def test_spots_of_too_few_counts_are_predicted_with_a_warning(table) -> None:
+    how = {**HOW, "counting": Counting("cp10k", min_counts=4)}
+    message = r"1 of 2 `observed` spots of table 'table' hold too few counts"
+    with pytest.warns(UserWarning, match=message):
+        found = read_observed(table, MASK, GENES, **how)
+    assert list(np.isnan(found).all(axis=1)) == [True, True, False, True]
+
+
 def test_counts_from_a_layer(table) -> None:
-    found = read_observed(table, MASK, GENES, **{**HOW, "layer": "known"})
+    found = read_observed(table, MASK, GENES, **{**HOW, "counting": Counting("counts", "known")})
     np.testing.assert_allclose(found, expected(2.0), rtol=1e-6)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support import square
@@ -12,7 +14,7 @@ def fold(rng: np.random.Generator, name: str, noise: dict[str, float], n_genes: 
     truth = rng.normal(size=(400, n_genes))
     predicted = {method: truth + sd * rng.normal(size=truth.shape) for method, sd in noise.items()}
     genes = tuple(f"g{i}" for i in range(n_genes))
-    return Held(name, genes, truth, spatial_blocks(square(20)), predicted)
+    return Held(name, genes, truth, np.full(400, 1e4), spatial_blocks(square(20)), predicted)
 
 
 def test_blocks_are_squares_of_about_as_many_spots() -> None:
@@ -69,10 +71,10 @@ def test_spots_that_resemble_their_neighbours_widen_the_interval(rng: np.random.
     one = fold(rng, "a", {"x": 0.5, "y": 1.0})
     field = np.repeat(np.repeat(rng.normal(size=(5, 5, 20)), 4, 0), 4, 1).reshape(400, 20)
     patchy = {"x": one.measured, "y": one.measured + field}
-    two = Held("a", one.genes, one.measured, one.blocks, patchy)
+    two = replace(one, predicted=patchy)
     widths = []
     for held in (one, two):
-        each = Held(held.name, held.genes, held.measured, np.arange(400), held.predicted)
+        each = replace(held, blocks=np.arange(400))
         blocked, plain = (compare_folds([h], seed=0)[0] for h in (held, each))
         widths.append(
             (blocked["spots_high"] - blocked["spots_low"])
@@ -83,7 +85,7 @@ def test_spots_that_resemble_their_neighbours_widen_the_interval(rng: np.random.
 
 def test_panels_may_differ_between_folds(rng: np.random.Generator) -> None:
     one, two = fold(rng, "a", {"x": 0.3, "y": 1.0}), fold(rng, "b", {"x": 0.3, "y": 1.0})
-    other = Held("b", tuple(f"h{i}" for i in range(20)), two.measured, two.blocks, two.predicted)
+    other = replace(two, genes=tuple(f"h{i}" for i in range(20)))
     (same,), (apart,) = compare_folds([one, two], seed=0), compare_folds([one, other], seed=0)
     assert same["difference"] == apart["difference"]
     assert apart["genes_low"] < apart["difference"] < apart["genes_high"]

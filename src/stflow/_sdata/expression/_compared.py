@@ -149,7 +149,7 @@ def read_compared(
     if len({slide.units for slide in slides}) > 1:
         told = ", ".join(f"{slide.name}: {slide.units}" for slide in slides)
         raise ValueError(f"The slides were predicted in different units ({told}).")
-    warn_of_training_slides([slide.name for slide in slides if slide.seen])
+    warn_of_training_slides([slide.name for slide in slides if slide.seen], len(slides))
     return panel, slides
 
 

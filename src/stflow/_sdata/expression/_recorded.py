@@ -88,7 +88,7 @@ def counting_of(
     counting = Counting(found or units or "cp10k", layer, total_key, min_counts)
     if GENES not in info:
         return counting, None
-    shares = pd.Series(np.asarray(info[SHARES], float), np.asarray(info[GENES]).astype(str))
+    shares = pd.Series(np.asarray(info[SHARES], float), [str(gene) for gene in info[GENES]])
     require_whole_totals(shares, table, counting, where=where)
     return counting, shares
 
@@ -97,13 +97,14 @@ def recorded_training_slides(table: AnnData, key: str) -> list[str]:
     """Name the slides of a prediction that its model was trained on."""
     info = table.uns.get(key)
     found = info.get(SEEN, ()) if isinstance(info, Mapping) else ()
-    return [str(name) for name in np.atleast_1d(np.asarray(found, dtype=str))]
+    return [str(name) for name in np.atleast_1d(found)]
 
 
-def warn_of_training_slides(names: Sequence[str]) -> None:
-    """Say, where the user called, which slides a model has seen the counts of."""
+def warn_of_training_slides(names: Sequence[str], n_slides: int) -> None:
+    """Say, where the user called, which of so many slides a model has seen the counts of."""
     if names:
+        told = "this slide" if n_slides == 1 else listing(names)
         warn(
-            f"The model was trained on {listing(names)}: what it predicts there says nothing of "
-            "how well it does on a new slide. Leave slides out with `stf.tl.cross_validate`."
+            f"The model was trained on {told}: what it predicts there says nothing of how well it "
+            "does on a new slide. Leave slides out with `stf.tl.cross_validate`."
         )

@@ -35,6 +35,9 @@ class TensorSlide:
         Expression of other genes (N, A), from which the regression learns.
     totals
         Counts of each spot, shape (N,), NaN where unknown.
+    regressed
+        What the flow reads beside the features: the standardised prediction of a regression that
+        has not seen the slide, shape (N, G), or nothing, (N, 0).
     """
 
     coords: np.ndarray
@@ -44,11 +47,12 @@ class TensorSlide:
     weights: Tensor
     auxiliary: Tensor
     totals: Tensor
+    regressed: Tensor
 
     @property
     def inputs(self) -> tuple[Tensor, np.ndarray, sp.csr_matrix]:
         """What an evaluation of the denoiser reads."""
-        return self.features, self.coords, self.adjacency
+        return torch.cat([self.features, self.regressed], dim=1), self.coords, self.adjacency
 
     @property
     def n_spots(self) -> int:
@@ -62,7 +66,7 @@ class TensorSlide:
             self.coords[rows],
             self.adjacency[rows][:, rows],
             *(part[at] for part in (self.features, self.expression, self.weights)),
-            *(part[at] for part in (self.auxiliary, self.totals)),
+            *(part[at] for part in (self.auxiliary, self.totals, self.regressed)),
         )
 
     def middle(self, n_spots: int) -> np.ndarray:
@@ -155,7 +159,7 @@ class Crops(Dataset[Batch]):
         return Batch(
             interpolate(y0, crop.expression, t),
             crop.expression,
-            crop.features,
+            crop.inputs[0],
             crop.weights,
             torch.full((crop.n_spots,), t),
             spot_graph(crop.coords, crop.adjacency, self.units[which]),

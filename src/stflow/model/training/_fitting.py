@@ -19,7 +19,7 @@ from stflow.model._features import Features
 from stflow.model.training._crops import TensorSlide
 from stflow.model.training._folds import Masks
 from stflow.model.training._member import Trained, train_member
-from stflow.model.training._regressing import fit_regression
+from stflow.model.training._regressing import fit_regression, regress
 from stflow.model.training._state import FlowState
 from stflow.model.training._trust import measure_trust
 from stflow.model.training._unseen import Unseen, learn_from, predict_unseen
@@ -90,15 +90,16 @@ def fit_ensemble(
     seeds = spawn_seeds(seed, len(folds))
     n_spots = MAX_CALIBRATION // sum(bool(mask.any()) for masks in folds for mask in masks)
     for number, masks in enumerate(folds):
-        kept = _parts(ready, [~mask for mask in masks])
-        held_out = _parts(ready, masks)
+        regressed = regress(_parts(ready, [~mask for mask in masks]), seed)
+        held_out = regressed.beside(_parts(ready, masks))
         trained = train_member(
-            kept,
+            regressed.slides,
             held_out,
             config,
             schedule,
             seed=seeds[number],
             device=device,
+            scale=regressed.scale,
             in_halves=True,
             saved=saved[number] if saved else None,
             label=f"fit, flow {number + 1} of {len(folds)}",
@@ -108,7 +109,7 @@ def fit_ensemble(
             trained.history.insert(0, "flow", number)
             flows.append(trained)
             how: dict[str, Any] = {"seed": seed, "device": device}
-            unseen += predict_unseen(trained, fit_regression(kept, seed), held_out, n_spots, **how)
+            unseen += predict_unseen(trained, regressed.regression, held_out, n_spots, **how)
         if trained.interrupted:
             break
     if not flows:
@@ -118,7 +119,7 @@ def fit_ensemble(
     return Fitted(
         Ensemble(features, fit_regression(ready, seed), members, *learned),
         pd.concat([flow.history for flow in flows], ignore_index=True),
-        flows[-1].interrupted,
+        trained.interrupted,
         measure_trust(unseen, slides[0].genes, slides[0].units, seed),
     )
 
@@ -134,6 +135,7 @@ def to_tensors(slides: list[Slide], features: Features) -> list[TensorSlide]:
             torch.from_numpy(weights),
             _or_filled(slide.auxiliary, (slide.n_spots, 0)),
             _or_filled(slide.totals, (slide.n_spots,)),
+            torch.empty(slide.n_spots, 0),
         )
         for slide, weights in zip(slides, spot_weights(slides), strict=True)
     ]

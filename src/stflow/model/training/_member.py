@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from stflow._random import isolated_rng
 from stflow._schedule import Schedule
 from stflow.flow import fit_prior
 from stflow.model._config import Config
-from stflow.model._ensemble import Member
+from stflow.model._ensemble import NO_SCALE, Member
 from stflow.model.denoiser import Denoiser, spatial_attention
 from stflow.model.training._crops import TensorSlide
 
@@ -51,13 +51,16 @@ def train_member(
     *,
     seed: int,
     device: torch.device,
+    scale: Tensor = NO_SCALE,
     make_layer: Callable[[int, Config], nn.Module] = spatial_attention,
     **training: Any,
 ) -> Trained:
-    """Train one flow, of layers as `Denoiser` takes them."""
+    """Train one flow, of layers as `Denoiser` takes them; ``scale`` is that of its `Member`."""
     from stflow.model.training._loop import train  # lightning loads slowly
 
-    expression = torch.cat([slide.expression for slide in kept])
+    expression, weights = (
+        torch.cat([getattr(slide, name) for slide in kept]) for name in ("expression", "weights")
+    )
     prior = fit_prior(
         str(config.prior),
         expression.expm1().round(),
@@ -65,17 +68,17 @@ def train_member(
         generator=torch.Generator().manual_seed(seed),
     )
     with isolated_rng(seed, device):
-        n_features, n_genes = kept[0].features.shape[1], expression.shape[1]
+        n_features, n_genes = kept[0].inputs[0].shape[1], expression.shape[1]
         denoiser = Denoiser(n_features, n_genes, config, make_layer=make_layer)
-        denoiser.start_from(expression.mean(0))
+        denoiser.start_from((expression * weights[:, None]).sum(0) / weights.sum())
         history, interrupted, by_half = train(
             denoiser, kept, held_out, prior, schedule, seed=seed, device=device, **training
         )
-    member = Member(denoiser.cpu().eval(), prior)
+    member = Member(denoiser.cpu().eval(), prior, scale)
     return Trained(member, history, interrupted, tuple(_with(member, each) for each in by_half))
 
 
-def _with(member: Member, weights: dict[str, torch.Tensor]) -> Member:
+def _with(member: Member, weights: dict[str, Tensor]) -> Member:
     """Return the same flow with other weights."""
     found = copy.deepcopy(member)
     found.denoiser.load_state_dict(weights)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from stflow.model._ensemble import measure_scale, standardise
 from stflow.model._kernel_path import KernelPath
 from stflow.model._regression import KernelRidge
 from stflow.model.training._common import RANK, CommonDirections
@@ -30,13 +33,57 @@ def fit_regression(slides: list[TensorSlide], seed: int) -> KernelRidge:
     seed
         Seed of landmarks, and of the spots where there are more than ``MAX_SPOTS``.
     """
-    left_out = _LeftOut.of(slides if len(slides) > 1 else _blocks(slides[0]), seed)
-    penalty = min(PENALTIES, key=left_out.error)
+    return _fit(slides, _LeftOut.of(_pieces(slides), seed), seed)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regressed:
+    """Slides beside what a regression says of them that has not seen them.
+
+    Parameters
+    ----------
+    regression
+        That of all of them.
+    slides
+        The slides, each with ``regressed``.
+    scale
+        Mean and standard deviation of the predictions, shape (2, G).
+    """
+
+    regression: KernelRidge
+    slides: list[TensorSlide]
+    scale: Tensor
+
+    def beside(self, slides: list[TensorSlide]) -> list[TensorSlide]:
+        """Give slides that the regression has not seen what it says of them."""
+        found = [standardise(self.regression(slide.features), self.scale) for slide in slides]
+        pairs = zip(slides, found, strict=True)
+        return [replace(slide, regressed=each.clone()) for slide, each in pairs]
+
+
+def regress(slides: list[TensorSlide], seed: int) -> Regressed:
+    """Fit the regression, and predict each slide by those that left it out."""
+    pieces = _pieces(slides)
+    left_out = _LeftOut.of(pieces, seed)
+    regression = _fit(slides, left_out, seed)
+    unseen = torch.from_numpy(left_out.panel(left_out.best)).float()
+    scale = measure_scale(unseen)
+    parts = standardise(unseen, scale).split([piece.n_spots for piece in pieces])
+    if len(slides) == 1:
+        rows = np.argsort(np.concatenate(_rows(slides[0])))
+        parts = (torch.cat(parts)[torch.from_numpy(rows)],)
+    pairs = zip(slides, parts, strict=True)
+    return Regressed(regression, [replace(s, regressed=p.clone()) for s, p in pairs], scale)
+
+
+def _fit(slides: list[TensorSlide], left_out: _LeftOut, seed: int) -> KernelRidge:
     path, n_genes = fit_path(slides, seed), left_out.expression.shape[1]
-    coefficients, intercept = path.coefficients(penalty), path.intercept[:n_genes]
+    coefficients, intercept = path.coefficients(left_out.best), path.intercept[:n_genes]
     own = coefficients[:, :n_genes]
     if coefficients.shape[1] > RANK:
-        common = left_out.common(penalty)
+        common = CommonDirections(
+            left_out.predict(left_out.best), left_out.expression, left_out.weights
+        )
         back = common.axes @ common.back()
         through = common.expected + (path.intercept - common.mean) @ back
         own = (1 - SHARE) * own + SHARE * coefficients @ back
@@ -44,7 +91,7 @@ def fit_regression(slides: list[TensorSlide], seed: int) -> KernelRidge:
     return KernelRidge.of(path, own, intercept)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _LeftOut:
     """Spots of slides that are left out by turns, and the regressions of the others.
 
@@ -86,18 +133,24 @@ class _LeftOut:
         pairs = zip(self.lifted, self.turns, strict=True)
         return np.concatenate([self.paths[turn].predict(each, penalty) for each, turn in pairs])
 
-    def common(self, penalty: float) -> CommonDirections:
-        """Find what the predictions have in common."""
-        return CommonDirections(self.predict(penalty), self.expression, self.weights)
+    def panel(self, penalty: float) -> np.ndarray:
+        """Predict the panel of all spots, averaged with what all genes have in common."""
+        unseen = self.predict(penalty)
+        own = unseen[:, : self.expression.shape[1]]
+        if unseen.shape[1] <= RANK:
+            return own
+        common = CommonDirections(unseen, self.expression, self.weights)
+        return (1 - SHARE) * own + SHARE * common.predict_unseen(self.which)
 
     def error(self, penalty: float) -> float:
         """Weighted squared error of the panel's prediction."""
-        unseen = self.predict(penalty)
-        own = unseen[:, : self.expression.shape[1]]
-        if unseen.shape[1] > RANK:
-            common = CommonDirections(unseen, self.expression, self.weights)
-            own = (1 - SHARE) * own + SHARE * common.predict_unseen(self.which)
-        return float((np.square(self.expression - own).sum(1) * self.weights).sum())
+        away = self.expression - self.panel(penalty)
+        return float((np.square(away).sum(1) * self.weights).sum())
+
+    @cached_property
+    def best(self) -> float:
+        """The penalty with the least error."""
+        return min(PENALTIES, key=self.error)
 
 
 def fit_path(slides: list[TensorSlide], seed: int) -> KernelPath:
@@ -111,7 +164,13 @@ def fit_path(slides: list[TensorSlide], seed: int) -> KernelPath:
     return KernelPath.fit(features, expression, weights=weight, width=WIDTH, seed=seed)
 
 
-def _blocks(slide: TensorSlide) -> list[TensorSlide]:
-    """Cut a slide across its longer axis."""
-    pieces = np.array_split(along_longer_axis(slide.coords), min(MAX_TURNS, slide.n_spots))
-    return [slide.subset(np.sort(piece)) for piece in pieces]
+def _pieces(slides: list[TensorSlide]) -> list[TensorSlide]:
+    """Return the slides, or blocks of the only one."""
+    return slides if len(slides) > 1 else [slides[0].subset(rows) for rows in _rows(slides[0])]
+
+
+def _rows(slide: TensorSlide) -> list[np.ndarray]:
+    """Cut a slide across its longer axis: the rows of each block."""
+    order = along_longer_axis(slide.coords)
+    pieces = np.array_split(order, min(MAX_TURNS, slide.n_spots))
+    return [np.sort(piece) for piece in pieces]

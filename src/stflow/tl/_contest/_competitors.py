@@ -105,10 +105,10 @@ class Contest:
     n_steps: int
     device: str
 
-    def read(self, names: Sequence[str], fold: Fold) -> list[Slide]:
-        """Read some slides with their expression."""
-        how: dict[str, Any] = {"genes": fold.genes, "auxiliary": fold.auxiliary, **self.keys}
-        how["counting"] = self.counting
+    def read(self, names: Sequence[str], fold: Fold, *, auxiliary: bool = False) -> list[Slide]:
+        """Read some slides with their expression, and with ``auxiliary`` that of other genes."""
+        how: dict[str, Any] = {"genes": fold.genes, "counting": self.counting, **self.keys}
+        how["auxiliary"] = fold.auxiliary if auxiliary else ()
         return [each for name in names for each in read_slides(self.data[name], name=name, **how)]
 
     def scored(self, slides: Sequence[Slide]) -> np.ndarray:
@@ -136,7 +136,8 @@ class Contest:
         self, method: Baseline, fold: Fold, slides: list[Slide]
     ) -> tuple[np.ndarray, np.ndarray]:
         floor = self.counting.min_counts
-        training = [measured_spots(each, floor) for each in self.read(fold.split.train, fold)]
+        every = self.read(fold.split.train, fold, auxiliary=True)
+        training = [measured_spots(each, floor) for each in every]
         fitted = copy.deepcopy(method).fit(training, seed=self.seed)
         drawn = [
             fitted.sample(slide, self.n_samples, seed=self.seed + i)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stflow.model.training._fitting import blend_weight
+from stflow.model.training._unseen import blend_weight
 
 
 @given(weight=st.floats(0, 1))
