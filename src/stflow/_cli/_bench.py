@@ -74,7 +74,7 @@ def run(
     methods: list[str],
     encoders: list[str],
     tasks: list[str],
-    units: list[str],
+    units: list[Any],
     folds: list[str],
     seeds: int,
     markers: bool,

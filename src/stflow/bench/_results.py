@@ -55,7 +55,7 @@ class Key:
     units: Units = UNSAID
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
+    def of(cls, row: Mapping[Any, Any]) -> Self:
         """Return the key of a row."""
         return cls(**{each.name: row[each.name] for each in fields(cls)})
 

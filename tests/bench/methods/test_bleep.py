@@ -45,6 +45,7 @@ def test_a_prediction_is_a_mean_of_fifty_training_spots(arrays, tiny_trunk):
         embedding=arrays[0].embedding[:40],
         rows=arrays[0].rows[:40],
         expression=arrays[0].expression[:40],
+        totals=arrays[0].totals[:40],
         tiles=arrays[0].tiles[:40],
     )
     predicted = BLEEP(**{**QUICK, "max_epochs": 1}).fit([few]).predict(arrays[1])

@@ -32,7 +32,8 @@ def checked(results: pd.DataFrame) -> pd.DataFrame:
     """
     if results.empty:
         raise ValueError("There are no results. Run `stflow bench run` first.")
-    results = results.assign(units=_column(results, "units", UNSAID).fillna(UNSAID))
+    units = _column(results, "units", UNSAID).astype(object).fillna(UNSAID)
+    results = results.assign(units=units)
     for column in (*ROW, "fold", "seed", "pearson"):
         require_key(column, results.columns, what="column", hint="Pass what a run returned.")
     names = [*ROW, "fold"]

@@ -109,8 +109,10 @@ def draw_accuracy(results: pd.DataFrame) -> Figure:
     grid = figure.subplots(n_down, n_across, sharey=True, squeeze=False)
     shifts = _shifts(sorted(folds["protocol"].unique()))
     for ax, (units, task) in zip(grid.flat, panels, strict=False):
-        here = [part[(part["task"] == task) & (part["units"] == units)] for part in (folds, means)]
-        _draw_task(ax, *here, shifts)
+        here, bars = (
+            part[(part["task"] == task) & (part["units"] == units)] for part in (folds, means)
+        )
+        _draw_task(ax, here, bars, shifts)
         ax.set_title(task, fontsize=11)
         ax.set_xlabel(f"mean Pearson, {units}", fontsize=9)
     for ax in grid.flat[len(panels) :]:

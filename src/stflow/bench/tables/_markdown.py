@@ -118,12 +118,9 @@ def _yardstick_notes(table: pd.DataFrame) -> Iterator[str]:
             "prediction of every gene, a yardstick and no method, as a new slide has no counts. "
             f"{YARDSTICKS['ceiling']}: what counting noise lets any prediction reach, by thinning."
         )
-    lost = table.dropna(subset="n_left_out").groupby(["task", "units"], sort=False)["n_left_out"]
-    told = [
-        f"{n:.0f} of {task} in `{units}`"
-        for (task, units), n in lost.max().items()
-        if n > 0 and task in _tasks(table)
-    ]
+    lost = table[(table["n_left_out"] > 0) & table["task"].isin(_tasks(table))]
+    most = lost.groupby(["task", "units"], sort=False)["n_left_out"].max().reset_index()
+    told = [f"{row.n_left_out:.0f} of {row.task} in `{row.units}`" for row in each(most)]
     if told:
         yield f"Test spots that measured too little, not scored: {', '.join(told)}."
 

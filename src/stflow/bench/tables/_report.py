@@ -49,8 +49,9 @@ def write_tables(
 
     Returns
     -------
-    Files by name. ``tables.md`` holds all tables with how they were made; there is a CSV file
-    of each, and ``results.csv`` with a row for each fold. ``accuracy.png`` shows every fold.
+    Files by name. ``tables.md`` holds all tables with how they were made, for each of the units
+    that results are in; there is a CSV file of each, and ``results.csv`` with a row for each fold.
+    Results that say no units are of raw counts. ``accuracy.png`` shows every fold.
     ``markers.csv`` and ``markers.png`` compare maps of GATA3, ERBB2, UBE2C and VWF, where they
     were predicted; the picture shows the first test slide of each task.
 

@@ -199,7 +199,7 @@ def _averages(part: pd.DataFrame, table: pd.DataFrame) -> Iterator[pd.DataFrame]
                 n_folds=members["n_folds"].sum(),
                 of_folds=members["of_folds"].sum(),
                 n_left_out=members["n_left_out"].sum(min_count=1),
-                **members[[*YARDSTICKS, *BEYOND]].mean(skipna=False).to_dict(),
+                **{name: members[name].mean(skipna=False) for name in (*YARDSTICKS, *BEYOND)},
                 constructed=bool(members["constructed"].any()),
                 max_epochs=members["max_epochs"].max(),
                 unequal=members["max_epochs"].nunique(dropna=False) > 1

@@ -173,6 +173,7 @@ def test_no_batch_is_larger_than_128(arrays):
         embedding=slide.embedding[spots],
         rows=spots,
         expression=slide.expression[spots],
+        totals=slide.totals[spots],
         tiles=slide.tiles[spots],
     )
     assert [len(rows) for rows in in_turn(many, BATCH)] == [BATCH, BATCH, 1]
