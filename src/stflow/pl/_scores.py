@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -153,7 +153,7 @@ def _draw_marks(ax: Axes, frame: pd.DataFrame, drawn: pd.Series, height: np.ndar
             ax.plot(frame[name], height, marker, color=color, markersize=6, label=label)
     if "fdr" in frame:
         doubtful = (frame["fdr"] >= _FDR).to_numpy()
-        style = {"color": "C0", "markerfacecolor": "w", "markersize": 4.5}
+        style: dict[str, Any] = {"color": "C0", "markerfacecolor": "w", "markersize": 4.5}
         label = f"false discovery rate {_FDR:.0%} or more"
         ax.plot(drawn[doubtful], height[doubtful], "o", label=label, **style)
     if ax.get_legend_handles_labels()[0]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -282,10 +281,11 @@ def _score(held: Held, outcomes: Mapping[str, Outcome], units: Units, seed: int)
     counts = raw_counts(held.measured, held.totals, units)
     totals = np.maximum(np.rint(held.totals), counts.sum(1))
     how: dict[str, Any] = {"counts": counts, "totals": totals, "units": units, "seed": seed}
+    how["genes"] = held.genes
     parts = []
     for name, outcome in outcomes.items():
         pair = held.measured, held.predicted[name]
-        scores = [f(*pair, genes=held.genes) for f in (per_gene, partial(per_gene_depth, **how))]
+        scores = [per_gene(*pair, genes=held.genes), per_gene_depth(*pair, **how)]
         table = pd.concat(scores, axis=1).reset_index()
         table.attrs = {}
         parts.append(table.assign(fold=held.name, method=name, crps=outcome.crps)[COLUMNS])

@@ -200,7 +200,7 @@ def _pool(
 def _of_whole_slides(slides: Sequence[Compared], seed: int) -> dict[str, float]:
     """Average the scores of whole slides over those that have one."""
     rows = [score_whole_slide(slide, seed) for slide in slides]
-    return {name: float(column.mean()) for name, column in pd.DataFrame(rows).items()}
+    return {str(name): float(column.mean()) for name, column in pd.DataFrame(rows).items()}
 
 
 def score_whole_slide(slide: Compared, seed: int) -> dict[str, float]:
