@@ -95,15 +95,15 @@ def tissue(_tissue: dict[str, SpatialData]) -> dict[str, SpatialData]:
 
 
 @pytest.fixture(scope="session")
-def _others(_six: dict[str, SpatialData]) -> dict[str, SpatialData]:
+def others(_six: dict[str, SpatialData]) -> dict[str, SpatialData]:
     return {name: _six[name] for name in ("S4", "S5", "S6")}
 
 
 @pytest.fixture(scope="session")
-def model(_others: dict[str, SpatialData]) -> stf.STFlow:
+def model(others: dict[str, SpatialData]) -> stf.STFlow:
     """A model fitted in passing to S4, S5 and S6 of the same law, good for plumbing only."""
-    genes = stf.pp.select_genes(_others, n_top_genes=8)
-    return stf.tl.fit(_others, genes=genes, **{**SMALL, "config": {**SHAPE, "n_flows": 2}})
+    genes = stf.pp.select_genes(others, n_top_genes=8)
+    return stf.tl.fit(others, genes=genes, **{**SMALL, "config": {**SHAPE, "n_flows": 2}})
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_samples_are_as_alike_as_counts_are(sections, model) -> None:
     theirs = stf.tl.evaluate(table, "drawn").attrs
     for kind in ("gene_correlation_error", "morans_i_error", "variance_error"):
         assert ours[f"{kind}_samples"] < ours[f"{kind}_mean"]
-    assert ours["gene_correlation_error_samples"] < 0.6 * theirs["gene_correlation_error_samples"]
+    assert ours["gene_correlation_error_samples"] < 0.8 * theirs["gene_correlation_error_samples"]
     assert ours["crps"] < theirs["crps"] + 0.005
     for level in (50, 80, 90):
         assert ours[f"coverage_{level}"] == pytest.approx(level / 100, abs=0.15)

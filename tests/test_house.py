@@ -54,6 +54,7 @@ CONTRACT = {
         "KernelRidge",
         "NetworkRegression",
         "RandomForest",
+        "ReducedRank",
         "Retrieval",
         "Ridge",
         "SmoothedRidge",
@@ -74,6 +75,7 @@ GROUND = {
     "_runs",
     "_schedule",
     "_square",
+    "_units",
     "_validation",
     "_widths",
     "slide",
@@ -86,13 +88,14 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__main__": ({"_cli"}, set()),
     "_cli": (
         VERBS
-        | {"_atomic", "_sdata", "_keys", "_schedule", "_widths", "bench", "encoders", "model"},
+        | {"_atomic", "_sdata", "_keys", "_schedule", "_units", "_widths"}
+        | {"bench", "encoders", "model"},
         {"click"},
     ),
     "bench": (BELOW | {"flow", "datasets"}, None),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
-        {"images", "_atomic", "_keys", "_validation", "slide"},
+        {"images", "_atomic", "_keys", "_units", "_validation", "slide"},
         ARRAYS | {"anndata", "dask", "geopandas", "pandas", "shapely", "spatialdata", "xarray"},
     ),
     "model": (
@@ -115,7 +118,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "images": ({"_validation"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
     "flow": (set(), {"numpy", "torch"}),
     "metrics": ({"_validation"}, ARRAYS | {"pandas"}),
-    "slide": (set(), ARRAYS | {"squidpy"}),
+    "slide": ({"_units"}, ARRAYS | {"squidpy"}),
     "_device": ({"_validation"}, {"torch"}),
     "_digest": (set(), {"numpy", "torch"}),
     "_random": (set(), {"numpy", "torch"}),
@@ -123,6 +126,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_runs": ({"_atomic", "_validation"}, set()),
     "_schedule": ({"_validation"}, set()),
     "_square": (set(), {"torch"}),
+    "_units": (set(), {"numpy"}),
     "_validation": (set(), ARRAYS),
     "_widths": ({"_validation"}, {"numpy"}),
     "_keys": (set(), set()),

@@ -291,8 +291,8 @@ def test_tables_of_cross_validation_tell_units_and_structure(tissue) -> None:
 
 
 @pytest.fixture(scope="module")
-def of_counts(_others) -> stf.STFlow:
-    return stf.tl.fit(_others, PANEL, units="counts", **ALONE)
+def of_counts(others) -> stf.STFlow:
+    return stf.tl.fit(others, PANEL, units="counts", **ALONE)
 
 
 def test_predictions_say_their_units(tissue, model, of_counts, tmp_path) -> None:
@@ -341,7 +341,7 @@ def test_scores_are_in_the_units_of_the_prediction(tissue, model, of_counts) -> 
         stf.tl.evaluate(both, genes=common)
 
 
-def test_units_of_a_prediction_by_others_must_be_told(tissue) -> None:
+def test_units_of_a_prediction_byothers_must_be_told(tissue) -> None:
     table = tissue["S1"]["table"]
     table.obsm["mine"] = cp10k(table)[PANEL]
     message = r"Nothing tells in which units the prediction 'mine' .* with `units=`, one of 'cp10k'"

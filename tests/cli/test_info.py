@@ -38,8 +38,8 @@ def test_a_store(disk: Path, run: Run, tissue, model: stf.STFlow):
     assert "prediction" not in before
 
 
-def test_a_slide_of_the_fit(disk: Path, run: Run, _others, model: stf.STFlow):
-    sdata = deepcopy(_others["S4"])
+def test_a_slide_of_the_fit(disk: Path, run: Run, others, model: stf.STFlow):
+    sdata = deepcopy(others["S4"])
     how = {"n_samples": 1, "n_steps": 1, "device": "cpu", "show_progress_bar": False}
     with pytest.warns(UserWarning, match="The model was trained on this slide"):
         stf.tl.predict(sdata, model, **how)

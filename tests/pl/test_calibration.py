@@ -24,6 +24,7 @@ def make_table(*, spread: float = 1.0, n_spots: int = 3000, seed: int = 0) -> An
     table = AnnData(counts, var=pd.DataFrame(index=PANEL))
     table.obsm["stflow"] = pd.DataFrame(mean, table.obs_names, PANEL)
     table.obsm["stflow_sd"] = pd.DataFrame(0.4 * spread, table.obs_names, PANEL)
+    table.uns["stflow"] = {"units": "counts"}
     return table
 
 

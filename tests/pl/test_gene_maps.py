@@ -402,7 +402,7 @@ def test_real_tissue(data_dir):
     table = slide.tables["table"]
     truth = np.log1p(table[:, ["ERBB2"]].to_df())
     table.obsm["stflow"] = truth + 1.0
-    axes = gene_maps(slide, "ERBB2")
+    axes = gene_maps(slide, "ERBB2", units="counts")
     assert axes[1].get_title() == "ERBB2 predicted (Pearson 1.00)"
     length, um = scale_bar(axes[0])
     assert length == pytest.approx(um / 200.0 * 289.8, rel=0.01)

@@ -39,7 +39,19 @@ def test_the_least_error_is_best(table):
     axes = scores(table, metric="rmse")
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names[-1] == table["rmse"].idxmin() == "C"
-    assert axes.get_xlabel().startswith("RMSE in log1p counts")
+    assert axes.get_xlabel().startswith("RMSE, mean")
+    table.attrs["units"] = "cp10k"
+    axes = scores(table, metric="rmse")
+    assert axes.get_xlabel().startswith("RMSE in log1p counts per 10,000, mean")
+    raw = table.copy()
+    raw.attrs["units"] = "counts"
+    for frames, label in (
+        ({"a": raw}, "RMSE in log1p counts"),
+        ({"a": table, "b": table}, "RMSE in log1p counts per 10,000"),
+        ({"a": table, "b": raw}, "RMSE"),
+    ):
+        assert scores(frames, metric="rmse").get_ylabel() == label
+    assert scores(table).get_xlabel().startswith("Pearson, mean")
 
 
 def test_undefined_genes_are_left_out_and_counted(table):
@@ -89,7 +101,9 @@ def test_a_box_for_each_slide(table):
 
 
 def test_refusals(table):
-    with pytest.raises(ValueError, match="`metric` is 'auc'; available: 'pearson', 'spearman'"):
+    with pytest.raises(
+        ValueError, match="`metric` is 'auc'; available: 'pearson', 'partial'"
+    ):
         scores(table, metric="auc")
     with pytest.raises(KeyError, match=r"No column 'r2'; available: 'pearson'.*tl\.evaluate"):
         scores(table[["pearson"]], metric="r2")

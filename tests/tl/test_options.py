@@ -17,8 +17,8 @@ def fit(data, resume=None, **shape) -> stf.STFlow:
 
 
 @pytest.fixture(scope="session")
-def regression(_others) -> stf.STFlow:
-    return fit(_others, flow=False)
+def regression(others) -> stf.STFlow:
+    return fit(others, flow=False)
 
 
 def predict(sdata, model: stf.STFlow, **how) -> dict[str, np.ndarray]:
@@ -49,15 +49,15 @@ def test_progress_counts_one_evaluation(tissue, regression, capsys) -> None:
     assert "2/2" in capsys.readouterr().err
 
 
-def test_without_frames(tissue, _others) -> None:
-    found = [predict(tissue["S1"], fit(_others, frames=frames)) for frames in (True, False)]
+def test_without_frames(tissue, others) -> None:
+    found = [predict(tissue["S1"], fit(others, frames=frames)) for frames in (True, False)]
     assert np.isfinite(found[1]["stflow"]).all()
     assert not np.array_equal(found[0]["X_stflow"], found[1]["X_stflow"])
 
 
 @pytest.mark.parametrize("options", [{"flow": False}, {"frames": False}])
-def test_options_are_saved(tissue, _others, tmp_path, options: dict) -> None:
-    model = fit(_others, **options)
+def test_options_are_saved(tissue, others, tmp_path, options: dict) -> None:
+    model = fit(others, **options)
     model.save(tmp_path / "m")
     loaded = stf.STFlow.load(tmp_path / "m")
     assert loaded.config == model.config

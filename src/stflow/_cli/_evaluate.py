@@ -65,7 +65,7 @@ def evaluate(
     note(_means({str(name): value for name, value in scores.attrs.items()}), quiet=quiet)
 
 
-def _means(attrs: Mapping[str, Any]) -> str:
+def _means(attrs: Mapping[Any, Any]) -> str:
     """Tell the means over the genes, in which units, and how many spots were left out."""
     means = ", ".join(f"{word} {attrs[name]:.3f}" for name, word in MEANS.items())
     left_out = attrs["n_left_out"]

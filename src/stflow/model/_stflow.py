@@ -43,8 +43,7 @@ class STFlow:
         Hyper-parameters.
     history
         One row an epoch of a flow: ``flow``, ``epoch``, ``train_loss``, ``val_loss``,
-        ``val_pearson``; and ``val_loss_0`` and ``val_loss_1`` of either half of the held-out spots,
-        where there are halves.
+        ``val_pearson``, and, where there are halves, ``val_loss_0`` and ``val_loss_1`` of these.
     trust
         One row a gene (index ``gene``), scored on slides that were left out whole while training:
         ``pearson``, ``partial`` (given how deep a spot was read), ``ceiling`` (what counting noise
@@ -53,9 +52,8 @@ class STFlow:
     ensemble
         What was learned.
     info
-        Seed, versions and names of the slides of the fit: ``training``, from which a flow learned,
-        and ``validation``, which stopped each flow. Features, regression and calibration are
-        learned from all of them.
+        Seed, units, versions and names of slides: ``training``, from which a flow learned, and
+        ``validation``, which stopped each flow; all else is learned from all of them.
     """
 
     genes: tuple[str, ...]
@@ -322,16 +320,12 @@ class STFlow:
             ensemble.load_state_dict(tensors)
             history = pd.DataFrame(metadata["history"])
             _require_whole(metadata, history, ensemble.sizes["n_genes"])
-            names = pd.Index(metadata["genes"], name="gene")
-            trust = pd.DataFrame(metadata["trust"], index=names)
-            if lost := [name for name in TRUST if name not in trust]:
-                raise ValueError(f"its 'trust' lacks {listing(lost)}")
             return cls(
                 genes=tuple(metadata["genes"]),
                 encoder=metadata["encoder"],
                 config=config,
                 history=history,
-                trust=trust,
+                trust=pd.DataFrame(metadata["trust"], pd.Index(metadata["genes"], name="gene")),
                 ensemble=ensemble,
                 info=metadata["info"],
             )
@@ -347,9 +341,9 @@ def _require_whole(metadata: dict[str, Any], history: pd.DataFrame, n_genes: int
     require_unique(metadata["genes"], what="genes")
     if len(metadata["genes"]) != n_genes:
         raise ValueError(f"{len(metadata['genes'])} genes for {n_genes} outputs")
-    lost = [name for name in INFO if name not in metadata["info"]]
-    if lost:
-        raise ValueError(f"its 'info' lacks {listing(lost)}")
+    for part, wanted in (("info", INFO), ("trust", TRUST)):
+        if lost := [name for name in wanted if name not in metadata[part]]:
+            raise ValueError(f"its {part!r} lacks {listing(lost)}")
     numbers = history.select_dtypes("number").columns
     lost = [name for name in HISTORY if name not in numbers]
     if lost or history.empty:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from stflow._units import LABELS
 from stflow._validation import require_choice, require_key
 from stflow.pl._figure import finish, one_axes
 
@@ -85,6 +86,7 @@ def scores(
         ``metric`` is none of the scores, or there is nothing to draw.
     """
     require_choice(metric, _LABELS, name="metric")
+    label = _label(metric, [scores] if isinstance(scores, pd.DataFrame) else scores.values())
     if isinstance(scores, pd.DataFrame) and scores.index.nlevels > 1:
         scores = {str(name): part.droplevel(0) for name, part in scores.groupby(level=0)}
     columns = {
@@ -97,12 +99,19 @@ def scores(
         axes = one_axes(
             ax, figsize=figsize or (1.6 + 1.1 * len(columns), 4.0), dpi=dpi, title=title
         )
-        _draw_methods(axes, columns, metric)
+        _draw_methods(axes, columns, label)
     else:
         height = 1.2 + 0.17 * len(columns[""])
         axes = one_axes(ax, figsize=figsize or (4.5, height), dpi=dpi, title=title)
-        _draw_genes(axes, columns[""], metric, scores)
+        _draw_genes(axes, columns[""], metric, label, scores)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
+
+
+def _label(metric: str, frames: Iterable[pd.DataFrame]) -> str:
+    """Name a score, and of an error the units where all frames tell the same."""
+    told = {getattr(frame, "attrs", {}).get("units") for frame in frames}
+    units = LABELS.get(str(told.pop())) if metric == "rmse" and len(told) == 1 else None
+    return f"{_LABELS[metric]} in {units}" if units else _LABELS[metric]
 
 
 def _column(frame: pd.DataFrame, metric: str) -> pd.Series:
@@ -121,7 +130,7 @@ def _undefined(columns: Iterable[pd.Series]) -> str:
     return f" ({number} undefined)" if number else ""
 
 
-def _draw_genes(ax: Axes, values: pd.Series, metric: str, frame: pd.DataFrame) -> None:
+def _draw_genes(ax: Axes, values: pd.Series, metric: str, label: str, frame: pd.DataFrame) -> None:
     """Draw dots from best (top) to worst, on stems from zero, with the mean as a line."""
     drawn = values.dropna().sort_values(ascending=metric != "rmse")
     height = np.arange(len(drawn))
@@ -134,7 +143,7 @@ def _draw_genes(ax: Axes, values: pd.Series, metric: str, frame: pd.DataFrame) -
     ax.axvline(mean, color="C1", linestyle="--", zorder=1)
     ax.set_yticks(height, list(drawn.index.astype(str)), fontsize=8)
     ax.set_ylim(-0.7, len(drawn) - 0.3)
-    ax.set_xlabel(f"{_LABELS[metric]}, mean {mean:.2f}{_undefined([values])}")
+    ax.set_xlabel(f"{label}, mean {mean:.2f}{_undefined([values])}")
 
 
 def _draw_marks(ax: Axes, frame: pd.DataFrame, drawn: pd.Series, height: np.ndarray) -> None:
@@ -151,7 +160,7 @@ def _draw_marks(ax: Axes, frame: pd.DataFrame, drawn: pd.Series, height: np.ndar
         ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
-def _draw_methods(ax: Axes, columns: Mapping[str, pd.Series], metric: str) -> None:
+def _draw_methods(ax: Axes, columns: Mapping[str, pd.Series], label: str) -> None:
     """Draw a box for each method, with a dot for each gene and the mean under the name."""
     drawn = [values.dropna().to_numpy() for values in columns.values()]
     places = np.arange(len(drawn))
@@ -163,4 +172,4 @@ def _draw_methods(ax: Axes, columns: Mapping[str, pd.Series], metric: str) -> No
     names = [f"{name}\nmean {v.mean():.2f}" for name, v in zip(columns, drawn, strict=True)]
     ax.set_xticks(places, names)
     ax.grid(axis="y", color="0.9")
-    ax.set_ylabel(_LABELS[metric] + _undefined(columns.values()))
+    ax.set_ylabel(label + _undefined(columns.values()))

@@ -97,7 +97,7 @@ class Contest:
     """
 
     data: Mapping[str, SpatialData | AnnData]
-    keys: Mapping[str, str]
+    keys: Mapping[str, Any]
     counting: Counting
     n_samples: int
     seed: int
