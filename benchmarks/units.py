@@ -59,7 +59,7 @@ def run(name: str, methods: list[str], resume: Path | None) -> pd.DataFrame:
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """A table for each run: methods, with depth and ceiling below."""
+    """Write a table for each run: methods, with depth and ceiling below."""
     parts = []
     for name, part in frame.groupby("run", sort=False):
         means = part.groupby("method", sort=False).mean(numeric_only=True)
@@ -102,7 +102,9 @@ def draw(frame: pd.DataFrame) -> None:
             ax.axvline(part[column].mean(), color=colour, linestyle="--", label=label)
         ax.set(title=titles[name], xlabel="mean Pearson, section left out", xlim=(0, 1))
         ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(
+        *ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False
+    )
     figure.savefig(RESULTS / "units.png", dpi=150)
 
 

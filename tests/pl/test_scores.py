@@ -101,9 +101,7 @@ def test_a_box_for_each_slide(table):
 
 
 def test_refusals(table):
-    with pytest.raises(
-        ValueError, match="`metric` is 'auc'; available: 'pearson', 'partial'"
-    ):
+    with pytest.raises(ValueError, match="`metric` is 'auc'; available: 'pearson', 'partial'"):
         scores(table, metric="auc")
     with pytest.raises(KeyError, match=r"No column 'r2'; available: 'pearson'.*tl\.evaluate"):
         scores(table[["pearson"]], metric="r2")

@@ -7,15 +7,20 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from stflow._atomic import beside, exchange
+from stflow._validation import listing, require_unique
 
 FORMAT = "stflow"
 FORMAT_VERSION = 5
 WEIGHTS, METADATA = "model.safetensors", "model.json"
+HISTORY = ("flow", "epoch", "train_loss", "val_loss", "val_pearson")
+INFO = ("seed", "training", "validation", "versions", "units", "gene_shares", "digests")
+TRUST = ("pearson", "partial", "ceiling", "coverage_90", "p_value", "fdr")
 
 
 def write(
@@ -77,3 +82,20 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return load((path / WEIGHTS).read_bytes()), metadata
     except SafetensorError as error:
         raise ValueError(f"{path / WEIGHTS} is damaged or truncated: {error}.") from error
+
+
+def require_whole(metadata: dict[str, Any], history: pd.DataFrame, n_genes: int) -> None:
+    """Raise ``ValueError`` unless the metadata describe a fitted model of so many genes."""
+    for name, kind in (("genes", list), ("encoder", dict), ("info", dict)):
+        if not isinstance(metadata[name], kind):
+            raise ValueError(f"its {name!r} is {metadata[name]!r}")
+    require_unique(metadata["genes"], what="genes")
+    if len(metadata["genes"]) != n_genes:
+        raise ValueError(f"{len(metadata['genes'])} genes for {n_genes} outputs")
+    for part, wanted in (("info", INFO), ("trust", TRUST)):
+        if lost := [name for name in wanted if name not in metadata[part]]:
+            raise ValueError(f"its {part!r} lacks {listing(lost)}")
+    numbers = history.select_dtypes("number").columns
+    lost = [name for name in HISTORY if name not in numbers]
+    if lost or history.empty:
+        raise ValueError(f"its 'history' has {len(history)} epochs and no {listing(lost)}")

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from stflow._device import resolve_device
 from stflow._units import LABELS, Units
-from stflow._validation import listing, require_choice, require_count, require_seed, require_unique
+from stflow._validation import require_choice, require_count, require_seed
 from stflow.model import _files
 from stflow.model._config import Config
 from stflow.model._ensemble import Ensemble
@@ -22,9 +22,7 @@ from stflow.model._spot_attention import spot_attention
 from stflow.model.denoiser import PRECISIONS, Precision
 from stflow.slide import Slide
 
-HISTORY = ("flow", "epoch", "train_loss", "val_loss", "val_pearson")
-INFO = ("seed", "training", "validation", "versions", "units", "gene_shares", "digests")
-TRUST, FDR = ("pearson", "partial", "ceiling", "coverage_90", "p_value", "fdr"), 0.05
+FDR = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -319,7 +317,7 @@ class STFlow:
             ensemble = Ensemble.empty(metadata["sizes"], config)
             ensemble.load_state_dict(tensors)
             history = pd.DataFrame(metadata["history"])
-            _require_whole(metadata, history, ensemble.sizes["n_genes"])
+            _files.require_whole(metadata, history, ensemble.sizes["n_genes"])
             return cls(
                 genes=tuple(metadata["genes"]),
                 encoder=metadata["encoder"],
@@ -331,20 +329,3 @@ class STFlow:
             )
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{path} is not a whole stflow model: {error}") from error
-
-
-def _require_whole(metadata: dict[str, Any], history: pd.DataFrame, n_genes: int) -> None:
-    """Raise ``ValueError`` unless the metadata describe a fitted model of so many genes."""
-    for name, kind in (("genes", list), ("encoder", dict), ("info", dict)):
-        if not isinstance(metadata[name], kind):
-            raise ValueError(f"its {name!r} is {metadata[name]!r}")
-    require_unique(metadata["genes"], what="genes")
-    if len(metadata["genes"]) != n_genes:
-        raise ValueError(f"{len(metadata['genes'])} genes for {n_genes} outputs")
-    for part, wanted in (("info", INFO), ("trust", TRUST)):
-        if lost := [name for name in wanted if name not in metadata[part]]:
-            raise ValueError(f"its {part!r} lacks {listing(lost)}")
-    numbers = history.select_dtypes("number").columns
-    lost = [name for name in HISTORY if name not in numbers]
-    if lost or history.empty:
-        raise ValueError(f"its 'history' has {len(history)} epochs and no {listing(lost)}")
