@@ -62,7 +62,7 @@ def evaluate(
         write_result(scores.to_csv().rstrip("\n"))
     else:
         write_text(output, scores.to_csv())
-    note(_means(scores.attrs), quiet=quiet)
+    note(_means({str(name): value for name, value in scores.attrs.items()}), quiet=quiet)
 
 
 def _means(attrs: Mapping[Any, Any]) -> str:

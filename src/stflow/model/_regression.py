@@ -38,7 +38,7 @@ class KernelRidge(nn.Module):
     def of(cls, path: KernelPath, coefficients: np.ndarray, intercept: np.ndarray) -> Self:
         """Make one of a path's landmarks, their weights (M, G) and an intercept (G,)."""
         landmarks = path.nystroem.components_
-        model = cls(*landmarks.shape, len(intercept))
+        model = cls(len(landmarks), landmarks.shape[1], len(intercept))
         model.landmarks.copy_(torch.from_numpy(landmarks))
         model.weights.copy_(torch.from_numpy(coefficients))
         model.intercept.copy_(torch.from_numpy(intercept))

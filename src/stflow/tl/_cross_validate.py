@@ -280,13 +280,12 @@ def _score(held: Held, outcomes: Mapping[str, Outcome], units: Units, seed: int)
     """Rows of the table for one fold."""
     counts = raw_counts(held.measured, held.totals, units)
     totals = np.maximum(np.rint(held.totals), counts.sum(1))
-    how: dict[str, Any] = {"counts": counts, "totals": totals, "units": units, "seed": seed}
-    how["genes"] = held.genes
+    how: dict[str, Any] = {"genes": held.genes, "counts": counts, "totals": totals}
     parts = []
     for name, outcome in outcomes.items():
         pair = held.measured, held.predicted[name]
-        scores = [per_gene(*pair, genes=held.genes), per_gene_depth(*pair, **how)]
-        table = pd.concat(scores, axis=1).reset_index()
+        depth = per_gene_depth(*pair, units=units, seed=seed, **how)
+        table = pd.concat([per_gene(*pair, genes=held.genes), depth], axis=1).reset_index()
         table.attrs = {}
         parts.append(table.assign(fold=held.name, method=name, crps=outcome.crps)[COLUMNS])
     return pd.concat(parts)

@@ -134,7 +134,7 @@ def _column(table: AnnData, key: str, where: str) -> np.ndarray:
             f".obs[{key!r}] of {where} must hold the total counts of each spot, 0 or more; "
             f"{int((~(values >= 0)).sum())} are missing, negative or no numbers."
         )
-    return values
+    return np.rint(values)
 
 
 def _sums(

@@ -28,12 +28,13 @@ def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, A
     places: dict[str, str] = {}
     widths: dict[str, int] = {}
     digests = {}
+    keys: dict[str, Any] = dict(contest.keys)
     for name, each in contest.data.items():
         table = get_table(each, contest.keys["table_key"])
         where = f"table of slide {name!r}"
         counts: Any = read_counts(table, table.var_names, layer=contest.counting.layer, where=where)
         parts = [counts.data, counts.indices, counts.indptr] if sp.issparse(counts) else [counts]
-        slides = read_slides(each, name=name, **contest.keys)
+        slides = read_slides(each, name=name, **keys)
         names += [slide.name for slide in slides]
         widths[name] = slides[0].embedding.shape[1]
         for slide in slides:
