@@ -345,13 +345,21 @@ def test_one_region_of_several_is_drawn(slide):
         gene_maps(slide, "GENE002", shapes_key="cells")
 
 
+def test_a_gene_that_was_measured_and_not_predicted_is_drawn_so(slide):
+    with pytest.warns(UserWarning, match=r"'GENE003' were not predicted, .*fit\(genes=...\)"):
+        axes = gene_maps(slide, ["GENE003", "GENE002"])
+    titles = [ax.get_title() for ax in axes]
+    assert titles[:2] == ["GENE003 measured", "GENE003 not predicted"]
+    assert titles[3].startswith("GENE002 predicted (Pearson ")
+    assert np.isfinite(colours(axes[0])).all()
+    assert len(axes[1].collections) == 0
+
+
 def test_refusals_of_genes_and_tables(slide):
     with pytest.raises(KeyError, match=r"No prediction 'other' .*obsm: .*tl\.predict"):
         gene_maps(slide, GENES, "other")
-    with pytest.raises(
-        KeyError, match="predicted genes of table 'table': 'GENE003'; available: 'G"
-    ):
-        gene_maps(slide, ["GENE003"])
+    with pytest.raises(KeyError, match="predicted genes of table 'table': 'NONE'; available: 'G"):
+        gene_maps(slide, ["NONE"])
     with pytest.raises(ValueError, match="`genes` is empty"):
         gene_maps(slide, [])
     with pytest.raises(KeyError, match="No table 'cells'; available: 'table'"):

@@ -58,6 +58,8 @@ def _title(gene: str, kind: str, columns: dict[str, np.ndarray], scored: np.ndar
     known = measured is not None and not np.isnan(measured).any()
     if kind == "measured":
         return f"{gene} measured" if known else f"{gene} not measured"
+    if np.isnan(columns[kind]).any():
+        return f"{gene} not predicted"
     if measured is None or not known or not scored.any():
         return f"{gene} predicted"
     score = pearson(*(columns[kind][scored, None] for kind in ("measured", "predicted")))[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from spatialdata import SpatialData
 
 from stflow import _keys
@@ -23,7 +24,7 @@ from stflow._sdata.expression import (
     require_genes,
 )
 from stflow._units import LABELS, Units
-from stflow._validation import require_positive
+from stflow._validation import listing, require_positive, warn
 from stflow.pl._figure import finish
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def gene_maps(
 
     Each gene has one colour scale for both maps, and its Pearson correlation in the title, over
     the spots but those whose counts were given to :func:`stflow.tl.predict` as ``observed``.
-    Where none of the genes was measured, only predictions are drawn. Spots are drawn to scale, or
+    Where none of the genes was measured, only predictions are drawn; of a gene that was measured
+    and not predicted, the measurement, with a warning. Spots are drawn to scale, or
     enlarged, at most until they touch, where they would be too small to see. The image is read at
     a coarse level; ``sdata`` is left as it is.
 
@@ -131,8 +133,8 @@ def gene_maps(
     Raises
     ------
     KeyError
-        The table, prediction, layer, image, spots, coordinate system or predicted genes are
-        missing, or there are several images or spots to choose from.
+        The table, prediction, layer, image, spots or coordinate system are missing, a gene was
+        neither predicted nor measured, or there are several images or spots to choose from.
     TypeError
         ``sdata`` is no SpatialData.
     ValueError
@@ -154,9 +156,9 @@ def gene_maps(
     require_positive(ncols or 1, name="ncols")
     where = f"table {table_key!r}"
     frame = read_prediction(table, key, where=where)
-    require_genes(names, frame.columns, what=f"the predicted genes of {where}")
-    values = {"predicted": frame[names].to_numpy(dtype=np.float64)}
     known = np.isin(names, table.var_names) & has_counts(table, layer)
+    _require_something(names, frame.columns, known, where)
+    values = {"predicted": frame.reindex(columns=names).to_numpy(dtype=np.float64)}
     if known.any():
         measured = np.full_like(values["predicted"], np.nan)
         there = [gene for gene, is_known in zip(names, known, strict=True) if is_known]
@@ -181,6 +183,21 @@ def gene_maps(
     unit = LABELS.get(units or recorded_units(table, key) or "", "expression")
     draw_maps(axes, scene, names, values, scored, limits, cmap, unit)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
+
+
+def _require_something(
+    genes: Sequence[str], predicted: pd.Index, known: np.ndarray, where: str
+) -> None:
+    """Raise ``KeyError`` for genes that are nowhere, and say which are measured alone."""
+    absent = [gene for gene, is_known in zip(genes, known, strict=True) if not is_known]
+    require_genes(absent, predicted, what=f"the predicted genes of {where}")
+    alone = [gene for gene in genes if gene not in predicted]
+    if alone:
+        warn(
+            f"{listing(alone)} were not predicted, so their maps show what was measured alone. "
+            "Name them in `stf.tl.fit(genes=...)` to predict them; predicted were "
+            f"{listing(predicted, limit=5)}."
+        )
 
 
 def _limits(
