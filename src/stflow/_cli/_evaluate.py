@@ -12,7 +12,6 @@ from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, note, write_result
 from stflow._cli._files import by_stem, read_genes, require_free_file, write_text
-from stflow._units import LABELS
 
 MEANS = {
     "pearson": "pearson",
@@ -67,6 +66,8 @@ def evaluate(
 
 def _means(attrs: Mapping[Any, Any]) -> str:
     """Tell the means over the genes, in which units, and how many spots were left out."""
+    from stflow._units import LABELS
+
     means = ", ".join(f"{word} {attrs[name]:.3f}" for name, word in MEANS.items())
     left_out = attrs["n_left_out"]
     return (

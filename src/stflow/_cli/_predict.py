@@ -10,7 +10,6 @@ import click
 from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, note
-from stflow._units import LABELS
 
 
 @click.command(cls=Command)
@@ -45,6 +44,7 @@ def predict(
     `stflow info MODEL`.
     """
     from stflow._sdata import Store
+    from stflow._units import LABELS
     from stflow.model import STFlow
     from stflow.tl import predict as predict_slide
 

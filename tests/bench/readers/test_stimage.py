@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from spatialdata import SpatialData
 
 import stflow as stf
+from stflow._sdata.expression import Counting
 from stflow.bench._folds import Panel, Reader
 from stflow.bench._results import Results
 from stflow.bench.readers._cut import cut
@@ -98,7 +99,7 @@ def test_tiles_that_methods_learn_from_are_cut_once(root: Path, tmp_path: Path, 
 
     def tiles() -> np.ndarray:
         reader = Reader(task, Panel(genes, 2), 4, Results(tmp_path / "out"))
-        return reader.slides(["S1"], genes, None, tiles=True)[0].tiles
+        return reader.slides(["S1"], genes, None, counting=Counting("counts"), tiles=True)[0].tiles
 
     expected = task.sources["S1"].tiles()[:]
     np.testing.assert_array_equal(tiles(), expected)
