@@ -1,10 +1,11 @@
 """Leave-one-section-out on her2st and synthetic tissue: stflow, its ablations and baselines.
 
 Everything that is chosen (genes, penalties, when to stop, how to blend, how wide an interval is)
-is chosen on the three training sections of a fold. Scores are those of ``stf.tl.evaluate``;
-samples of baselines are their prediction with independent Gaussian residuals, fitted inside.
-Writes ``results/accuracy.md``, ``.csv`` and ``.png``. With ``--default-only`` the rows of
-ablations and baselines, which take most of the time, stay as the last run left them.
+is chosen on the three training sections of a fold. Scores are those of ``stf.tl.evaluate``, in
+log1p of counts per 10,000; ``units.py`` says how much of such scores is depth. Samples of
+baselines are their prediction with independent Gaussian residuals, fitted inside. Writes
+``results/accuracy.md``, ``.csv`` and ``.png``. With ``--default-only`` the rows of ablations and
+baselines, which take most of the time, stay as the last run left them.
 """
 
 from __future__ import annotations
@@ -24,18 +25,14 @@ from spatialdata import SpatialData
 import stflow as stf
 from stflow import metrics
 from stflow._keys import samples, sd
-from stflow._sdata._slides import read_slides
+from stflow._units import LABELS, Units
 from stflow._widths import DEFAULT_WIDTHS_UM
 from stflow.baselines import METHODS
-from stflow.slide._slide import Slide
+from stflow.slide import Slide, measured_spots
 
 RESULTS = Path(__file__).parent / "results"
 N_SAMPLES = 20
-KEYS = {
-    "table_key": "table",
-    "embedding_key": "X_embedding",
-    "coordinate_system": "global",
-}
+UNITS: Units = "cp10k"
 ABLATIONS: dict[str, dict[str, Any]] = {
     "no flow": {"flow": False},
     "no frames": {"frames": False},
@@ -69,7 +66,7 @@ Row = dict[str, Any]
 
 def score(table: AnnData, key: str) -> dict[str, float]:
     """Means over genes of what `SCORES` names."""
-    attrs = stf.tl.evaluate(table, key).attrs
+    attrs = stf.tl.evaluate(table, key, units=UNITS).attrs
     return {name: float(attrs[name]) for name in SCORES}
 
 
@@ -95,7 +92,8 @@ def of_model(
     train: dict[str, SpatialData], test: SpatialData, genes: list[str], seed: int, **how: Any
 ) -> dict[str, dict[str, float]]:
     """Fit ours once, and predict with the default number of steps and with others."""
-    model = stf.tl.fit(train, genes=genes, seed=seed, show_progress_bar=False, config=how)
+    told: dict[str, Any] = {"units": UNITS, "show_progress_bar": False}
+    model = stf.tl.fit(train, genes=genes, seed=seed, config=how, **told)
     found = {}
     for n_steps in (5,) if how else (5, 1, 20):
         table = stf.tl.predict(
@@ -117,8 +115,8 @@ def of_model(
 def of_baseline(
     name: str, train: list[Slide], test: Slide, table: AnnData, seed: int
 ) -> dict[str, float]:
-    """Fit a baseline, and score it as if it were a prediction of ours."""
-    fitted = METHODS[name]().fit(train, seed=seed)
+    """Fit a baseline to what measured enough, and score it as if it were a prediction of ours."""
+    fitted = METHODS[name]().fit([measured_spots(each, None) for each in train], seed=seed)
     mean, drawn = fitted.predict(test), fitted.sample(test, N_SAMPLES, seed=seed)
     spread = np.broadcast_to(fitted.residual_sd.astype(np.float32), mean.shape)
     table = table.copy()
@@ -147,23 +145,18 @@ def run_fold(
     """All methods on one section; ours alone after the first seed."""
     train = {name: sdata for name, sdata in slides.items() if name != held_out}
     test = slides[held_out]
-    genes = stf.pp.select_genes(train, n_top_genes=50)
+    genes = stf.pp.select_genes(train, n_top_genes=50, units=UNITS)
     ours = of_model(train, test, genes, seed)
     others = seed == 0 and not default_only
     found = {how if how == AMONG else f"stflow {how}".strip(): ours[how] for how in ours}
     for name, how in ABLATIONS.items() if others else ():
         found[f"stflow, {name}"] = of_model(train, test, genes, seed, **how)[""]
-    arrays = {
-        name: read_slides(sdata, name=name, genes=genes, **KEYS)[0]
-        for name, sdata in slides.items()
-    }
+    learned = stf.get.slides(train, genes, units=UNITS)
+    (unseen,) = stf.get.slides({held_out: test}, genes, units=UNITS)
     for name in METHODS if others else ():
-        learned = [arrays[each] for each in train]
-        found[name] = of_baseline(name, learned, arrays[held_out], test["table"], seed)
-    rows = [
-        {"tissue": tissue, "section": held_out, "seed": seed, "method": method, **scores}
-        for method, scores in found.items()
-    ]
+        found[name] = of_baseline(name, learned, unseen, test["table"], seed)
+    about = {"tissue": tissue, "units": UNITS, "section": held_out, "seed": seed}
+    rows = [{**about, "method": method, **scores} for method, scores in found.items()]
     print(pd.DataFrame(rows).round(3).to_string(), flush=True)
     return rows
 
@@ -213,8 +206,9 @@ def report(frame: pd.DataFrame, made_by: str) -> str:
     lines = [
         "# Leave one section out",
         "",
-        f"Everything at its default; {frame['seed'].nunique()} seeds of stflow on her2st, one of "
-        f"its ablations, of the baselines and of synthetic tissue; {made_by}.",
+        f"Everything at its default, in {LABELS[UNITS]}; {frame['seed'].nunique()} seeds of stflow "
+        "on her2st, one of its ablations, of the baselines and of synthetic tissue; "
+        f"{made_by}.",
     ]
     for tissue, part in frame.groupby("tissue", sort=False):
         lines += ["", f"## {tissue}", "", ABOUT[str(tissue)], "", *tables(part)]
@@ -247,9 +241,16 @@ def tables(frame: pd.DataFrame) -> list[str]:
     ]
 
 
-def beside_others(rows: list[Row]) -> pd.DataFrame:
-    """Put new rows of the default beside ablations and baselines of the last run, in its order."""
+def last_run() -> pd.DataFrame:
+    """Rows of the last run, if they are in the units of this one."""
     old = pd.read_csv(RESULTS / "accuracy.csv")
+    if "units" not in old or set(old["units"]) != {UNITS}:
+        raise SystemExit(f"The last run is not in units {UNITS!r}; leave out --default-only.")
+    return old
+
+
+def beside_others(rows: list[Row], old: pd.DataFrame) -> pd.DataFrame:
+    """Put new rows of the default beside ablations and baselines of the last run, in its order."""
     kept = old[~old["method"].isin([row["method"] for row in rows])]
     frame = pd.concat([pd.DataFrame(rows), kept], ignore_index=True)
     ranks = {name: i for i, name in enumerate([*SECTIONS, *dict.fromkeys(old["method"])])}
@@ -264,6 +265,7 @@ def main() -> None:
     parser.add_argument("--default-only", action="store_true")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
+    old = last_run() if args.default_only else None
     rows: list[Row] = []
     for tissue, sections in SECTIONS.items():
         slides = load(tissue)
@@ -271,7 +273,7 @@ def main() -> None:
             for name in sections:
                 rows += run_fold(slides, name, seed, tissue, default_only=args.default_only)
     RESULTS.mkdir(exist_ok=True)
-    frame = beside_others(rows) if args.default_only else pd.DataFrame(rows)
+    frame = pd.DataFrame(rows) if old is None else beside_others(rows, old)
     frame.to_csv(RESULTS / "accuracy.csv", index=False, float_format="%.5f")
     draw(frame)
     made_by = f"`python benchmarks/accuracy.py --seeds {args.seeds}`"

@@ -2,8 +2,8 @@
 
 Expression is only known where spots were printed, 200 um apart. So it is read there, from grids
 that hold these places and others between them, and from models that were trained on every other
-spot (283 um apart) and never saw the pitch they are read at. Writes ``results/fine_grid.md`` and
-``results/fine_grid.png``.
+spot (283 um apart) and never saw the pitch they are read at. Expression is log1p of counts per
+10,000. Writes ``results/fine_grid.md`` and ``results/fine_grid.png``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from spatialdata import SpatialData
 
 import stflow as stf
 from stflow._sdata import annotate, circles
+from stflow._units import LABELS, are_enough
 from stflow.metrics import pearson
 
 RESULTS = Path(__file__).parent / "results"
@@ -102,15 +103,16 @@ def finer(model: stf.STFlow, test: AnnData, fine: AnnData) -> dict[str, np.ndarr
 
 
 def scores(test: AnnData, model: stf.STFlow, maps: dict[str, np.ndarray], rows: np.ndarray) -> list:
-    """Agreement with the counts, and with the first map, at some measured spots."""
-    counts = test[rows, list(model.genes)].X.toarray()
+    """Agreement with what was measured, and with the first map, at some of the spots."""
+    (slide,) = stf.get.slides(test, model.genes, units=model.units)
+    rows = rows[are_enough(slide.totals, None)[rows]]
     first = next(iter(maps.values()))[rows]
     found = []
     for name, values in maps.items():
         here = values[rows]
         moved = np.sqrt(((here - first) ** 2).mean(0)) / first.std(0)
         spread = here.std(0) / first.std(0)
-        against = np.nanmean(pearson(np.log1p(counts), here))
+        against = np.nanmean(pearson(slide.expression[rows], here))
         found.append([name, f"{against:.3f}", f"{moved.mean():.2f}", f"{spread.mean():.2f}"])
     return found
 
@@ -131,7 +133,7 @@ def draw(fine: AnnData, test: AnnData, maps: dict[str, np.ndarray], genes: list[
             x, y = table.obsm["spatial"].T
             points = ax.scatter(x, -y, c=values, s=size, marker="s", vmin=low, vmax=high)
             ax.set(title=f"{gene}, {name}", aspect="equal", xticks=[], yticks=[])
-        figure.colorbar(points, ax=row, label="log1p counts")
+        figure.colorbar(points, ax=row, label=LABELS["cp10k"])
     figure.savefig(RESULTS / "fine_grid.png", dpi=100)
 
 

@@ -3,7 +3,8 @@
 Neighbours and genes are alike beyond what the image shows (``hidden``), or not, as a control.
 The law itself, which draws counts anew, has the best expected score; baselines draw independent
 Gaussian residuals, fitted inside. Samples of ours, shuffled at each spot and gene, keep every
-margin and lose what makes them alike. Writes ``results/joint.md`` and ``results/joint.png``.
+margin and lose what makes them alike. All is in log1p of counts, as the law draws them. Writes
+``results/joint.md`` and ``results/joint.png``.
 """
 
 from __future__ import annotations
@@ -23,14 +24,12 @@ from spatialdata import SpatialData
 
 import stflow as stf
 from stflow import metrics
-from stflow._sdata._slides import read_slides
 from stflow.baselines import METHODS
 
 RESULTS = Path(__file__).parent / "results"
 N_GENES, N_SAMPLES, N_TRAINING, N_TEST = 30, 32, 4, 3
 BASELINES = ("kernel_ridge", "smoothed_ridge", "ridge")
 LAW, APART = "the law itself", "stflow, 20 steps, samples shuffled"
-KEYS = {"table_key": "table", "embedding_key": "X_embedding", "coordinate_system": "global"}
 Row = dict[str, Any]
 
 
@@ -114,7 +113,8 @@ def compare(n_spots: int, hidden: float, n_seeds: int) -> list[Row]:
     slides = make(n_spots, hidden)
     names, held_out = list(slides)[:N_TRAINING], list(slides)[N_TRAINING:]
     genes = list(slides[names[0]]["table"].var_names)
-    arrays = {n: read_slides(s, name=n, genes=genes, **KEYS)[0] for n, s in slides.items()}
+    read = stf.get.slides(slides, genes, units="counts")
+    arrays = {slide.name: slide for slide in read}
     found = {(LAW, name, 0): of_law(slides[name]) for name in held_out}
     for method in BASELINES:
         fitted = METHODS[method]().fit([arrays[name] for name in names])
@@ -124,7 +124,8 @@ def compare(n_spots: int, hidden: float, n_seeds: int) -> list[Row]:
             found[method, name, 0] = score(slides[name]["table"], mean, drawn)
     for seed in range(n_seeds):
         train = {name: slides[name] for name in names}
-        model = stf.tl.fit(train, genes=genes, seed=seed, show_progress_bar=False)
+        how: dict[str, Any] = {"units": "counts", "seed": seed, "show_progress_bar": False}
+        model = stf.tl.fit(train, genes=genes, **how)
         for name in held_out:
             for method, scores in of_model(slides[name]["table"], model, seed).items():
                 found[method, name, seed] = scores

@@ -46,7 +46,9 @@ def make_slides(n_spots: int) -> list[TensorSlide]:
         rate = 3 * torch.rand(n_spots, N_GENES, generator=rng)
         expression = torch.poisson(rate, generator=rng).log1p()
         features = torch.randn(n_spots, N_FEATURES, generator=rng)
-        slides.append(TensorSlide(coords, graph, features, expression))
+        evenly, nothing = torch.ones(n_spots), torch.empty(n_spots, 0)
+        known = features, expression, evenly, nothing, torch.full((n_spots,), torch.nan), nothing
+        slides.append(TensorSlide(coords, graph, *known))
     return slides
 
 

@@ -66,10 +66,10 @@ def main() -> None:
     with step("Scoring"):
         scores = stf.tl.evaluate(test)
         scores.to_csv(OUT / "scores.csv")
-        print(scores.sort_values("pearson", ascending=False).round(3).to_string())
-        shown = ("pearson", "pearson_depth", "partial", "ceiling", "rmse")
-        means = {name: round(scores.attrs[name], 3) for name in shown}
-        print(f"  means over {scores.attrs['n_genes']} genes: {means}")
+        told = ["pearson", "pearson_depth", "partial", "ceiling", "spearman", "rmse", "crps"]
+        print(scores.sort_values("pearson", ascending=False)[told].round(3).to_string())
+        means = {name: round(scores.attrs[name], 3) for name in told}
+        print(f"  means over {scores.attrs['n_genes']} genes, units {model.units!r}: {means}")
     with step("Drawing"):
         stf.pl.gene_maps(test, genes[-2:], save=OUT / "gene_maps.png", show=False)
         stf.pl.training(model, save=OUT / "training.png", show=False)

@@ -68,6 +68,7 @@ def of_tissue(slides: Mapping[str, SpatialData]) -> Iterator[tuple[str, str]]:
     yield "select_genes", digest(genes)
     model = stf.tl.fit(train, genes, config={"n_flows": 2}, max_epochs=4, **QUIET)
     yield "fit", of_frame(model.history)
+    yield "trust", of_frame(model.trust.reset_index())
     seen = np.arange(test["table"].n_obs) < 9
     stf.tl.predict(test, model, n_samples=3, keep_samples=True, **QUIET)
     yield from of_prediction(test)
