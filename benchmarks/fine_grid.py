@@ -26,7 +26,7 @@ from stflow.metrics import pearson
 RESULTS = Path(__file__).parent / "results"
 TRAIN, TEST = ("C2", "C3", "C4"), "C5"
 PITCH_UM, WIDTH_UM = 200, 112
-SHOWN = ("ERBB2", "FASN")
+SHOWN = ("SCD", "IGLC2")
 
 
 def load(name: str) -> SpatialData:
