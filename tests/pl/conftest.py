@@ -31,5 +31,5 @@ def slide() -> SpatialData:
     truth = np.log1p(table.to_df()[GENES])
     noise = np.random.default_rng(0).normal(0, 0.5, truth.shape)
     table.obsm["stflow"] = pd.DataFrame(truth + noise, index=table.obs_names, columns=GENES)
-    table.uns["stflow"] = {"units": "counts"}
+    table.uns["stflow"] = {"units": "counts", "min_counts": 0.0}
     return sdata

@@ -102,6 +102,25 @@ def test_pearson_leaves_out_observed_spots(slide):
     assert gene_maps(slide, GENES)[1].get_title() == f"{GENES[0]} predicted"
 
 
+def test_spots_that_measured_too_little_are_grey_and_not_scored(slide):
+    table = slide.tables["table"]
+    counts = table.X.toarray()
+    counts[:2] = 0
+    counts[2:] += 5
+    table.X = counts
+    measured, predicted = values(slide)
+    expected = pearson(measured[2:], predicted[2:])[0]
+    del table.uns["stflow"]["min_counts"]
+    assert abs(expected - pearson(measured, predicted)[0]) > 0.01
+    axes = gene_maps(slide, GENES)
+    assert axes[1].get_title() == f"{GENES[0]} predicted (Pearson {expected:.2f})"
+    np.testing.assert_allclose(colours(axes[0])[:2], 211 / 255, atol=1e-2)
+    assert bar_limits(axes[1])[0] == min(measured[2:, 0].min(), predicted[:, 0].min())
+    assert (np.ptp(colours(axes[1]), axis=1) > 0.05).all()
+    table.uns["stflow"]["min_counts"] = 0.0
+    assert (np.ptp(colours(gene_maps(slide, GENES)[0]), axis=1) > 0.05).all()
+
+
 def test_rows_of_the_table_are_matched_to_spots_by_name(slide):
     expected = colours(gene_maps(slide, "GENE001")[1])
     order = np.random.default_rng(1).permutation(36)

@@ -33,8 +33,8 @@ def draw_maps(
 ) -> None:
     """Draw every gene's maps, one a kind of value, and its colour bar beside the last.
 
-    ``scored`` tells the spots that were predicted from those that were observed, ``unit`` what
-    the values are.
+    ``scored`` tells the spots that a correlation is over, ``unit`` what the values are. Spots
+    without a value are grey.
     """
     import matplotlib.pyplot as plt
     from matplotlib.cm import ScalarMappable
@@ -55,10 +55,10 @@ def draw_maps(
 def _title(gene: str, kind: str, columns: dict[str, np.ndarray], scored: np.ndarray) -> str:
     """Name a map, and on the predicted one the correlation with what was measured."""
     measured = columns.get("measured")
-    known = measured is not None and not np.isnan(measured).any()
+    known = measured is not None and not np.isnan(measured).all()
     if kind == "measured":
         return f"{gene} measured" if known else f"{gene} not measured"
-    if np.isnan(columns[kind]).any():
+    if np.isnan(columns[kind]).all():
         return f"{gene} not predicted"
     if measured is None or not known or not scored.any():
         return f"{gene} predicted"
@@ -74,7 +74,7 @@ def _draw_map(
     column = "expression"
     sdata = scene.with_values(pd.DataFrame({column: values}))
     maps = sdata.pl.render_images(_keys.IMAGE, alpha=0.6, scale="full")
-    if not np.isnan(values).any():
+    if not np.isnan(values).all():
         maps = maps.pl.render_shapes(
             _keys.SPOTS,
             color=column,

@@ -23,7 +23,7 @@ from stflow._sdata.expression import (
     require_gene_list,
     require_genes,
 )
-from stflow._units import LABELS, Units
+from stflow._units import LABELS, Units, are_enough
 from stflow._validation import listing, require_positive, warn
 from stflow.pl._figure import finish
 
@@ -66,10 +66,11 @@ def gene_maps(
 
     Each gene has one colour scale for both maps, and its Pearson correlation in the title, over
     the spots but those whose counts were given to :func:`stflow.tl.predict` as ``observed``.
+    Spots that measured too little, as :func:`stflow.tl.evaluate` has it, are grey and left out.
     Where none of the genes was measured, only predictions are drawn; of a gene that was measured
-    and not predicted, the measurement, with a warning. Spots are drawn to scale, or
-    enlarged, at most until they touch, where they would be too small to see. The image is read at
-    a coarse level; ``sdata`` is left as it is.
+    and not predicted, the measurement, with a warning. Spots are drawn to scale, or enlarged, at
+    most until they touch, where they would be too small to see. The image is read at a coarse
+    level; ``sdata`` is left as it is.
 
     Parameters
     ----------
@@ -158,15 +159,11 @@ def gene_maps(
     frame = read_prediction(table, key, where=where)
     known = np.isin(names, table.var_names) & has_counts(table, layer)
     _require_something(names, frame.columns, known, where)
-    values = {"predicted": frame.reindex(columns=names).to_numpy(dtype=np.float64)}
+    predicted = frame.reindex(columns=names).to_numpy(dtype=np.float64)
+    counting: dict[str, Any] = {"units": units, "layer": layer, "total_key": total_key}
     if known.any():
-        measured = np.full_like(values["predicted"], np.nan)
-        there = [gene for gene, is_known in zip(names, known, strict=True) if is_known]
-        counting: dict[str, Any] = {"units": units, "layer": layer, "total_key": total_key}
         how, over = counting_of(table, key, where=where, **counting)
-        found = read_measured(table, there, how, where=where, over=over)
-        measured[:, known] = found.expression
-        values = {"measured": measured, **values}
+        found = read_measured(table, list(np.array(names)[known]), how, where=where, over=over)
     stage = read_stage(
         sdata,
         table,
@@ -176,8 +173,13 @@ def gene_maps(
         coordinate_system=coordinate_system,
     )
     scene = read_scene(stage, n_pixels=_IMAGE_PIXELS)
-    values = {kind: array[scene.rows] for kind, array in values.items()}
+    values = {"predicted": predicted[scene.rows]}
     scored = ~given_spots(table, key, where=where)[scene.rows]
+    if known.any():
+        enough = are_enough(found.totals[scene.rows], how.min_counts)
+        measured = np.full_like(values["predicted"], np.nan)
+        measured[np.ix_(enough, known)] = found.expression[scene.rows][enough]
+        values, scored = {"measured": measured, **values}, scored & enough
     limits = _limits(list(values.values()), vmin, vmax)
     axes = _axes(ax, scene, len(names), len(values), ncols, figsize, dpi, title)
     unit = LABELS.get(units or recorded_units(table, key) or "", "expression")
