@@ -102,7 +102,7 @@ def test_pearson_leaves_out_observed_spots(slide):
     assert gene_maps(slide, GENES)[1].get_title() == f"{GENES[0]} predicted"
 
 
-def test_spots_that_measured_too_little_are_grey_and_not_scored(slide):
+def test_spots_that_measured_too_little_are_grey_and_not_scored(slide, capsys):
     table = slide.tables["table"]
     counts = table.X.toarray()
     counts[:2] = 0
@@ -116,6 +116,7 @@ def test_spots_that_measured_too_little_are_grey_and_not_scored(slide):
     assert axes[1].get_title() == f"{GENES[0]} predicted (Pearson {expected:.2f})"
     np.testing.assert_allclose(colours(axes[0])[:2], 211 / 255, atol=1e-2)
     assert bar_limits(axes[1])[0] == min(measured[2:, 0].min(), predicted[:, 0].min())
+    assert capsys.readouterr() == ("", "")
     assert (np.ptp(colours(axes[1]), axis=1) > 0.05).all()
     table.uns["stflow"]["min_counts"] = 0.0
     assert (np.ptp(colours(gene_maps(slide, GENES)[0]), axis=1) > 0.05).all()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,5 +87,18 @@ def _draw_map(
             colorbar=False,
             datashader_reduction="mean",
         )
-    maps.pl.show(coordinate_systems=_keys.COORDINATE_SYSTEM, ax=ax, show=False)
+    with _without_a_word():
+        maps.pl.show(coordinate_systems=_keys.COORDINATE_SYSTEM, ax=ax, show=False)
     frame(ax, scene.window, scene.um_per_unit)
+
+
+@contextmanager
+def _without_a_word() -> Iterator[None]:
+    """Keep spatialdata-plot from telling of each map that spots without a value are grey."""
+    logger = logging.getLogger("spatialdata_plot._logging")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
