@@ -26,8 +26,8 @@ def genes(sections) -> list[str]:
     return stf.pp.select_genes({name: sections[name] for name in TRAINING}, n_top_genes=50)
 
 
-def fit(slides, genes: list[str], n_flows: int = 2, units: str = "cp10k") -> stf.STFlow:
-    how = {"config": {"n_flows": n_flows}, "max_epochs": 15, "device": "cpu", "units": units}
+def fit(slides, genes: list[str], n_flows: int = 2) -> stf.STFlow:
+    how = {"config": {"n_flows": n_flows}, "max_epochs": 15, "device": "cpu"}
     return stf.tl.fit(slides, genes=genes, show_progress_bar=False, **how)
 
 
@@ -89,20 +89,11 @@ def test_shuffled_embeddings_predict_nothing(sections, genes) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("units", "share"), [("cp10k", 1.0), ("counts", 0.7)])
-def test_samples_are_as_alike_as_counts_are(sections, model, units: str, share: float) -> None:
-    """Nearer to the measured joint than the mean, and than the mean with independent noise.
-
-    By far in raw counts, whose genes share the depth of a spot; less without that.
-    """
-    train = {name: sections[name] for name in TRAINING}
-    chosen = model
-    if units == "counts":
-        panel = stf.pp.select_genes(train, n_top_genes=50, units=units)
-        chosen = fit(train, panel, units=units)
+def test_samples_are_as_alike_as_counts_are(sections, model) -> None:
+    """Nearer to the measured joint than the mean, and than the mean with independent noise."""
     table = stf.tl.predict(
         sections[TEST]["table"],
-        chosen,
+        model,
         key_added="drawn",
         n_samples=16,
         keep_samples=True,
@@ -117,7 +108,7 @@ def test_samples_are_as_alike_as_counts_are(sections, model, units: str, share: 
     theirs = stf.tl.evaluate(table, "drawn").attrs
     for kind in ("gene_correlation_error", "morans_i_error", "variance_error"):
         assert ours[f"{kind}_samples"] < ours[f"{kind}_mean"]
-    assert ours["gene_correlation_error_samples"] < share * theirs["gene_correlation_error_samples"]
+    assert ours["gene_correlation_error_samples"] < theirs["gene_correlation_error_samples"]
     assert ours["crps"] < theirs["crps"] + 0.005
     for level in (50, 80, 90):
         assert ours[f"coverage_{level}"] == pytest.approx(level / 100, abs=0.15)
