@@ -117,7 +117,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     ),
     "images": ({"_validation"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
     "flow": (set(), {"numpy", "torch"}),
-    "metrics": ({"_validation"}, ARRAYS | {"pandas"}),
+    "metrics": ({"_units", "_validation"}, ARRAYS | {"pandas"}),
     "slide": ({"_units"}, ARRAYS | {"squidpy"}),
     "_device": ({"_validation"}, {"torch"}),
     "_digest": (set(), {"numpy", "torch"}),

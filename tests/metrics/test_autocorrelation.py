@@ -96,6 +96,7 @@ def test_three_slides_together_keep_the_level(lattice):
     assert (metrics.combine_p_values(plain(measured, predicted).reshape(3, -1)) < 0.05).mean() > 0.3
 
 
+@pytest.mark.usefixtures("data_dir")
 def test_genes_of_tissue_beside_unrelated_maps():
     table = stf.datasets.her2st("C2").tables["table"]
     counts = table.X.toarray()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import stflow as stf
 from stflow import metrics
+from stflow._units import UNITS
 
 
 class Tissue(NamedTuple):
@@ -58,7 +59,7 @@ def test_more_counts_raise_it_and_noise_alone_has_none(rng):
     found = [metrics.ceiling(*law.draw(rng), units="cp10k", seed=0) for law in (shallow, deep)]
     assert (found[1] > found[0]).mean() > 0.9
     flat = Tissue(np.full((800, 40), 6.0), np.full(800, 5000.0))
-    for units in metrics.UNITS:
+    for units in UNITS:
         alone = metrics.ceiling(*flat.draw(rng), units=units, seed=0)
         assert ((alone >= 0) & (alone < 0.45)).all()
         assert np.median(alone) < 0.2
@@ -103,6 +104,7 @@ def test_it_lies_between_0_and_1(seed: int, units: str):
 
 
 @pytest.mark.parametrize(("units", "expected"), [("counts", 0.941), ("cp10k", 0.80)])
+@pytest.mark.usefixtures("data_dir")
 def test_on_tissue(units: str, expected: float):
     table = stf.datasets.her2st("C2").tables["table"]
     counts = table.X.toarray()

@@ -2,7 +2,7 @@
 
 from stflow.metrics._arrays import mean_defined
 from stflow.metrics._autocorrelation import effective_size, spatial_p_values
-from stflow.metrics._ceiling import UNITS, ceiling
+from stflow.metrics._ceiling import ceiling
 from stflow.metrics._depth import as_predictor, partial
 from stflow.metrics._genes import SCORES, pearson, r2, rmse, spearman
 from stflow.metrics._joint import energy_score, variogram_score

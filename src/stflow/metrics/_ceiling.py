@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from stflow._units import UNITS, Units, log_expression
 from stflow._validation import require_choice, require_count, require_counts, require_seed
 from stflow.metrics._arrays import mean_defined
 from stflow.metrics._genes import pearson
 
-UNITS = ("cp10k", "counts")
-
 
 def ceiling(
-    counts: np.ndarray, totals: np.ndarray, *, units: str, seed: int, n_splits: int = 5
+    counts: np.ndarray, totals: np.ndarray, *, units: Units, seed: int, n_splits: int = 5
 ) -> np.ndarray:
     r"""Largest Pearson correlation that a prediction of each gene can reach, given counting noise.
 
@@ -94,17 +93,12 @@ def _as_counts(counts: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _half_correlation(
-    counts: np.ndarray, beside: np.ndarray, units: str, rng: np.random.Generator
+    counts: np.ndarray, beside: np.ndarray, units: Units, rng: np.random.Generator
 ) -> np.ndarray:
     """Correlate two random halves of the counts, each in the units, over the spots."""
     half, half_beside = rng.binomial(counts, 0.5), rng.binomial(beside, 0.5)
     parts = [(half, half_beside), (counts - half, beside - half_beside)]
-    one, other = (_in_units(*part, units) for part in parts)
+    one, other = (
+        log_expression(2 * some, 2 * (some.sum(axis=1) + rest), units) for some, rest in parts
+    )
     return pearson(one, other)
-
-
-def _in_units(half: np.ndarray, beside: np.ndarray, units: str) -> np.ndarray:
-    if units == "counts":
-        return np.log1p(2.0 * half)
-    totals = half.sum(axis=1) + beside
-    return np.log1p(1e4 * half / np.maximum(totals, 1)[:, None])

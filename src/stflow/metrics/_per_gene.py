@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from stflow._units import Units
 from stflow.metrics._arrays import as_draws, as_pair, mean_defined
 from stflow.metrics._ceiling import ceiling
 from stflow.metrics._depth import as_predictor, partial
@@ -166,7 +167,7 @@ def per_gene_depth(
     genes: Sequence[str],
     counts: np.ndarray,
     totals: np.ndarray,
-    units: str,
+    units: Units,
     seed: int,
 ) -> pd.DataFrame:
     """How much of each gene's score is depth, and how much there was to reach.

@@ -12,7 +12,9 @@ from stflow._units import Units, raw_counts
 from stflow.metrics import (
     ceiling,
     combine_p_values,
+    coverage,
     false_discovery_rate,
+    gaussian_interval,
     mean_defined,
     partial,
     pearson,
@@ -20,8 +22,7 @@ from stflow.metrics import (
 )
 from stflow.model.training._unseen import Unseen, learn_from
 
-LEVEL, WIDE = 0.9, 1.6449
-MAX_SPOTS = 2048
+LEVEL, MAX_SPOTS = 0.9, 2048
 SCORES = ("pearson", "partial", "ceiling", "coverage_90", "p_value")
 
 
@@ -76,10 +77,10 @@ def _score(each: Unseen, others: list[Unseen], units: Units, seed: int) -> dict:
     sd = (law.variance(predicted) * law.left + spread).sqrt() * law.widening
     slide = each.slide.subset(rows)
     measured, mean = slide.expression.double().numpy(), predicted.double().numpy()
-    inside = np.abs(measured - mean) <= WIDE * sd.numpy()
+    interval = gaussian_interval(mean, sd.double().numpy(), level=LEVEL)
     found = {
         "pearson": pearson(measured, mean),
-        "coverage_90": inside.mean(0),
+        "coverage_90": coverage(measured, *interval),
         "p_value": spatial_p_values(slide.coords, measured, mean),
         "n_spots": len(rows),
     }
