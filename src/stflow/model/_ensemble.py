@@ -171,7 +171,9 @@ class Ensemble(nn.Module):
             for sample, _, _ in self._draw(*inputs, **drawing):
                 free.add(sample)
             expected = torch.lerp(regressed, free.mean, self.blend)
-            known = Observed.of(slide, smoother, observed, expected)
+            known = Observed.of(
+                slide, smoother, observed, expected, law=self.residuals, seed=seed
+            )
         flow, latent = Moments(shape), Moments((slide.n_spots, self.members[0].denoiser.hidden))
         samples = torch.empty(*shape, n_samples if keep_samples else 0)
         for sample, state, number in self._draw(*inputs, **drawing, known=known):
@@ -183,16 +185,17 @@ class Ensemble(nn.Module):
             if number % len(self.members) == 0:
                 latent.add(state)
         mean = torch.lerp(regressed, flow.mean, self.blend)
-        sd = self._sd(mean, flow.variance) if n_samples > 1 else None
+        sd = self._sd(mean, flow.variance, known, seed) if n_samples > 1 else None
         if known is not None:
             mean = known.correct(mean, self.residuals)
-            sd = None if sd is None else known.shrink(sd, self.residuals, seed)
         return Prediction(
             mean.numpy(),
             None if sd is None else sd.numpy(),
             latent.mean.numpy(),
             (nearest / self.reach.clamp(min=1e-6)).numpy(),
             samples.numpy() if keep_samples else None,
+            shift=self.residuals.shift.scale.numpy(),
+            shift_df=float(self.residuals.shift.df),
         )
 
     def _draw(
@@ -217,18 +220,26 @@ class Ensemble(nn.Module):
                 yield from zip(some, sampler.latent, numbers, strict=False)
             del sampler
 
-    def _sd(self, mean: Tensor, variance: Tensor) -> Tensor:
-        """Widen what draws of the flow spread (N, G), and residuals beside them, to the sd."""
+    def _sd(self, mean: Tensor, variance: Tensor, known: Observed | None, seed: int) -> Tensor:
+        """Add residuals and the slide's shift to what draws of the flow spread (N, G)."""
+        law = self.residuals
         variance = variance * self.blend.square()
-        variance.add_(self.residuals.variance(mean).mul_(self.residuals.left))
-        return variance.sqrt_().mul_(self.residuals.widening)
+        variance.add_(law.variance(mean).mul_(law.left)).mul_(law.widening.square())
+        if known is None:
+            return variance.add_(law.shift.sd.square()).sqrt_()
+        within = known.shrink(variance, law, seed)
+        return (within + law.shift.sd.square() * known.unsure).sqrt_().index_fill_(
+            0, known.spots, 0
+        )
 
     def _complete(
         self, blended: Tensor, smoother: Smoother, known: Observed | None, rng: np.random.Generator
     ) -> Tensor:
-        """Add residuals to a blended draw (N, G)."""
-        normal = self.residuals.draw_normal(smoother, rng)
+        """Add a shift and residuals to a blended draw (N, G)."""
+        law = self.residuals
+        shift, normal = law.draw_shift(rng), law.draw_normal(smoother, rng)
         if known is not None:
-            normal = known.condition(normal, self.residuals).astype(np.float32)
-        drawn = (blended + self.residuals.residual(blended, torch.from_numpy(normal))).clamp_(min=0)
+            shift = known.settled(shift)
+            normal = known.condition(normal, law, shift).astype(np.float32)
+        drawn = (blended + shift + law.residual(blended, torch.from_numpy(normal))).clamp_(min=0)
         return drawn if known is None else known.hold(drawn)

@@ -30,6 +30,9 @@ class Prediction:
         Draws of the expression, shape (N, G, S), or None when they were not kept.
     units
         ``"cp10k"`` for log1p of counts per 10,000 of a spot's total, ``"counts"`` for log1p counts.
+    shift, shift_df
+        Scale, (G,), and degrees of freedom of a Student t that all spots of a slide share, in
+        ``sd`` as a normal whose central 80 % are as wide.
     """
 
     mean: np.ndarray
@@ -38,6 +41,8 @@ class Prediction:
     novelty: np.ndarray
     samples: np.ndarray | None = None
     units: Units = "cp10k"
+    shift: np.ndarray | None = None
+    shift_df: float = np.inf
 
 
 class Moments:
