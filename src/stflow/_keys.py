@@ -19,6 +19,7 @@ PREDICTION = "stflow"
 TRUST = ["pearson", "partial", "ceiling", "coverage_90", "fdr"]
 ATTENTION = "stflow_attention"
 SLIDE_PROPERTIES = "slide_properties"
+PATIENT = "patient"
 
 SLASH = "%2F"
 

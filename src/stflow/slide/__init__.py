@@ -15,6 +15,7 @@ from stflow.slide._parts import (
     measured_spots,
     subset,
 )
+from stflow.slide._patients import by_patient, left_out_together
 from stflow.slide._rows import PickedRows, deviations, row_blocks
 from stflow.slide._slide import Slide
 from stflow.slide._weights import spot_weights

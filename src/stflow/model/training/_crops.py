@@ -38,6 +38,8 @@ class TensorSlide:
     regressed
         What the flow reads beside the features: the standardised prediction of a regression that
         has not seen the slide, shape (N, G), or nothing, (N, 0).
+    patient
+        Whose tissue it is, None where unknown.
     """
 
     coords: np.ndarray
@@ -48,6 +50,7 @@ class TensorSlide:
     auxiliary: Tensor
     totals: Tensor
     regressed: Tensor
+    patient: str | None = None
 
     @property
     def inputs(self) -> tuple[Tensor, np.ndarray, sp.csr_matrix]:
@@ -67,6 +70,7 @@ class TensorSlide:
             self.adjacency[rows][:, rows],
             *(part[at] for part in (self.features, self.expression, self.weights)),
             *(part[at] for part in (self.auxiliary, self.totals, self.regressed)),
+            patient=self.patient,
         )
 
     def middle(self, n_spots: int) -> np.ndarray:

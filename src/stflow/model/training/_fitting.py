@@ -136,6 +136,7 @@ def to_tensors(slides: list[Slide], features: Features) -> list[TensorSlide]:
             _or_filled(slide.auxiliary, (slide.n_spots, 0)),
             _or_filled(slide.totals, (slide.n_spots,)),
             torch.empty(slide.n_spots, 0),
+            slide.patient,
         )
         for slide, weights in zip(slides, spot_weights(slides), strict=True)
     ]

@@ -14,7 +14,7 @@ from stflow.model._kernel_path import KernelPath
 from stflow.model._regression import KernelRidge
 from stflow.model.training._common import RANK, CommonDirections
 from stflow.model.training._crops import TensorSlide
-from stflow.slide import along_longer_axis
+from stflow.slide import along_longer_axis, left_out_together
 
 MAX_TURNS, MAX_SPOTS = 4, 20_000
 WIDTH, PENALTIES, SHARE = 0.3, (1.0, 0.5, 0.25, 0.125), 0.5
@@ -115,17 +115,17 @@ class _LeftOut:
 
     @classmethod
     def of(cls, slides: list[TensorSlide], seed: int) -> _LeftOut:
-        """Leave out each slide, or every fourth at once."""
-        turns = [number % MAX_TURNS for number in range(len(slides))]
-        pairs = list(zip(slides, turns, strict=True))
-        paths = [fit_path([s for s, at in pairs if at != turn], seed) for turn in sorted({*turns})]
+        """Leave out slides as their `turns` say."""
+        taken = turns(slides)
+        pairs = list(zip(slides, taken, strict=True))
+        paths = [fit_path([s for s, at in pairs if at != turn], seed) for turn in sorted({*taken})]
         return cls(
             paths,
             [paths[turn].lift(slide.features.numpy()) for slide, turn in pairs],
-            turns,
+            taken,
             torch.cat([slide.expression for slide in slides]).double().numpy(),
             torch.cat([slide.weights for slide in slides]).double().numpy(),
-            np.repeat(turns, [slide.n_spots for slide in slides]),
+            np.repeat(taken, [slide.n_spots for slide in slides]),
         )
 
     def predict(self, penalty: float) -> np.ndarray:
@@ -151,6 +151,15 @@ class _LeftOut:
     def best(self) -> float:
         """The penalty with the least error."""
         return min(PENALTIES, key=self.error)
+
+
+def turns(slides: list[TensorSlide]) -> list[int]:
+    """Say in which turn each slide is left out: whole patients, where there are two.
+
+    Every fourth patient, or slide, is left out at once.
+    """
+    numbers = left_out_together([slide.patient for slide in slides])
+    return [number % MAX_TURNS for number in numbers]
 
 
 def fit_path(slides: list[TensorSlide], seed: int) -> KernelPath:
