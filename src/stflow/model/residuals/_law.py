@@ -71,7 +71,7 @@ class ResidualLaw(nn.Module):
         measured: list[np.ndarray],
         seed: int,
         *,
-        groups: Sequence[str],
+        groups: Sequence[int],
     ) -> Self:
         """Learn from slides that the predictions have not seen, each with its graph (N, N).
 

@@ -41,7 +41,7 @@ class Shift(nn.Module):
         self.register_buffer("df", torch.tensor(torch.inf))
 
     @classmethod
-    def fit(cls, shifts: np.ndarray, groups: Sequence[str], within: np.ndarray) -> Self:
+    def fit(cls, shifts: np.ndarray, groups: Sequence[int], within: np.ndarray) -> Self:
         """Learn from slides that were left out.
 
         Parameters
@@ -49,7 +49,7 @@ class Shift(nn.Module):
         shifts
             Mean residual of each, shape (S, G).
         groups
-            The patient of each, or the slide where patients are unknown or one.
+            Number of the patient of each, or of the slide where patients are unknown or one.
         within
             Standard deviation of the residuals within a slide, shape (G,).
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from stflow.model.training._regressing import fit_regression, regress
 from stflow.model.training._state import FlowState
 from stflow.model.training._trust import measure_trust
 from stflow.model.training._unseen import Unseen, learn_from, predict_unseen
-from stflow.slide import Slide, spot_weights
+from stflow.slide import Slide, left_out_together, spot_weights, subset
 
 MAX_CALIBRATION = 16_384
 
@@ -83,15 +83,17 @@ def fit_ensemble(
     KeyboardInterrupt
         Ctrl-C before an epoch was finished.
     """
-    features = Features.fit(slides, config.n_components, seed)
-    ready = to_tensors(slides, features)
+    groups = left_out_together([slide.patient for slide in slides])
     flows: list[Trained] = []
     unseen: list[Unseen] = []
     seeds = spawn_seeds(seed, len(folds))
     n_spots = MAX_CALIBRATION // sum(bool(mask.any()) for masks in folds for mask in masks)
     for number, masks in enumerate(folds):
-        regressed = regress(_parts(ready, [~mask for mask in masks]), seed)
-        held_out = regressed.beside(_parts(ready, masks))
+        kept = [~mask for mask in masks]
+        features = Features.fit(_parts(slides, kept, subset), config.n_components, seed)
+        ready = to_tensors(slides, features)
+        regressed = regress(_parts(ready, kept, TensorSlide.subset), seed)
+        held_out = regressed.beside(_parts(ready, masks, TensorSlide.subset))
         trained = train_member(
             regressed.slides,
             held_out,
@@ -99,6 +101,7 @@ def fit_ensemble(
             schedule,
             seed=seeds[number],
             device=device,
+            features=features,
             scale=regressed.scale,
             in_halves=True,
             saved=saved[number] if saved else None,
@@ -108,16 +111,18 @@ def fit_ensemble(
         if len(trained.history):
             trained.history.insert(0, "flow", number)
             flows.append(trained)
-            how: dict[str, Any] = {"seed": seed, "device": device}
+            out = [group for group, mask in zip(groups, masks, strict=True) if mask.any()]
+            how: dict[str, Any] = {"groups": out, "seed": seed, "device": device}
             unseen += predict_unseen(trained, regressed.regression, held_out, n_spots, **how)
         if trained.interrupted:
             break
     if not flows:
         raise KeyboardInterrupt
     members = [flow.member for flow in flows]
-    learned = learn_from(unseen, seed)
+    features = Features.fit(slides, config.n_components, seed)
+    regression = fit_regression(to_tensors(slides, features), seed)
     return Fitted(
-        Ensemble(features, fit_regression(ready, seed), members, *learned),
+        Ensemble(features, regression, members, *learn_from(unseen, seed)),
         pd.concat([flow.history for flow in flows], ignore_index=True),
         trained.interrupted,
         measure_trust(unseen, slides[0].genes, slides[0].units, seed),
@@ -149,10 +154,10 @@ def _or_filled(values: np.ndarray | None, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.asarray(values, dtype=np.float32))
 
 
-def _parts(slides: list[TensorSlide], masks: Masks) -> list[TensorSlide]:
+def _parts(slides: list[Any], masks: Masks, take: Callable[[Any, np.ndarray], Any]) -> list[Any]:
     """Take the spots that are marked, and no slide without any."""
     return [
-        slide if mask.all() else slide.subset(np.flatnonzero(mask))
+        slide if mask.all() else take(slide, np.flatnonzero(mask))
         for slide, mask in zip(slides, masks, strict=True)
         if mask.any()
     ]
