@@ -8,6 +8,7 @@ from stflow.slide._graph import (
     neighbour_weights,
 )
 from stflow.slide._parts import (
+    MAX_CROP,
     along_longer_axis,
     draw_crop,
     draw_spots,

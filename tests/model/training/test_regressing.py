@@ -70,8 +70,8 @@ def test_the_penalty_follows_the_noise() -> None:
     chosen = []
     for noise in (0.05, 4.0):
         left_out = _LeftOut.of(law(0, noise=noise)[0], 0)
-        chosen.append(left_out.best)
-        assert left_out.error(left_out.best) == min(map(left_out.error, PENALTIES))
+        chosen.append(left_out.best.penalty)
+        assert left_out.best.error == min(left_out.predict(each).error for each in PENALTIES)
     assert chosen[0] < chosen[1]
 
 
@@ -79,7 +79,7 @@ def test_slides_left_out_are_not_seen() -> None:
     """Other expression on the first slide changes no prediction of it, but those of the others."""
     slides, _ = law(0)
     other = replace(slides[0], expression=slides[0].expression + 9)
-    one, two = (_LeftOut.of([each, *slides[1:]], 0).predict(1.0) for each in (slides[0], other))
+    one, two = (_LeftOut.of([each, *slides[1:]], 0).predict(1.0).panel for each in (slides[0], other))
     assert np.array_equal(one[:100], two[:100])
     assert not np.allclose(one[100:, :N_GENES], two[100:, :N_GENES])
 
@@ -96,7 +96,7 @@ def test_few_genes_are_regressed_as_they_are() -> None:
     ]
     left_out = _LeftOut.of(slides, 0)
     path = fit_path(slides, 0)
-    expected = path.predict(path.lift(slides[0].features.numpy()), left_out.best)
+    expected = path.predict(path.lift(slides[0].features.numpy()), left_out.best.penalty)
     found = fit_regression(slides, 0)(slides[0].features).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-3)
 

@@ -16,7 +16,9 @@ from torch.utils.data import Dataset, Sampler
 from stflow.flow import Prior, interpolate
 from stflow.model.denoiser import SpotGraph, join, spot_graph
 from stflow.model.training._folds import cut_in_halves
-from stflow.slide import draw_crop, neighbour_distance
+from stflow.slide import MAX_CROP, draw_crop, neighbour_distance
+
+MIN_DRAWS = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +132,7 @@ class Batch:
 class Crops(Dataset[Batch]):
     """Draw number i is a random spot of slide ``i % n_slides`` with its m nearest, m/N ~ U(0, 1).
 
-    N counts for ``MAX_CROP`` at most, so a step's cost does not grow with the slide. Each draw
+    N counts for ``MAX_CROP`` at most: it is steps that teach, not spots. Each draw
     has a generator of its own, so it does not depend on who draws it, nor when.
 
     Parameters
@@ -151,6 +153,12 @@ class Crops(Dataset[Batch]):
         self.slides, self.prior, self.seed, self.flow = slides, prior, seed, flow
         self.units = [neighbour_distance(slide.coords, slide.adjacency) for slide in slides]
         self.trees = [KDTree(slide.coords) for slide in slides]
+
+    def in_epoch(self) -> int:
+        """Count the draws of a round over the spots; of few spots, or many slides, it is longer."""
+        mean = np.mean([min(tree.n, MAX_CROP) for tree in self.trees]) / 2
+        n_spots = sum(tree.n for tree in self.trees)
+        return max(MIN_DRAWS, len(self.trees), round(n_spots / mean))
 
     def __getitem__(self, draw: int) -> Batch:
         """Return the crop of one draw."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,8 +29,6 @@ from stflow.model.training._lightning import (
 )
 from stflow.model.training._plan import FlowTraining
 from stflow.model.training._state import FlowState
-
-CROPS_PER_EPOCH = 32
 
 
 def train(
@@ -83,10 +82,11 @@ def train(
     FloatingPointError
         No epoch had a finite loss.
     """
+    crops = Crops(slides, prior, seed, flow=denoiser.flow)
     loader = DataLoader(
-        Crops(slides, prior, seed, flow=denoiser.flow),
+        crops,
         batch_size=schedule.batch_size,
-        sampler=Draws(max(CROPS_PER_EPOCH, len(slides))),
+        sampler=Draws(crops.in_epoch()),
         collate_fn=Batch.collate,
         generator=torch.Generator().manual_seed(seed),
     )
@@ -97,7 +97,7 @@ def train(
         prior,
         lr=schedule.lr,
         seed=seed,
-        early_stopping=schedule.early_stopping,
+        patience=math.ceil(schedule.early_stopping / len(loader)),
         saved=saved,
         judged_by=judged_by,
         in_halves=in_halves,

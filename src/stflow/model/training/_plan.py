@@ -15,12 +15,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from stflow._random import seed_torch, spawn_seeds
 from stflow.flow import Prior
 from stflow.metrics import pearson
-from stflow.model.denoiser import N_STEPS, Denoiser, SlideSampler, draws
+from stflow.model.denoiser import Denoiser, SlideSampler, draws
 from stflow.model.training._crops import Batch, TensorSlide
 from stflow.model.training._state import FlowState
 
 EMA_DECAY = 0.98
-VALIDATION_SAMPLES, MAX_VALIDATION = 4, 2048
+VALIDATION_SAMPLES, MAX_VALIDATION = 2, 1024
 HALVES = ("val_loss_0", "val_loss_1")
 
 
@@ -42,7 +42,7 @@ class FlowTraining(pl.LightningModule):
         Where the flow starts.
     lr, seed
         Learning rate of Adam, seed of dropout and of the validation samples.
-    early_stopping
+    patience
         Epochs without gain after which to stop.
     saved
         Where to leave the state after each epoch, and to take it from; None: nowhere.
@@ -66,7 +66,7 @@ class FlowTraining(pl.LightningModule):
         *,
         lr: float,
         seed: int,
-        early_stopping: int,
+        patience: int,
         saved: FlowState | None,
         judged_by: str = "val_loss",
         in_halves: bool = False,
@@ -81,7 +81,7 @@ class FlowTraining(pl.LightningModule):
         halves = torch.from_numpy(np.concatenate([slide.halves()[some] for slide, some in pairs]))
         self.halves = [halves == 0, halves == 1]
         in_halves &= all(bool(half.any()) for half in self.halves)
-        self.early_stopping, self.saved = early_stopping, saved
+        self.patience, self.saved = patience, saved
         self.judged_by, self.judges = judged_by, (judged_by, *(HALVES if in_halves else ()))
         first = copy.deepcopy(denoiser.state_dict())
         self.best = dict.fromkeys(self.judges, first)
@@ -136,7 +136,7 @@ class FlowTraining(pl.LightningModule):
         self.average.update_parameters(self.denoiser)
 
     def validation_step(self, batch: Tensor, index: int) -> None:
-        """Score the mean of a few samples of the held-out spots."""
+        """Score what the network expects of the held-out spots at time 0."""
         network: Any = self.average.module
         mean = torch.cat([self._predict(network, slide) for slide in self.validation])
         measured = torch.cat([slide.expression for slide in self.validation])
@@ -155,7 +155,7 @@ class FlowTraining(pl.LightningModule):
             network, *slide.inputs, device=self.device, n_samples=VALIDATION_SAMPLES
         )
         seeds = spawn_seeds(self.seed, VALIDATION_SAMPLES)
-        return torch.cat(list(draws(sampler, self.prior, seeds=seeds, n_steps=N_STEPS))).mean(0)
+        return torch.cat(list(draws(sampler, self.prior, seeds=seeds, n_steps=1))).mean(0)
 
     def on_train_start(self) -> None:
         """Train no more when what was saved had come to its end."""
@@ -181,7 +181,7 @@ class FlowTraining(pl.LightningModule):
     def _without_gain(self) -> bool:
         """Whether the last epochs brought nothing to any judge: known from the history alone."""
         diverged = not all(np.isfinite(row["val_loss"]) for row in self.rows[-1:])
-        return diverged or all(self._waited(judge) >= self.early_stopping for judge in self.judges)
+        return diverged or all(self._waited(judge) >= self.patience for judge in self.judges)
 
     def _waited(self, judge: str) -> int:
         """Count the epochs since the best one, before the judge had waited long enough."""
@@ -189,7 +189,7 @@ class FlowTraining(pl.LightningModule):
         best, since = np.inf, 0
         for row in self.rows:
             figure = np.nan_to_num(sign * row[judge], nan=np.inf)
-            if since < self.early_stopping:
+            if since < self.patience:
                 best, since = (figure, 0) if figure < best else (best, since + 1)
             else:
                 since += 1
