@@ -83,10 +83,9 @@ def _fit(slides: list[TensorSlide], left_out: _LeftOut, seed: int) -> KernelRidg
     coefficients, intercept = path.coefficients(best.penalty), path.intercept[:n_genes]
     own = coefficients[:, :n_genes]
     if (common := best.common) is not None:
-        back = common.axes @ common.back()
-        through = common.expected + (path.intercept - common.mean) @ back
+        back, constant = common.way_back()
         own = (1 - SHARE) * own + SHARE * coefficients @ back
-        intercept = (1 - SHARE) * intercept + SHARE * through
+        intercept = (1 - SHARE) * intercept + SHARE * (path.intercept @ back + constant)
     return KernelRidge.of(path, own, intercept)
 
 
