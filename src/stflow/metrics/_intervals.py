@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 from stflow.metrics._arrays import as_pair, as_sd
@@ -161,5 +163,5 @@ def _as_shift(mean: np.ndarray, shift: np.ndarray | float) -> np.ndarray:
 
 
 def _require_level(level: float) -> None:
-    if not 0 < level < 1:
+    if not (isinstance(level, Real) and 0 < level < 1):
         raise ValueError(f"`level` must be between 0 and 1, not {level!r}.")
