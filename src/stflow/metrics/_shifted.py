@@ -78,7 +78,6 @@ def _scales(df: float) -> tuple[np.ndarray, np.ndarray]:
     """Variances of the normals that a Student t is a mixture of, and their weights."""
     from scipy.stats import chi2
 
-    ends = np.log([chi2.ppf(_TAIL, df), chi2.isf(_TAIL, df)])
-    squares = np.exp(np.linspace(*ends, _N_SCALES))
+    squares = np.geomspace(chi2.ppf(_TAIL, df), chi2.isf(_TAIL, df), _N_SCALES)
     weights = chi2.pdf(squares, df) * squares
     return df / squares, weights / weights.sum()
