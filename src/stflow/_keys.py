@@ -49,6 +49,11 @@ def trust(key: str, score: str) -> str:
     return f"{key}_{score}"
 
 
+def shift(key: str) -> str:
+    """Key of how far a slide as a whole may be off what the prediction ``key`` says of a gene."""
+    return f"{key}_shift"
+
+
 def latent(key: str) -> str:
     """Key of the latent state that belongs to the prediction ``key``."""
     return f"X_{key}"
