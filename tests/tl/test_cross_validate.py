@@ -480,7 +480,9 @@ def test_the_model_is_not_shown_the_counts_that_it_predicts(
         ({"methods": {(1,): Spy()}}, TypeError, r"methods have text .* \(1,\) is a tuple"),
         ({"genes": [0, 1]}, TypeError, "`genes` holds '0', '1', a int"),
         ({"groups": {"S1": ("a",), "S2": "b", "S3": "c"}}, TypeError, "'S1' is a tuple"),
-        ({"groups": "patient"}, TypeError, "`groups` is a str; pass a dict"),
+        ({"groups": ["a", "b"]}, TypeError, "`groups` is a list; pass a dict"),
+        ({"groups": "donor"}, KeyError, r"No column of \.obs in S1: 'donor'; available: 'region'"),
+        ({"groups": "domain"}, ValueError, "'S1' are of several groups by column 'domain' of"),
     ],
 )
 def test_errors_come_before_any_work(
