@@ -23,9 +23,9 @@ class Baseline(ABC):
     """A regression from image embeddings to expression, in the units of the slides.
 
     Whatever a method has to choose, it chooses on the training slides by leaving out one after
-    the other, beside slides of other patients where two are known: the choice with the least squared error, summed over genes each in units of its
-    variance over the training spots. The errors of that choice on the slides left out give
-    ``residual_sd``.
+    the other, fitted to the rest, or to those of other patients where two are known: the choice
+    with the least squared error, summed over genes each in units of its variance over the
+    training spots. The errors of that choice on the slides left out give ``residual_sd``.
 
     Attributes
     ----------

@@ -165,14 +165,15 @@ def cross_validate(
         group for exactly the slides.
     TypeError
         ``data`` is no dict, the name of a slide or gene is no text, ``groups`` is neither dict nor
-        text, a group is neither text nor a number, a method is no baseline, ``fit_kwargs`` holds what :func:`stflow.tl.fit` does not
-        take, or, with ``resume``, a baseline holds what cannot be told in words, as a function.
+        text, a group is neither text nor a number, a method is no baseline, ``fit_kwargs`` holds
+        what :func:`stflow.tl.fit` does not take, or, with ``resume``, a baseline holds what cannot
+        be told in words, as a function.
     ValueError
         Unknown units, or a table lacks genes that hold more than 5 % of the counts of others; the
-        group of a slide is missing, as NaN, or its column ``groups`` holds several; there is one group only, or one with a single
-        spot; a name is empty or occurs twice; two groups hold the same spots; a method is
-        unknown; the embeddings are not alike; an argument is out of its range; or ``resume`` is
-        of another run.
+        group of a slide is missing, as NaN, or its column ``groups`` holds several; there is one
+        group only, or one with a single spot; a name is empty or occurs twice; two groups hold the
+        same spots; a method is unknown; the embeddings are not alike; an argument is out of its
+        range; or ``resume`` is of another run.
 
     Warns
     -----

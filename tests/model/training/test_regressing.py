@@ -10,7 +10,13 @@ from support import mean_pearson, square, tensor_slide
 
 from stflow.model.training._common import RANK, CommonDirections
 from stflow.model.training._crops import TensorSlide
-from stflow.model.training._regressing import PENALTIES, _LeftOut, fit_path, fit_regression
+from stflow.model.training._regressing import (
+    PENALTIES,
+    _LeftOut,
+    fit_path,
+    fit_regression,
+    turns,
+)
 
 N_GENES, N_OTHERS = 10, 60
 
@@ -86,6 +92,38 @@ def test_slides_left_out_are_not_seen() -> None:
     assert moved[100:].mean() > 1
     of_one, of_two = (each.paths[0].predict(each.lifted[0], 1.0) for each in left_out)
     assert np.array_equal(of_one, of_two)
+
+
+def of_patients(slides: list[TensorSlide], patients: str) -> list[TensorSlide]:
+    return [replace(each, patient=one) for each, one in zip(slides, patients, strict=True)]
+
+
+def test_patients_are_left_out_whole() -> None:
+    """Other expression of a patient's other slide changes no prediction of the first, either.
+
+    Negative control: where they are of two patients, it does.
+    """
+    slides, _ = law(0, 4)
+    for patients, seen in (("pqpq", False), ("pqrq", True)):
+        known = of_patients(slides, patients)
+        other = replace(known[2], expression=known[2].expression + 9)
+        one, two = (
+            _LeftOut.of([*known[:2], each, known[3]], 0).predict(1.0) for each in (known[2], other)
+        )
+        assert np.array_equal(one[:100], two[:100]) != seen
+        assert not np.allclose(one[100:200, :N_GENES], two[100:200, :N_GENES])
+    assert turns(of_patients(slides, "pqpq")) == [0, 1, 0, 1]
+    assert turns(of_patients(slides, "pppp")) == turns(slides) == [0, 1, 2, 3]
+
+
+@given(patients=st.lists(st.sampled_from("abcdefg"), min_size=2, max_size=12))
+def test_no_patient_is_on_both_sides_of_a_turn(patients: list[str]) -> None:
+    slide = law(0, 1)[0][0]
+    taken = turns([replace(slide, patient=patient) for patient in patients])
+    assert sorted({*taken}) == list(range(max(taken) + 1))
+    assert max(taken) >= 1
+    if len({*patients}) > 1:
+        assert len({*zip(patients, taken, strict=True)}) == len({*patients})
 
 
 def test_a_single_slide_is_cut_into_blocks() -> None:
