@@ -191,7 +191,7 @@ def fit(
 
     shape, n_flows = settle_config(config, held_out_slide)
     where = resolve_device(device)
-    states = [] if resume is None else open_states(resume, n_flows)
+    states = [] if resume is None else open_states(resume, n_flows + 1)
     read = read_training_slides(
         named,
         panel,
@@ -219,13 +219,11 @@ def fit(
         show_progress_bar=show_progress_bar,
         saved=states,
     )
-    done = fitted.history["flow"].nunique()
     if fitted.interrupted:
-        _warn_of_interrupt(
-            f"{len(fitted.history)} whole epochs, in flow {done} of {len(held_out)}", resume
-        )
+        flow, n_all = fitted.history["flow"].nunique(), len(held_out) + (len(held_out) > 1)
+        _warn_of_interrupt(f"{len(fitted.history)} whole epochs, in flow {flow} of {n_all}", resume)
     info = {
-        **_info(seed, slides, held_out[:done]),
+        **_info(seed, slides, held_out[: fitted.n_turns]),
         **read.info,
         "units": units,
         "min_counts": min_counts,

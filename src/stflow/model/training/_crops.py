@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -154,12 +155,6 @@ class Crops(Dataset[Batch]):
         self.units = [neighbour_distance(slide.coords, slide.adjacency) for slide in slides]
         self.trees = [KDTree(slide.coords) for slide in slides]
 
-    def in_epoch(self) -> int:
-        """Count the draws of a round over the spots; of few spots, or many slides, it is longer."""
-        mean = np.mean([min(tree.n, MAX_CROP) for tree in self.trees]) / 2
-        n_spots = sum(tree.n for tree in self.trees)
-        return max(MIN_DRAWS, len(self.trees), round(n_spots / mean))
-
     def __getitem__(self, draw: int) -> Batch:
         """Return the crop of one draw."""
         rng = np.random.default_rng((self.seed, draw))
@@ -176,6 +171,17 @@ class Crops(Dataset[Batch]):
             torch.full((crop.n_spots,), t),
             spot_graph(crop.coords, crop.adjacency, self.units[which]),
         )
+
+
+def draws_in_epoch(slides: list[TensorSlide]) -> int:
+    """Count the draws of a round over the spots; of few spots, or many slides, it is longer."""
+    sizes = np.array([slide.n_spots for slide in slides])
+    return max(MIN_DRAWS, len(slides), round(2 * sizes.sum() / np.minimum(sizes, MAX_CROP).mean()))
+
+
+def steps_in_epoch(slides: list[TensorSlide], batch_size: int) -> int:
+    """Count the steps of such a round."""
+    return math.ceil(draws_in_epoch(slides) / batch_size)
 
 
 class Draws(Sampler[int]):

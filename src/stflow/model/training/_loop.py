@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from stflow._schedule import Schedule
 from stflow.flow import Prior
 from stflow.model.denoiser import Denoiser
-from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide
+from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide, draws_in_epoch
 from stflow.model.training._lightning import (
     EpochBar,
     KeepInterrupts,
@@ -54,7 +54,8 @@ def train(
     denoiser
         The network to train.
     slides, validation
-        Training slides, and the held-out ones that decide when to stop.
+        Training slides, and the held-out ones that decide when to stop; without any, training goes
+        on to the end.
     prior
         Where the flow starts.
     schedule
@@ -82,11 +83,10 @@ def train(
     FloatingPointError
         No epoch had a finite loss.
     """
-    crops = Crops(slides, prior, seed, flow=denoiser.flow)
     loader = DataLoader(
-        crops,
+        Crops(slides, prior, seed, flow=denoiser.flow),
         batch_size=schedule.batch_size,
-        sampler=Draws(crops.in_epoch()),
+        sampler=Draws(draws_in_epoch(slides)),
         collate_fn=Batch.collate,
         generator=torch.Generator().manual_seed(seed),
     )
@@ -116,7 +116,7 @@ def train(
         trainer = make_trainer(device, schedule.max_epochs, EpochBar(bar), trainer_kwargs)
         start_at(trainer, done)
         with first_rank(trainer):
-            interrupted = fit_or_interrupt(trainer, module, loader, once)
+            interrupted = fit_or_interrupt(trainer, module, loader, once if validation else None)
     _require_finite(module.rows, schedule.lr)
     best, *by_half = module.best.values()
     denoiser.load_state_dict(best)
@@ -124,7 +124,7 @@ def train(
 
 
 def _require_finite(rows: list[dict[str, float]], lr: float) -> None:
-    if rows and not np.isfinite([row["val_loss"] for row in rows]).any():
+    if rows and not np.isfinite([row.get("val_loss", row["train_loss"]) for row in rows]).any():
         raise FloatingPointError(
             f"Training diverged in its first epoch: the loss is {rows[0]['train_loss']}. Lower "
             f"`lr` (now {lr:g})."

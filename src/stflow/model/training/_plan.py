@@ -37,7 +37,8 @@ class FlowTraining(pl.LightningModule):
     denoiser
         The network, trained in place.
     validation
-        Held-out slides; in all ``MAX_VALIDATION`` spots in their middles are looked at.
+        Held-out slides; in all ``MAX_VALIDATION`` spots in their middles are looked at. Without
+        any, the weights of the last epoch are the best.
     prior
         Where the flow starts.
     lr, seed
@@ -55,7 +56,8 @@ class FlowTraining(pl.LightningModule):
     Attributes
     ----------
     best
-        Weights of the best epoch, by judge: ``judged_by``, and the `HALVES` where there are any.
+        Weights of the best epoch, by judge: ``judged_by``, and the `HALVES` where there are any;
+        ``"last"`` where there is no judge.
     """
 
     def __init__(
@@ -78,13 +80,16 @@ class FlowTraining(pl.LightningModule):
         rows = [slide.middle(MAX_VALIDATION // len(validation)) for slide in validation]
         pairs = list(zip(validation, rows, strict=True))
         self.validation = [slide.subset(some) for slide, some in pairs]
-        halves = torch.from_numpy(np.concatenate([slide.halves()[some] for slide, some in pairs]))
-        self.halves = [halves == 0, halves == 1]
+        halves = [slide.halves()[some] for slide, some in pairs]
+        self.halves = [
+            torch.from_numpy(np.concatenate([*halves, [-1]])[:-1] == half) for half in (0, 1)
+        ]
         in_halves &= all(bool(half.any()) for half in self.halves)
         self.patience, self.saved = patience, saved
-        self.judged_by, self.judges = judged_by, (judged_by, *(HALVES if in_halves else ()))
+        self.figures = ("val_loss", "val_pearson") if validation else ()
+        self.judges = (judged_by, *(HALVES if in_halves else ())) if validation else ()
         first = copy.deepcopy(denoiser.state_dict())
-        self.best = dict.fromkeys(self.judges, first)
+        self.best = dict.fromkeys(self.judges or ("last",), first)
         self.rows: list[dict[str, float]] = []
         self.adam = torch.optim.Adam(denoiser.parameters(), lr=lr)
         if saved is not None and saved.rows:
@@ -114,7 +119,7 @@ class FlowTraining(pl.LightningModule):
             parts[part][name] = tensor
         try:
             self.load_state_dict(parts.pop("module"))
-            self.best = {judge: parts.pop(f"best.{judge}") for judge in self.judges}
+            self.best = {judge: parts.pop(f"best.{judge}") for judge in self.best}
             self.rows = list(saved.rows)
             adam = {int(part.removeprefix("adam.")): state for part, state in parts.items()}
         except (KeyError, RuntimeError, ValueError) as error:
@@ -168,11 +173,12 @@ class FlowTraining(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Note the epoch's figures, keep the weights when they are the best so far, and save."""
-        names = ("train_loss", "val_loss", "val_pearson", *self.judges)
+        names = ("train_loss", *self.figures, *self.judges)
         figures = {name: float(self.trainer.callback_metrics[name]) for name in names}
-        self.rows.append({"epoch": self.current_epoch, **figures})
-        for judge in self.judges:
-            if np.isfinite(figures[judge]) and self._waited(judge) == 0:
+        n_steps = (self.current_epoch + 1) * int(self.trainer.num_training_batches)
+        self.rows.append({"epoch": self.current_epoch, "step": n_steps, **figures})
+        for judge in self.best:
+            if judge == "last" or (np.isfinite(figures[judge]) and self._waited(judge) == 0):
                 self.best[judge] = copy.deepcopy(self.average.module.state_dict())
         self.trainer.should_stop |= self._without_gain()
         if self.saved is not None:
@@ -180,8 +186,10 @@ class FlowTraining(pl.LightningModule):
 
     def _without_gain(self) -> bool:
         """Whether the last epochs brought nothing to any judge: known from the history alone."""
-        diverged = not all(np.isfinite(row["val_loss"]) for row in self.rows[-1:])
-        return diverged or all(self._waited(judge) >= self.patience for judge in self.judges)
+        figure = self.figures[0] if self.figures else "train_loss"
+        diverged = not all(np.isfinite(row[figure]) for row in self.rows[-1:])
+        waited = [self._waited(judge) >= self.patience for judge in self.judges]
+        return diverged or (bool(waited) and all(waited))
 
     def _waited(self, judge: str) -> int:
         """Count the epochs since the best one, before the judge had waited long enough."""
