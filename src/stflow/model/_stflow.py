@@ -64,8 +64,8 @@ class STFlow:
     info: dict[str, Any]
 
     def __repr__(self) -> str:
-        losses = self.history["val_loss"].fillna(np.inf)
-        best = self.history.loc[losses.groupby(self.history["flow"]).idxmin()]
+        judged = self.history.dropna(subset="val_loss")
+        best = judged.loc[judged.groupby("flow")["val_loss"].idxmin()]
         epochs = ", ".join(str(epoch) for epoch in best["epoch"])
         by_turns = " by turns" if len(best) > 1 else ""
         return (

@@ -80,10 +80,9 @@ class FlowTraining(pl.LightningModule):
         rows = [slide.middle(MAX_VALIDATION // len(validation)) for slide in validation]
         pairs = list(zip(validation, rows, strict=True))
         self.validation = [slide.subset(some) for slide, some in pairs]
-        halves = [slide.halves()[some] for slide, some in pairs]
-        self.halves = [
-            torch.from_numpy(np.concatenate([*halves, [-1]])[:-1] == half) for half in (0, 1)
-        ]
+        none = torch.empty(0)
+        half = torch.cat([none, *(torch.from_numpy(s.halves()[some]) for s, some in pairs)])
+        self.halves = [half == 0, half == 1]
         in_halves &= all(bool(half.any()) for half in self.halves)
         self.patience, self.saved = patience, saved
         self.figures = ("val_loss", "val_pearson") if validation else ()
