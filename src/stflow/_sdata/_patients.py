@@ -110,7 +110,7 @@ def read_patients(table: AnnData, column: str, slide: str) -> np.ndarray:
     ValueError
         Some rows have none.
     """
-    hint = "Or pass `groups=` as a dict with the patient of each slide."
+    hint = "Or pass `groups=` with the patient of each slide."
     require_key(column, table.obs.columns, what=f"column of .obs in {slide}:", hint=hint)
     found = _texts(table.obs[column])
     lost = np.flatnonzero([patient is None for patient in found])

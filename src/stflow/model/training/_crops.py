@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -68,12 +68,12 @@ class TensorSlide:
     def subset(self, rows: np.ndarray) -> TensorSlide:
         """Keep some spots and the edges between them."""
         at = torch.from_numpy(rows)
-        return TensorSlide(
-            self.coords[rows],
-            self.adjacency[rows][:, rows],
-            *(part[at] for part in (self.features, self.expression, self.weights)),
-            *(part[at] for part in (self.auxiliary, self.totals, self.regressed)),
-            patient=self.patient,
+        parts = ("features", "expression", "weights", "auxiliary", "totals", "regressed")
+        return replace(
+            self,
+            coords=self.coords[rows],
+            adjacency=self.adjacency[rows][:, rows],
+            **{name: getattr(self, name)[at] for name in parts},
         )
 
     def middle(self, n_spots: int) -> np.ndarray:
