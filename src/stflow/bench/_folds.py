@@ -209,5 +209,6 @@ class Reader:
                 graph=knn_graph(coords, self.n_neighs)[0],
                 embedding=np.empty((table.n_obs, 0), dtype=np.float32),
                 rows=np.arange(table.n_obs),
+                patient=self.task.groups.get(name),
             )
         return self._bare[name]

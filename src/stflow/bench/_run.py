@@ -105,8 +105,9 @@ def run(
     left out where the measurement is); ``pearson_best``, that of the 50 genes that happen to score
     best, where there are more; ``pearson_depth``, that of log1p of the spot's total counts, a
     yardstick and no method; ``partial``, given the same; ``ceiling``, what counting noise allows,
-    NaN where labels are smoothed; ``gene_structure`` and ``spot_structure``, how well correlations between genes,
-    and between at most 2,000 spots, agree with the measured ones; ``n_genes``, ``n_undefined``;
+    NaN where labels are smoothed; ``gene_structure`` and ``spot_structure``, how well correlations
+    between genes, and between at most 2,000 spots, agree with the measured ones; ``n_genes``,
+    ``n_undefined``;
     ``n_train`` and ``n_test`` spots, and ``n_left_out``, test spots that measured too little;
     ``embed_s``, ``fit_s``, ``predict_s`` (seconds; test slides alone but for the fit),
     ``embed_mib``, ``fit_mib``, ``predict_mib`` (peak memory); ``choice``, ``max_epochs``,

@@ -58,7 +58,8 @@ def read_her2st(
     ``"her2st-patients"`` leave one patient out, with 250 genes, and with labels that are averaged
     over 3 x 3 spots after the logarithm, in training and test, or are not.
     ``"her2st-sections"`` leaves out each section whose patient has others, which stay in training
-    with all other patients, with 785 genes.
+    with all other patients, with 785 genes; methods choose on sections left out there, on
+    patients in the other two.
 
     Raises
     ------
@@ -93,7 +94,13 @@ def read_her2st(
     _require_possible(wanted, folds, patients, strict=tasks is not None)
     slides = _whole(root, patients, mpp=mpp, tile_px=tile_px)
     return [
-        replace(slides, name=name, splits=folds[name], target=TARGETS[name], groups=patients)
+        replace(
+            slides,
+            name=name,
+            splits=folds[name],
+            target=TARGETS[name],
+            groups={} if name == SECTIONS else patients,
+        )
         for name in wanted
         if folds[name]
     ]
@@ -170,8 +177,8 @@ def _whole(root: str | os.PathLike[str], sections: Mapping[str, str], **tiles: A
         scales = [each.place.mpp for name, each in sources.items() if name in coarse]
         warn(
             f"Images of {_listed(coarse)} are coarser than the tiles of {tiles['mpp']:g} um per "
-            f"pixel, by up to {max(scales) / tiles['mpp']:.1f} times, so pixels are made up between "
-            f"theirs. Take tiles of `mpp={max(scales):.3f}` and fewer pixels, or other sections."
+            f"pixel, by up to {max(scales) / tiles['mpp']:.1f} times: most pixels are made up. "
+            f"Take tiles of `mpp={max(scales):.3f}` and fewer pixels, or other sections."
         )
     centres = digest(each.place.centres_px for each in sources.values())
     return replace(task, images=f"her2st {task.tiles} {centres[:16]}")

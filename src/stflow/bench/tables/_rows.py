@@ -61,9 +61,9 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
     the sum of ``n_left_out``; ``published_mean``, ``published_sd`` and ``published_source``, which
     says too where versions of a paper differ, beside raw counts alone. ``"field"`` holds the same
     of tasks of :func:`read_her2st`, which are in none of the other four, and ``pearson_best``;
-    ``published_best`` and ``comparable``, the task whose published numbers fit. A fold is complete when no
-    seed is missing or failed; others enter no mean. Averages over tasks are rows too, where all
-    folds of all these tasks are complete. ``"structure"`` holds means of ``partial``,
+    ``published_best`` and ``comparable``, the task whose published numbers fit. A fold is complete
+    when no seed is missing or failed; others enter no mean. Averages over tasks are rows too, where
+    all folds of all these tasks are complete. ``"structure"`` holds means of ``partial``,
     ``gene_structure`` and ``spot_structure``, and ``"run_time"`` mean seconds of ``n_fits`` fits
     and peak MiB, beside published seconds.
 
