@@ -129,7 +129,7 @@ def _choose_sections(root: Path, sections: Sequence[str] | None) -> list[str]:
         lost = [file for files in torn.values() for file in files]
         raise FileNotFoundError(
             f"{root} lacks {listing(lost, limit=4)}. Put them there, or name sections that are "
-            f"whole: {_listed(whole) or 'there is none'}."
+            f"whole: {_listed(whole)}."
         )
     return wanted
 
@@ -156,10 +156,10 @@ def _require_possible(
     lost = [name for name in wanted if not folds[name]]
     if not lost:
         return
-    there = f"the sections {_listed(patients)} are of {_listed(dict.fromkeys(patients.values()))}"
+    there = f"{_listed(patients)} are of patient {_listed(dict.fromkeys(patients.values()))}"
     needed = "; ".join(f"{name!r} needs {NEEDS[name]}" for name in lost)
     possible = [name for name in folds if folds[name]]
-    message = f"{needed}; {there}. Possible: {listing(possible) or 'nothing'}."
+    message = f"{needed}; {there}. Possible: {listing(possible)}."
     if strict or not possible:
         raise ValueError(message)
     warn(f"Left out: {message}")
