@@ -1,4 +1,4 @@
-"""Miniature folders in the formats of HEST-bench and STImage-1K4M, made from slides at hand."""
+"""Miniature folders in the formats of HEST-bench, STImage-1K4M and her2st."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from spatialdata import SpatialData
 from stflow._sdata._tables import get_regions
 from stflow._sdata.places._placed import PlacedSpots, spots_on_image
 from stflow.bench.readers._cut import cut
+from stflow.datasets._her2st import _registry
 
 
 def placed(sdata: SpatialData) -> PlacedSpots:
@@ -114,3 +115,30 @@ def write_stimage(
     pd.DataFrame(rows, columns=columns).to_csv(
         meta, mode="a", header=not meta.exists(), index=False
     )
+
+
+def write_her2st(root: Path, sections: Sequence[str], *, side: int = 5, n_genes: int = 12) -> Path:
+    """Write sections in the layout of her2st, 40 px from spot to spot, 5 um per pixel.
+
+    Gene 0 follows the red of the image; later genes are counted more, the last ones most.
+    """
+    registry = _registry()
+    for seed, section in enumerate(sections):
+        rng = np.random.default_rng(seed)
+        xy = np.argwhere(np.ones((side, side))) + 1
+        spots = pd.DataFrame(xy, columns=["x", "y"]).assign(new_x=xy[:, 0], new_y=xy[:, 1])
+        spots[["pixel_x", "pixel_y"]], spots["selected"] = xy * 40, 1
+        counts = rng.poisson(np.arange(1, n_genes + 1) * 3, (len(xy), n_genes))
+        red = rng.integers(0, 255, (side + 1, side + 1))
+        counts[:, 0] = red[xy[:, 1], xy[:, 0]]
+        pixels = np.zeros((*[40 * side + 20] * 2, 3), dtype=np.uint8)
+        pixels[..., 0] = np.kron(red, np.ones((40, 40)))[20:, 20:]
+        names = [f"{x}x{y}" for x, y in xy]
+        genes = [f"g{i}" for i in range(n_genes)]
+        entry = {kind: root / registry.loc[section, kind] for kind in ("spots", "counts", "image")}
+        for path in entry.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+        spots.to_csv(entry["spots"], sep="\t", index=False)
+        pd.DataFrame(counts, names, genes).to_csv(entry["counts"], sep="\t")
+        Image.fromarray(pixels).save(entry["image"], quality=98)
+    return root

@@ -73,3 +73,25 @@ def test_another_seed_splits_counts_otherwise(tissue):
     assert one == same
     assert one["ceiling"] != other["ceiling"]
     assert one["ceiling"] == pytest.approx(other["ceiling"], abs=0.01)
+
+
+def test_best_genes_are_fifty_of_more(rng):
+    measured = rng.normal(size=(30, 80))
+    noise = np.linspace(0, 3, 80) * rng.normal(size=(30, 80))
+    how = {"totals": np.full(30, 9e3), "units": "cp10k", "seed": 0, "smoothed": True}
+    found = score(measured, measured + noise, **how)
+    each = [np.corrcoef(measured[:, g], (measured + noise)[:, g])[0, 1] for g in range(80)]
+    assert found["pearson_best"] == pytest.approx(np.sort(each)[-50:].mean())
+    assert found["pearson_best"] > found["pearson"] == pytest.approx(np.mean(each))
+    few = score(measured[:, :50], (measured + noise)[:, :50], **how)
+    assert np.isnan(few["pearson_best"])
+
+
+def test_smoothed_labels_have_no_ceiling_and_all_else(tissue):
+    shares, totals, counts = tissue
+    measured = log_expression(counts, totals, "cp10k")
+    how = {"totals": totals, "units": "cp10k", "seed": 0}
+    plain, smoothed = (score(measured, shares, **how, smoothed=each) for each in (False, True))
+    assert np.isnan(smoothed.pop("ceiling"))
+    assert plain.pop("ceiling") > 0
+    assert smoothed == pytest.approx(plain, nan_ok=True)

@@ -93,6 +93,16 @@ def test_genes_from_a_file(toy: Path, run: Run):
     assert (pd.read_csv("out/results.csv")["n_genes"] == 1).all()
 
 
+def test_the_size_of_tiles_reaches_the_suite(toy: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+    from stflow.bench import readers
+
+    read, given = readers.read_suite, {}
+    monkeypatch.setattr(readers, "read_suite", lambda *a, **how: given.update(how) or read(*a))
+    asked = (*ASKED, "--embeddings", "mine=vectors", "--n-top-genes", 3)
+    run(*asked, "--mpp", 3.2, "--tile-px", 64)
+    assert (given["mpp"], given["tile_px"]) == (3.2, 64)
+
+
 def test_markers_that_are_not_measured(toy: Path, run: Run):
     result = run(*ASKED, "--embeddings", "mine=vectors", "--markers", code=1)
     assert "4 of 4 genes are not among the measured genes of" in result.stderr

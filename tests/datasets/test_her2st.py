@@ -17,7 +17,7 @@ from PIL import Image
 from requests.exceptions import ConnectionError as OfflineError
 
 from stflow.datasets import her2st
-from stflow.datasets._her2st import _registry
+from stflow.datasets._her2st import _registry, her2st_sections
 
 PITCH_PX = 40.0
 GENES = ["ERBB2", "FASN", "CD74"]
@@ -286,3 +286,12 @@ def test_real_spots_lie_on_tissue(data_dir: Path) -> None:
     under = np.median(image[y, x])
     upside_down = np.median(image[image.shape[0] - 1 - y, x])
     assert under < 150 < 190 < upside_down
+
+
+def test_sections_of_a_folder_and_what_they_lack(root: Path, offline: Path) -> None:
+    assert her2st_sections(root) == {"C5": []}
+    (root / IMAGE).unlink()
+    assert her2st_sections(root) == {"C5": [IMAGE]}
+    (root / SPOTS).unlink()
+    (root / COUNTS).unlink()
+    assert her2st_sections(root) == {}

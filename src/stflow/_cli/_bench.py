@@ -12,7 +12,7 @@ from stflow._cli import _options as opt
 from stflow._cli._command import Command, note, write_result
 from stflow._cli._files import read_genes
 
-SUITES = ("hest", "stimage", "slides", "her2st", "synthetic")
+SUITES = ("hest", "stimage", "slides", "her2st-patients", "her2st", "synthetic")
 
 
 def split_words(_: click.Context, __: click.Parameter, values: Sequence[str]) -> list[str]:
@@ -49,7 +49,7 @@ def bench() -> None:
 
 @bench.command(cls=Command)
 @opt.option("--suite", type=click.Choice(SUITES), required=True, help="Where slides come from.")
-@opt.option("--root", type=opt.FOLDER, help="Folder of the suites hest, stimage and slides.")
+@opt.option("--root", type=opt.FOLDER, help="Folder of a suite that is read from one.")
 @opt.option("-o", "--out", type=opt.NEW, required=True, help="Folder for results.")
 @words("-m", "--methods", required=True, metavar="NAMES", help="Methods, or all.")
 @words("-e", "--encoders", metavar="NAMES", help="Image encoders; NAME:final for unpooled ones.")
@@ -66,6 +66,8 @@ def bench() -> None:
 @pairs("--embeddings", help="Folder with <slide>.npy made elsewhere, by the name of its encoder.")
 @pairs("--weights", help="Weights of an encoder or trunk, by its name.")
 @opt.option("--patients", type=opt.FILE, help="CSV of slide and patient, for the suite slides.")
+@opt.option("--mpp", type=float, help="Micrometres per pixel of tiles; left out, as the suite has.")
+@opt.option("--tile-px", type=int, help="Side of tiles in pixels; left out, as the suite has.")
 @opt.device
 def run(
     suite: str,
@@ -81,6 +83,8 @@ def run(
     genes_file: Path | None,
     embeddings: dict[str, str],
     patients: Path | None,
+    mpp: float | None,
+    tile_px: int | None,
     quiet: bool,
     **how: Any,
 ) -> None:
@@ -99,7 +103,7 @@ def run(
     made: dict[str, Any] = {name: name for name in encoders}
     made |= {name: Path(folder) for name, folder in embeddings.items()}
     frame = run_tasks(
-        read_suite(suite, root, tasks, patients=patients),
+        read_suite(suite, root, tasks, patients=patients, mpp=mpp, tile_px=tile_px),
         out,
         methods=None if methods == ["all"] else methods,
         encoders=made or ["efficientnet_lite0"],

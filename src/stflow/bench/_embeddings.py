@@ -93,7 +93,8 @@ class Embedder:
         """
         if isinstance(self.made, Path):
             return Embedded(self._brought(self.made, slide, n_spots), np.nan, np.nan)
-        place = "/".join((EMBEDDINGS, *map(file_name, (self.name, task.name, slide))))
+        parts = self.name, task.images or task.name, slide
+        place = "/".join((EMBEDDINGS, *map(file_name, parts)))
         found = results.read_arrays(place)
         if found is None:
             cut = task.sources[slide].tiles

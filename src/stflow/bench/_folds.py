@@ -12,16 +12,20 @@ from anndata import AnnData
 from stflow import _keys
 from stflow._sdata.expression import (
     Counting,
+    Measured,
     auxiliary_genes,
     gene_shares,
     most_variable,
     read_measured,
     require_genes,
+    variable_of_expressed,
 )
 from stflow._splits import Split
+from stflow._units import are_enough
 from stflow._validation import require_places
 from stflow.bench._embeddings import Embedded, Embedder
 from stflow.bench._results import TILES, Results, file_name
+from stflow.bench._target import read_places, smooth
 from stflow.bench._task import Task
 from stflow.model import Config
 from stflow.slide import Slide, knn_graph
@@ -34,10 +38,10 @@ class Panel:
     Parameters
     ----------
     genes
-        These, whatever the protocol. None: those of the task in protocol ``"hest"``, or else the
-        most variable ones of the training slides of the fold.
+        These, whatever the protocol. None: those of the task in protocol ``"hest"``, or else those
+        that its target asks for, or else the most variable ones of the training slides of the fold.
     n_top_genes
-        How many to choose.
+        How many to choose of the last.
     """
 
     genes: tuple[str, ...] | None
@@ -82,7 +86,7 @@ class Reader:
             if counting.units != "counts":
                 gene_shares(tables, counting, {name: f"slide {name!r}" for name in tables})
             wanted = self.panel.genes or (self.task.genes if protocol == "hest" else None)
-            self._chosen[key] = wanted or self._most_variable(split, counting)
+            self._chosen[key] = wanted or self._choose(split, counting)
             for name, table in tables.items():
                 require_genes(wanted or (), table.var, what=f"the measured genes of {name}")
         return self._chosen[key]
@@ -129,7 +133,8 @@ class Reader:
         found = []
         for name in names:
             measured = read_measured(self.table(name), [*genes, *auxiliary], counting, where=name)
-            expression = measured.expression.astype(np.float32)
+            values = self._labels(name, measured, counting)
+            expression = values.astype(np.float32)
             parts: dict[str, Any] = {
                 "expression": expression[:, : len(genes)],
                 "genes": genes,
@@ -167,12 +172,23 @@ class Reader:
         place = "/".join((TILES, file_name(self.task.name), file_name(name)))
         return self.results.mapped(place, tiles)
 
-    def _most_variable(self, split: Split, counting: Counting) -> tuple[str, ...]:
+    def _labels(self, name: str, measured: Measured, counting: Counting) -> np.ndarray:
+        """Return what methods learn of a slide and are scored on, shape (N, G)."""
+        if self.task.target is None or not self.task.target.smoothed:
+            return measured.expression
+        places = read_places(self.table(name).obs, where=f"slide {name!r}")
+        enough = are_enough(measured.totals, counting.min_counts)
+        return smooth(measured.expression, places, enough)
+
+    def _choose(self, split: Split, counting: Counting) -> tuple[str, ...]:
         """Choose genes on the training slides, among those that all slides of the fold measure."""
         tables = {name: self.table(name) for name in split.train}
-        how: dict[str, Any] = {"counting": counting, "in_every_slide": False}
-        how["among"] = self._shared(split)
-        return tuple(most_variable(tables, self.panel.n_top_genes, **how))
+        how: dict[str, Any] = {"counting": counting, "among": self._shared(split)}
+        target = self.task.target
+        if target is None:
+            how["in_every_slide"] = False
+            return tuple(most_variable(tables, self.panel.n_top_genes, **how))
+        return tuple(variable_of_expressed(tables, target.n_genes, target.n_expressed, **how))
 
     def _shared(self, split: Split) -> list[str]:
         """Name the genes that all slides of the fold measure."""
@@ -193,5 +209,6 @@ class Reader:
                 graph=knn_graph(coords, self.n_neighs)[0],
                 embedding=np.empty((table.n_obs, 0), dtype=np.float32),
                 rows=np.arange(table.n_obs),
+                patient=self.task.groups.get(name),
             )
         return self._bare[name]

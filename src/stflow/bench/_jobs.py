@@ -119,6 +119,8 @@ class Job:
         costs, predicted = self._run(train, test)
         measured, totals, kept = (truth[name] for name in ("measured", "totals", "scored"))
         how: dict[str, Any] = {"totals": totals[kept], "units": self.key.units}
+        target = reader.task.target
+        how["smoothed"] = target is not None and target.smoothed
         scores = score(measured[kept], predicted[kept], seed=self.key.seed, **how)
         for place, arrays in new.items():
             reader.results.write_arrays(place, **arrays)

@@ -102,7 +102,12 @@ class Plan:
     ) -> Iterator[Job]:
         """List what is to be done on some folds of a task, one after the other."""
         splits = [split for split in task.splits if split.name in folds]
-        scored = [(p, each) for p in self.protocols for each in UNITS_OF[p] if each in self.units]
+        scored = [
+            (protocol, each)
+            for protocol in self.protocols
+            for each in (UNITS_OF[protocol] if task.target is None else (task.target.units,))
+            if each in self.units
+        ]
         for split, (protocol, units), name in product(splits, scored, self.methods):
             method = self.build(name, protocol)
             for embedder in (None,) if reads_tiles(method) else embedders:

@@ -53,7 +53,7 @@ def run(
     Parameters
     ----------
     tasks
-        Of :func:`read_hest`, :func:`read_stimage` or :func:`from_slides`.
+        Of :func:`read_hest`, :func:`read_stimage`, :func:`read_her2st` or :func:`from_slides`.
     path
         Folder for results.
     methods
@@ -68,12 +68,14 @@ def run(
     protocols
         ``"hest"``: the task's genes and published hyper-parameters. ``"nested"``: genes and
         hyper-parameters are chosen in the training slides of each fold, as genes are in
-        ``"hest"`` for a task without a list.
+        ``"hest"`` for a task without a list. A task may have a :class:`Target`, rules for genes
+        of its own, which both keep.
     units
         ``"cp10k"``: log1p of counts per 10,000 of a spot's total, where spots that measured too
         little (under 100 counts, or a tenth of the slide's median total if that is less) are not
         learned from and not scored. ``"counts"``: log1p of counts of every spot, as the paper and
-        HEST-bench score. None: both by ``"nested"``; ``"hest"`` is in counts alone.
+        HEST-bench score. None: both by ``"nested"``; ``"hest"`` is in counts alone. A task with a
+        :class:`Target` is in the units of that under either.
     seeds
         Each method is run once with each.
     folds
@@ -100,10 +102,12 @@ def run(
     -------
     One row for each fold, protocol, units, method, encoder and seed of all that is in ``path``:
     ``pearson``, its mean over genes of the pooled test spots (0 where a prediction is constant,
-    left out where the measurement is); ``pearson_depth``, that of log1p of the spot's total
-    counts, a yardstick and no method; ``partial``, given the same; ``ceiling``, what counting
-    noise allows; ``gene_structure`` and ``spot_structure``, how well correlations between genes,
-    and between at most 2,000 spots, agree with the measured ones; ``n_genes``, ``n_undefined``;
+    left out where the measurement is); ``pearson_best``, that of the 50 genes that happen to score
+    best, where there are more; ``pearson_depth``, that of log1p of the spot's total counts, a
+    yardstick and no method; ``partial``, given the same; ``ceiling``, what counting noise allows,
+    NaN where labels are smoothed; ``gene_structure`` and ``spot_structure``, how well correlations
+    between genes, and between at most 2,000 spots, agree with the measured ones; ``n_genes``,
+    ``n_undefined``;
     ``n_train`` and ``n_test`` spots, and ``n_left_out``, test spots that measured too little;
     ``embed_s``, ``fit_s``, ``predict_s`` (seconds; test slides alone but for the fit),
     ``embed_mib``, ``fit_mib``, ``predict_mib`` (peak memory); ``choice``, ``max_epochs``,
@@ -148,7 +152,10 @@ def run(
         embedder.require_files(task.sources)
     jobs = {task.name: list(plan.jobs(task, embedders, wanted)) for task in tasks}
     if not any(jobs.values()):
-        raise ValueError("Nothing to run: no tasks, or no encoder for methods that need one.")
+        raise ValueError(
+            "Nothing to run: no tasks, none that is scored in these `units`, or no encoder for "
+            "methods that need one."
+        )
     results = Results.open(path)
     with results:
         described = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Protocol
 
 from anndata import AnnData
 
 from stflow._splits import Split
 from stflow._validation import require_key, require_unique
+from stflow.bench._target import Target
 
 
 class Source(Protocol):
@@ -68,11 +69,19 @@ class Task:
         Whether the splits are ours, because none were published.
     tiles
         How large tiles are, where that is not fixed by the format of the files.
+    target
+        Rules for genes, units and labels of the task's own. None: those of the run.
+    groups
+        The group, as a rule the patient, of each slide for which it is known; methods that know
+        of patients are told.
+    images
+        Name under which embeddings are kept, for tasks that have slides in common. Empty: that of
+        the task.
 
     Raises
     ------
     KeyError
-        A fold names a slide that the task does not have.
+        A fold or a group names a slide that the task does not have.
     ValueError
         There is no fold, or two have one name.
     """
@@ -84,21 +93,26 @@ class Task:
     genes: tuple[str, ...] | None = None
     constructed: bool = False
     tiles: str = ""
+    target: Target | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    images: str = ""
 
     def __post_init__(self) -> None:
         if not self.splits:
             raise ValueError(f"Task {self.name!r} has no folds.")
         require_unique([split.name for split in self.splits], what=f"folds of {self.name!r}")
-        for split in self.splits:
-            for slide in (*split.train, *split.test):
-                require_key(slide, self.sources, what=f"slide of task {self.name!r}")
+        named = (slide for split in self.splits for slide in (*split.train, *split.test))
+        for slide in (*named, *self.groups):
+            require_key(slide, self.sources, what=f"slide of task {self.name!r}")
 
     def describe(self) -> dict[str, Any]:
         """Say what the task consists of, in plain values."""
+        own = {} if self.target is None else {"target": self.target.describe()}
         return {
             "slides": sorted(self.sources),
             "splits": {split.name: [split.train, split.test] for split in self.splits},
             "genes": self.genes,
             "constructed": self.constructed,
             "tiles": self.tiles,
+            **own,
         }

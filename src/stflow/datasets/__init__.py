@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stflow.datasets._her2st import her2st
+from stflow.datasets._her2st import her2st, her2st_sections
 from stflow.datasets._synthetic import redraw, synthetic
 
 __all__ = ["her2st", "redraw", "synthetic"]

@@ -23,6 +23,7 @@ from stflow.images.files import read_raster
 _URL = "https://github.com/almaan/her2st/raw/master/data/"
 _PITCH_UM = 200.0
 _DIAMETER_UM = 100.0
+_KINDS = ["spots", "counts", "image"]
 _COLUMNS = ["x", "y", "new_x", "pixel_x", "pixel_y", "selected"]
 
 
@@ -84,7 +85,7 @@ def her2st(
     entry = registry.loc[section]
     spots_path, counts_path, image_path = (
         _locate(str(entry[kind]), str(entry[f"{kind}_sha256"]), root, show_progress_bar)
-        for kind in ("spots", "counts", "image")
+        for kind in _KINDS
     )
     spots, mpp = _read_spots(spots_path)
     table = _join(spots, _read_counts(counts_path), where=f"{counts_path} and {spots_path}")
@@ -92,6 +93,26 @@ def her2st(
     table.obs["patient"] = pd.Categorical([entry["patient"]] * table.n_obs)
     levels = read_raster(image_path)
     return build_slide(levels, table, radius=_DIAMETER_UM / 2 / mpp, mpp=mpp, technology="st")
+
+
+def her2st_sections(root: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Name the sections of which a folder holds something, and the files of each that it lacks.
+
+    Parameters
+    ----------
+    root
+        As of `her2st`.
+
+    Returns
+    -------
+    Missing files, relative to the folder, by section; none for those that are whole.
+    """
+    files_of = {str(name): list(map(str, row)) for name, row in _registry()[_KINDS].iterrows()}
+    lacking = {
+        name: [file for file in files if not Path(root, file).is_file()]
+        for name, files in files_of.items()
+    }
+    return {name: lost for name, lost in lacking.items() if len(lost) < len(_KINDS)}
 
 
 @cache

@@ -22,7 +22,9 @@ def test_each_group_is_left_out_in_turn(tissue: dict[str, SpatialData]):
         ("b", ("S2",), ("S1", "S3")),
         ("a", ("S1", "S3"), ("S2",)),
     ]
+    assert task.groups == {"S1": "b", "S2": "a", "S3": "b"}
     alone = from_slides(tissue, name="made", **SIZES)
+    assert alone.groups == {}
     assert [split.test for split in alone.splits] == [("S1",), ("S2",), ("S3",)]
 
 

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from bench.fabricate import write_her2st
 from support import make_tissue
 
 from stflow.bench.readers import _suites
+from stflow.bench.readers._her2st import TARGETS
 from stflow.bench.readers._suites import read_suite
 
 
@@ -82,3 +84,24 @@ def test_sections_of_her2st(data_dir):
     (task,) = read_suite("her2st", None, ["C4", "C5"])
     assert {split.test for split in task.splits} == {("C4",), ("C5",)}
     assert task.sources["C5"].table().n_obs > 100
+
+
+def test_breast_tumours_by_names_of_tasks_and_of_sections(tmp_path: Path):
+    root = write_her2st(tmp_path, ["A1", "C2", "C3"])
+    sizes = {"mpp": 5.0, "tile_px": 8}
+    tasks = read_suite("her2st-patients", root, [], **sizes)
+    assert [task.name for task in tasks] == list(TARGETS)
+    assert {task.tiles for task in tasks} == {"8 px at 5 um/px"}
+    (task,) = read_suite("her2st-patients", root, ["C3", "her2st-patients", "A1"], **sizes)
+    assert (task.name, list(task.sources)) == ("her2st-patients", ["C3", "A1"])
+    with pytest.raises(ValueError, match="No section 'C9'"):
+        read_suite("her2st-patients", root, ["C9"], **sizes)
+    with pytest.raises(ValueError, match="is read from a folder; name it"):
+        read_suite("her2st-patients", None, [])
+
+
+def test_sizes_are_of_tiles_that_are_cut(stores: Path):
+    (task,) = read_suite("slides", stores, [], mpp=8.0, tile_px=14)
+    assert task.tiles == "14 px at 8 um/px"
+    with pytest.raises(ValueError, match="'synthetic' has tiles of its own; 'mpp' are for 'slides"):
+        read_suite("synthetic", None, [], mpp=8.0)

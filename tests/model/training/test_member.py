@@ -9,11 +9,13 @@ from support import square, tensor_slide
 
 from stflow._schedule import Schedule
 from stflow.model._config import Config
+from stflow.model._features import Features
 from stflow.model.training._crops import TensorSlide
 from stflow.model.training._member import Trained, train_member
 
-SCHEDULE = Schedule(max_epochs=6, early_stopping=2, lr=1e-2)
+SCHEDULE = Schedule(max_epochs=6, early_stopping=16, lr=1e-2, batch_size=4)
 QUIET = {"show_progress_bar": False, "trainer_kwargs": {}, "label": ""}
+HOW = {"seed": 0, "device": torch.device("cpu"), "features": Features(4, 2), **QUIET}
 
 
 def make_slide(seed: int, side: int = 8) -> TensorSlide:
@@ -24,7 +26,7 @@ def make_slide(seed: int, side: int = 8) -> TensorSlide:
 
 
 def train(held_out: TensorSlide, *, in_halves: bool = True) -> Trained:
-    how = {"seed": 0, "device": torch.device("cpu"), "in_halves": in_halves, **QUIET}
+    how = {**HOW, "in_halves": in_halves}
     config = Config(hidden=16, n_layers=1, n_heads=2, prior="zero")
     return train_member([make_slide(1)], [held_out], config, SCHEDULE, **how)
 
@@ -89,14 +91,13 @@ def test_a_spot_without_weight_teaches_nothing() -> None:
     weights = torch.ones(slide.n_spots)
     weights[:8] = 0
     config = Config(hidden=16, n_layers=1, n_heads=2, prior="zero", flow=False)
-    how = {"seed": 0, "device": torch.device("cpu"), **QUIET}
     losses = []
     for version in (slide, replace(slide, expression=odd)):
         kept = [replace(version, weights=weights)]
-        first = train_member(kept, [make_slide(2)], config, Schedule(max_epochs=1), **how)
+        first = train_member(kept, [make_slide(2)], config, Schedule(max_epochs=1), **HOW)
         losses.append(first.history["train_loss"][0])
     loud = train_member(
-        [replace(slide, expression=odd)], [make_slide(2)], config, Schedule(max_epochs=1), **how
+        [replace(slide, expression=odd)], [make_slide(2)], config, Schedule(max_epochs=1), **HOW
     )
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert loud.history["train_loss"][0] > 2 * losses[1]

@@ -11,7 +11,7 @@ from stflow._sdata.expression._expression import (
     require_measured,
 )
 from stflow._sdata.expression._genes import clashes, gene_ids, require_same_genes, tell
-from stflow._sdata.expression._measured import read_measured
+from stflow._sdata.expression._measured import Measured, read_measured
 from stflow._sdata.expression._observed import given_spots, read_observed
 from stflow._sdata.expression._panel import (
     auxiliary_genes,
@@ -21,6 +21,7 @@ from stflow._sdata.expression._panel import (
     require_panel,
     shared_genes,
     slide_ids,
+    variable_of_expressed,
 )
 from stflow._sdata.expression._recorded import (
     counting_of,

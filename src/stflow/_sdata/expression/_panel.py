@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -72,23 +73,85 @@ def rank_genes(
 
     Arguments and errors are those of `most_variable`.
     """
+    shared = _choosable(tables, counting, among)
+    found = _moments(tables, shared, counting)
+    expressed = found.everywhere if in_every_slide else found.overall
+    order = np.argsort(-np.where(expressed, found.variance, -np.inf), kind="stable")
+    return [shared[i] for i in order[: int(expressed.sum())]], len(shared)
+
+
+def variable_of_expressed(
+    tables: Mapping[str, AnnData],
+    n_genes: int,
+    n_expressed: int,
+    *,
+    counting: Counting,
+    among: Sequence[str] | None = None,
+) -> list[str]:
+    """Return, of the genes with the largest mean expression, those with the largest variance.
+
+    Both are over all spots that measured enough.
+
+    Parameters
+    ----------
+    tables, counting, among
+        As of `most_variable`.
+    n_genes, n_expressed
+        How many to return, and of how many.
+
+    Raises
+    ------
+    KeyError
+        The layer or a column is missing.
+    ValueError
+        Nothing was measured, there are fewer genes, or the counts are not raw counts.
+    """
+    shared = _choosable(tables, counting, among)
+    if len(shared) < n_expressed:
+        raise ValueError(
+            f"The panel is chosen from the {n_expressed} genes of largest mean, but the slides "
+            f"have {len(shared)} in common."
+        )
+    found = _moments(tables, shared, counting)
+    expressed = np.argsort(-found.mean, kind="stable")[:n_expressed]
+    order = np.argsort(-found.variance[expressed], kind="stable")[:n_genes]
+    return [shared[i] for i in expressed[order]]
+
+
+def _choosable(
+    tables: Mapping[str, AnnData], counting: Counting, among: Sequence[str] | None
+) -> list[str]:
     for name, table in tables.items():
         require_measured(table, counting.layer, where=f"slide {name!r}")
-    shared = shared_genes(tables) if among is None else list(among)
-    everywhere = np.ones(len(shared), dtype=bool)
-    n_spots, n_seen, mean, mean_square = 0, *np.zeros((3, len(shared)))
+    return shared_genes(tables) if among is None else list(among)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Moments:
+    """Mean and variance of genes over all spots, shape (G,).
+
+    ``overall`` and ``everywhere`` say which enough spots express, of all and of every slide.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    overall: np.ndarray
+    everywhere: np.ndarray
+
+
+def _moments(tables: Mapping[str, AnnData], genes: Sequence[str], counting: Counting) -> _Moments:
+    everywhere = np.ones(len(genes), dtype=bool)
+    n_spots, n_seen, total, squares = 0, *np.zeros((3, len(genes)))
     for name, table in tables.items():
-        for values in _expression_by_region(table, shared, counting, f"slide {name!r}"):
+        for values in _expression_by_region(table, genes, counting, f"slide {name!r}"):
             n_here = values.getnnz(axis=0)
             everywhere &= n_here >= MIN_SHARE_OF_SPOTS * values.shape[0]
             n_spots += values.shape[0]
             n_seen += n_here
-            mean += np.ravel(values.sum(axis=0))
-            mean_square += np.ravel(values.power(2).sum(axis=0))
-    variance = mean_square / max(n_spots, 1) - (mean / max(n_spots, 1)) ** 2
-    expressed = everywhere if in_every_slide else n_seen >= MIN_SHARE_OF_SPOTS * n_spots
-    order = np.argsort(-np.where(expressed, variance, -np.inf), kind="stable")
-    return [shared[i] for i in order[: int(expressed.sum())]], len(shared)
+            total += np.ravel(values.sum(axis=0))
+            squares += np.ravel(values.power(2).sum(axis=0))
+    mean, square = total / max(n_spots, 1), squares / max(n_spots, 1)
+    return _Moments(mean, square - mean**2, n_seen >= MIN_SHARE_OF_SPOTS * n_spots, everywhere)
 
 
 def _expression_by_region(

@@ -43,10 +43,11 @@ class SpatialDataSource:
     tile_px: int
 
     def table(self) -> AnnData:
-        """Return the raw counts, and the spot centres in pixels of the image."""
+        """Return the raw counts, places on the array, and the centres in pixels of the image."""
+        known = [column for column in _keys.ARRAY if column in self.counts.obs]
         return AnnData(
             self.counts.X.copy(),
-            obs=pd.DataFrame(index=self.counts.obs_names),
+            obs=self.counts.obs[known].copy(),
             var=pd.DataFrame(index=self.counts.var_names),
             obsm={_keys.SPATIAL: self.place.centres_px.copy()},
         )
@@ -124,7 +125,7 @@ def from_slides(
     require_positive(mpp, name="mpp")
     require_count(tile_px, name="tile_px")
     slides = by_text(slides)
-    splits = leave_groups_out(groups_of(slides, groups))
+    group_of = groups_of(slides, groups)
     panel = None if genes is None else tuple(require_gene_list(genes))
     for slide, sdata in slides.items():
         if not isinstance(sdata, SpatialData):
@@ -139,7 +140,15 @@ def from_slides(
         _require_inside(source, slide)
         sources[slide] = source
     tiles = f"{tile_px} px at {mpp:g} um/px"
-    return Task(name, sources, splits, genes=panel, constructed=True, tiles=tiles)
+    return Task(
+        name,
+        sources,
+        leave_groups_out(group_of),
+        genes=panel,
+        constructed=True,
+        tiles=tiles,
+        groups={} if groups is None else group_of,
+    )
 
 
 def _same_genes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from spatialdata import SpatialData
 
 from stflow._validation import listing, require_choice, require_unique
 from stflow.bench._task import Task
+from stflow.bench.readers._her2st import TARGETS, read_her2st
 from stflow.bench.readers._hest import read_hest
 from stflow.bench.readers._spatialdata import from_slides
 from stflow.bench.readers._stimage import read_stimage
@@ -19,8 +20,17 @@ SYNTHETIC: dict[str, Any] = {"n_slides": 3, "n_spots": 5000, "n_genes": 100, "hi
 SYNTHETIC_MPP, SYNTHETIC_PX = 8.0, 28
 
 
+CUT = ("slides", "her2st", "her2st-patients")
+
+
 def read_suite(
-    suite: str, root: Path | None, names: Sequence[str], *, patients: Path | None = None
+    suite: str,
+    root: Path | None,
+    names: Sequence[str],
+    *,
+    patients: Path | None = None,
+    mpp: float | None = None,
+    tile_px: int | None = None,
 ) -> list[Task]:
     """Read the tasks of a suite.
 
@@ -28,15 +38,20 @@ def read_suite(
     ----------
     suite
         ``"hest"`` or ``"stimage"``, folders as published; ``"slides"``, a folder of SpatialData
-        stores; ``"her2st"``, sections of the breast tumour; ``"synthetic"``, tissue with a known
-        law, 5,000 spots a slide.
+        stores; ``"her2st-patients"``, breast tumours as others score them, a folder as published;
+        ``"her2st"``, sections of one of them; ``"synthetic"``, tissue with a known law, 5,000
+        spots a slide.
     root
-        The folder of the first three.
+        The folder of the first four.
     names
-        Tasks, organs, stores or sections to take; empty: all (of her2st: C2 to C5).
+        Tasks, organs, stores or sections to take, of her2st-patients tasks and sections; empty:
+        all (of her2st: C2 to C5).
     patients
         CSV file with the columns ``slide`` and ``patient``, for ``"slides"``; slides of a patient
         are left out together. None: each slide by itself.
+    mpp, tile_px
+        Micrometres per pixel and side in pixels of tiles, for suites whose tiles are cut from
+        images. None: 0.5 and 224.
 
     Raises
     ------
@@ -45,14 +60,17 @@ def read_suite(
     ValueError
         An unknown suite or name, names for ``"synthetic"``, no folder is given for one that needs
         it, ``patients`` for a suite that has its own splits, or a slide there without a patient or
-        twice.
+        twice, or a size of tiles for a suite whose tiles have one.
     """
+    given = {"mpp": mpp, "tile_px": tile_px}
+    tiles: dict[str, Any] = {name: each for name, each in given.items() if each is not None}
     wanted: Any = names or None  # readers refuse what they do not know
     readers: dict[str, Callable[[], list[Task]]] = {
         "hest": lambda: read_hest(_need(root, suite), wanted),
         "stimage": lambda: read_stimage(_need(root, suite), wanted),
-        "slides": lambda: [_stores(_need(root, suite), names, patients)],
-        "her2st": lambda: [_her2st(names or SECTIONS)],
+        "slides": lambda: [_stores(_need(root, suite), names, patients, tiles)],
+        "her2st": lambda: [_her2st(names or SECTIONS, tiles)],
+        "her2st-patients": lambda: _her2st_patients(_need(root, suite), names, tiles),
         "synthetic": lambda: [_synthetic()],
     }
     require_choice(suite, readers, name="suite")
@@ -60,6 +78,10 @@ def read_suite(
         raise ValueError("Suite 'synthetic' has one task; leave its name out.")
     if patients is not None and suite != "slides":
         raise ValueError(f"Suite {suite!r} has splits of its own; `patients=` is for 'slides'.")
+    if tiles and suite not in CUT:
+        raise ValueError(
+            f"Suite {suite!r} has tiles of its own; {listing(tiles)} are for {listing(CUT)}."
+        )
     return readers[suite]()
 
 
@@ -69,10 +91,17 @@ def _need(root: Path | None, suite: str) -> Path:
     return root
 
 
-def _her2st(sections: Sequence[str]) -> Task:
+def _her2st(sections: Sequence[str], tiles: Mapping[str, Any]) -> Task:
     from stflow.datasets import her2st
 
-    return from_slides({name: her2st(name) for name in sections}, name="her2st")
+    return from_slides({name: her2st(name) for name in sections}, name="her2st", **tiles)
+
+
+def _her2st_patients(root: Path, names: Sequence[str], tiles: Mapping[str, Any]) -> list[Task]:
+    """Read by names of tasks and of sections."""
+    tasks = [name for name in names if name in TARGETS]
+    sections = [name for name in names if name not in TARGETS]
+    return read_her2st(root, sections or None, tasks=tasks or None, **tiles)
 
 
 def _synthetic() -> Task:
@@ -83,7 +112,9 @@ def _synthetic() -> Task:
     return from_slides(slides, name="synthetic", mpp=SYNTHETIC_MPP, tile_px=SYNTHETIC_PX)
 
 
-def _stores(root: Path, names: Sequence[str], patients: Path | None) -> Task:
+def _stores(
+    root: Path, names: Sequence[str], patients: Path | None, tiles: Mapping[str, Any]
+) -> Task:
     import spatialdata
 
     found = {path.stem: path for path in sorted(root.glob("*.zarr"))}
@@ -96,7 +127,7 @@ def _stores(root: Path, names: Sequence[str], patients: Path | None) -> Task:
         name: spatialdata.read_zarr(found[name]) for name in names or found
     }
     groups = None if patients is None else read_patients(patients, slides)
-    return from_slides(slides, name=root.resolve().name, groups=groups)
+    return from_slides(slides, name=root.resolve().name, groups=groups, **tiles)
 
 
 def read_patients(path: Path, slides: Collection[str]) -> dict[str, str]:

@@ -56,6 +56,11 @@ AVERAGES = {
     "average of 9 tasks": [task for task in FOLDS if task != "HCC"],
     "average of 10 tasks": list(FOLDS),
 }
+FIELD = {
+    "her2st-patients-smoothed": "Leave one patient out, labels averaged over 3 x 3 spots",
+    "her2st-patients": "Leave one patient out, labels as measured",
+    "her2st-sections": "Leave one section out, others of the patient in training",
+}
 
 
 def method_label(method: str, encoder: str = "") -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stflow.bench.tables._checked import BEYOND
+from stflow.bench.tables._field import field_markdown
 from stflow.bench.tables._grid import (
     NOTHING,
     YARDSTICKS,
@@ -51,6 +52,8 @@ def to_markdown(table: pd.DataFrame) -> str:
         raise ValueError("The table has no rows; there is nothing to show.")
     if "difference" in table:
         return _differences(table)
+    if "published_best" in table:
+        return field_markdown(table)
     if "mean" in table:
         return _scores(table)
     return _run_time(table) if "fit_s" in table else _structure(table)

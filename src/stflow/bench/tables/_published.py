@@ -10,6 +10,10 @@ import pandas as pd
 from stflow._validation import require_choice
 
 LEADERBOARD, STIMAGE = "leaderboard", "stimage"
+FIELD_TABLES = {
+    "her2st-patients-smoothed": ("her2st_patients", "her2st_patients_best"),
+    "her2st-sections": ("her2st_sections",),
+}
 
 
 @cache
@@ -26,8 +30,10 @@ def published(table: str) -> pd.DataFrame:
     ----------
     table
         ``"1"`` to ``"5"`` of the preprint (accuracy, priors, architectures, ablation, seconds of
-        inference), ``"leaderboard"``: public results on HEST-bench, or ``"stimage"``: the
-        preprint's on STImage-1K4M, whose splits, genes and encoder it does not tell.
+        inference), ``"leaderboard"``: public results on HEST-bench, ``"stimage"``: the
+        preprint's on STImage-1K4M, whose splits, genes and encoder it does not tell, or
+        ``"her2st_patients"``, ``"her2st_patients_best"`` (of the 50 best genes) and
+        ``"her2st_sections"``: of breast tumours, as several papers report them.
 
     Returns
     -------
@@ -44,3 +50,16 @@ def published(table: str) -> pd.DataFrame:
     frame = _read()
     require_choice(table, list(frame["table"].unique()), name="table")
     return frame[frame["table"] == table].drop(columns="table").reset_index(drop=True)
+
+
+def published_field(task: str) -> pd.DataFrame:
+    """Return what is published of the breast tumours under the rules of one task.
+
+    Returns
+    -------
+    ``method``, ``mean``, and ``best``, of the 50 best genes, NaN where it is not reported. No rows
+    for a task of which nothing is published.
+    """
+    means, *best = [published(name) for name in FIELD_TABLES.get(task, ())] or [_read()[:0]]
+    known = best[0].set_index("method")["mean"] if best else pd.Series(dtype=float)
+    return means[["method", "mean"]].assign(best=means["method"].map(known).astype(float))

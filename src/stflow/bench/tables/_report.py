@@ -28,6 +28,7 @@ TITLES = {
     "priors": "Priors of the flow (table 2)",
     "architectures": "E(2)-invariant architectures (table 3)",
     "ablation": "Ablation (table 4)",
+    "field": "Breast tumours as others score them: mean Pearson correlation",
     "structure": "Beside depth: partial correlation, and structure of genes and spots",
     "run_time": "Run time and memory (table 5)",
     "differences": "Differences to stflow, fold by fold",
@@ -105,9 +106,24 @@ def _provenance(run: dict[str, Any], frame: pd.DataFrame) -> str:
 def _panel(run: dict[str, Any]) -> str:
     if run["genes"] is not None:
         return f"Genes: {', '.join(run['genes'])}, in both protocols."
+    free = [name for name, task in run["tasks"].items() if "target" not in task]
+    lines = [_target(name, task) for name, task in run["tasks"].items() if name not in free]
+    if free or not lines:
+        lines.insert(
+            0,
+            f"Genes: the {run['n_top_genes']} most variable of the training slides of each fold, "
+            "but in protocol `hest` the list of the task where it has one.",
+        )
+    return "\n".join(lines)
+
+
+def _target(name: str, task: dict[str, Any]) -> str:
+    """Say what a task with rules of its own was run on, and for which genes."""
+    target = task["target"]
     return (
-        f"Genes: the {run['n_top_genes']} most variable of the training slides of each fold, but "
-        "in protocol `hest` the list of the task where it has one."
+        f"- `{name}`: folds {', '.join(task['splits'])} of the slides {', '.join(task['slides'])}, "
+        f"tiles of {task['tiles']}; genes: of the {target['n_expressed']} with the largest mean, "
+        f"the {target['n_genes']} with the largest variance, on the training slides of each fold."
     )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from stflow._units import UNITS
 from stflow.bench.tables._checked import (
+    BEST,
     BEYOND,
     HEST,
     PEAKS,
@@ -22,6 +23,7 @@ from stflow.bench.tables._checked import (
 )
 from stflow.bench.tables._labels import (
     AVERAGES,
+    FIELD,
     FOLDS,
     OURS,
     PUBLISHED_AS,
@@ -29,7 +31,12 @@ from stflow.bench.tables._labels import (
     method_rank,
     task_rank,
 )
-from stflow.bench.tables._published import LEADERBOARD, STIMAGE, published
+from stflow.bench.tables._published import (
+    LEADERBOARD,
+    STIMAGE,
+    published,
+    published_field,
+)
 
 NUMBERS = {"accuracy": "1", "priors": "2", "architectures": "3", "ablation": "4", "run_time": "5"}
 UNPUBLISHED = ("ridge", "resnet50")  # published is its final output, not its pooled stages
@@ -52,9 +59,11 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
     ``constructed``, the largest ``max_epochs`` of them and whether these are ``unequal``; means
     of ``pearson_depth``, ``ceiling`` and ``partial`` where these are known of all these folds, and
     the sum of ``n_left_out``; ``published_mean``, ``published_sd`` and ``published_source``, which
-    says too where versions of a paper differ, beside raw counts alone. A fold is complete when no
-    seed is missing or failed; others enter no mean. Averages over tasks are rows too, where all
-    folds of all these tasks are complete. ``"structure"`` holds means of ``partial``,
+    says too where versions of a paper differ, beside raw counts alone. ``"field"`` holds the same
+    of tasks of :func:`read_her2st`, which are in none of the other four, and ``pearson_best``;
+    ``published_best`` and ``comparable``, the task whose published numbers fit. A fold is complete
+    when no seed is missing or failed; others enter no mean. Averages over tasks are rows too, where
+    all folds of all these tasks are complete. ``"structure"`` holds means of ``partial``,
     ``gene_structure`` and ``spot_structure``, and ``"run_time"`` mean seconds of ``n_fits`` fits
     and peak MiB, beside published seconds.
 
@@ -67,16 +76,20 @@ def make_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """
     frame = checked(results)
     everything = summarise(frame)
-    tables = {"accuracy": everything[~everything["method"].isin(_variants())]}
+    in_field = everything["task"].isin(list(FIELD))
+    field, ours = everything[in_field], everything[~in_field]
+    tables = {"accuracy": ours[~ours["method"].isin(_variants())]}
     for name, methods in VARIANTS.items():
-        part = everything[everything["method"].isin(methods)]
+        part = ours[ours["method"].isin(methods)]
         if part["method"].isin(methods[1:]).any():
             tables[name] = part
     tables = {
-        name: _beside(part, _published_means(name)).drop(columns=["comparable", *BEYOND[1:]])
+        name: _beside(part, _published_means(name)).drop(columns=["comparable", *BEYOND[1:], BEST])
         for name, part in tables.items()
         if len(part)
     }
+    if len(field):
+        tables["field"] = _beside_field(field).drop(columns=BEYOND[1:])
     known = everything[everything[BEYOND].notna().any(axis=1)]
     if len(known):
         columns = [*ROW, *BEYOND, "n_folds", "of_folds", "n_failed"]
@@ -98,7 +111,8 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
     of all tasks of the method's score less that of ``"stflow"`` with the encoder ``reference``;
     its ``sd`` over folds; ``n_folds`` that both have complete, out of ``of_folds``; ``wins``, in
     how many of these the method is ahead. The reference has the method's encoder, or, where that
-    was not run, there is a row for each that was. No rows without results of ``"stflow"``.
+    was not run, there is a row for each that was. No rows without results of ``"stflow"``. Tasks
+    of :func:`read_her2st`, which say different things of the same spots, are left out.
 
     Raises
     ------
@@ -108,6 +122,7 @@ def compare(results: pd.DataFrame) -> pd.DataFrame:
         There are no results, or a result occurs twice.
     """
     frame = checked(results)
+    frame = frame[~frame["task"].isin(list(FIELD))]
     folds = fold_scores(frame)["pearson"].unstack(WHO)
     total = sum(_n_folds(frame).values())
     rows = []
@@ -132,7 +147,7 @@ def fold_scores(frame: pd.DataFrame) -> pd.DataFrame:
     groups = frame.assign(n_seeds=n_seeds).groupby([*ROW, "fold"])
     scores = groups["pearson"].agg(["mean", "count", "size"])
     whole = scores["count"] == groups["n_seeds"].first()
-    beside = [*YARDSTICKS, *BEYOND, "n_left_out"]
+    beside = [*YARDSTICKS, *BEYOND, BEST, "n_left_out"]
     return pd.DataFrame(
         {
             "pearson": scores["mean"].where(whole),
@@ -168,7 +183,7 @@ def summarise(frame: pd.DataFrame) -> pd.DataFrame:
             "sd": groups["pearson"].std(),
             "n_folds": groups["pearson"].count(),
             "n_failed": groups["failed"].sum(),
-            **{name: _known_mean(groups, name) for name in (*YARDSTICKS, *BEYOND)},
+            **{name: _known_mean(groups, name) for name in (*YARDSTICKS, *BEYOND, BEST)},
             "n_left_out": groups["n_left_out"].sum(min_count=1),
             "constructed": groups["constructed"].any(),
             "max_epochs": groups["max_epochs"].max(),
@@ -210,7 +225,7 @@ def _averages(part: pd.DataFrame, table: pd.DataFrame) -> Iterator[pd.DataFrame]
 def _sets(table: pd.DataFrame) -> dict[str, list[str]]:
     """Which tasks are averaged."""
     official = table["comparable"] == HEST
-    others = sorted(set(table["task"][~official]))
+    others = sorted(set(table["task"][~official]) - set(FIELD))
     sets = dict(AVERAGES) if official.any() else {}
     if len(others) > 1:
         sets[f"average of {len(others)} {'other ' if official.any() else ''}tasks"] = others
@@ -248,6 +263,19 @@ def _beside(
         fits = row.units == UNSAID and row.comparable and not unlike
         found.append(known.get(key, nothing) if fits else nothing)
     columns = ["published_mean", "published_sd", "published_source"]
+    numbers = pd.DataFrame(found, columns=columns, index=table.index)
+    return table.join(numbers).reset_index(drop=True)
+
+
+def _beside_field(table: pd.DataFrame) -> pd.DataFrame:
+    """Add what is published of the same method under the same rules, unless genes are others."""
+    known = {
+        (task, row.method): (row.mean, row.best)
+        for task in FIELD
+        for row in each(published_field(task))
+    }
+    found = [known.get((row.comparable, row.method), (np.nan, np.nan)) for row in each(table)]
+    columns = ["published_mean", "published_best"]
     numbers = pd.DataFrame(found, columns=columns, index=table.index)
     return table.join(numbers).reset_index(drop=True)
 
