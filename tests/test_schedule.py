@@ -14,7 +14,7 @@ def test_fit_has_its_defaults() -> None:
     words = inspect.signature(stf.tl.fit).parameters
     names = list(inspect.signature(Schedule).parameters)
     assert Schedule(*(words[name].default for name in names)) == Schedule()
-    assert Schedule() == Schedule(100, 160, 5e-4, 1)
+    assert Schedule() == Schedule(100, 128, 5e-4, 1)
 
 
 @pytest.mark.parametrize(

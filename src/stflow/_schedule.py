@@ -25,7 +25,7 @@ class Schedule:
     """
 
     max_epochs: int = 100
-    early_stopping: int = 160
+    early_stopping: int = 128
     lr: float = 5e-4
     batch_size: int = 1
 

@@ -101,6 +101,7 @@ def train(
         saved=saved,
         judged_by=judged_by,
         in_halves=in_halves,
+        fused=device.type == "cpu",
     )
     done = len(module.rows)
     with (

@@ -52,6 +52,9 @@ class FlowTraining(pl.LightningModule):
     in_halves
         Whether each half of the held-out spots is a judge of its own as well, so that weights are
         known that the other half had no say in; training then goes on until no judge sees a gain.
+    fused
+        Whether Adam moves all weights at once: four times as fast on the CPU, and no friend of
+        half precision elsewhere, where gradients are scaled.
 
     Attributes
     ----------
@@ -72,6 +75,7 @@ class FlowTraining(pl.LightningModule):
         saved: FlowState | None,
         judged_by: str = "val_loss",
         in_halves: bool = False,
+        fused: bool = False,
     ) -> None:
         super().__init__()
         self.denoiser, self.lr, self.seed = denoiser, lr, seed
@@ -90,7 +94,7 @@ class FlowTraining(pl.LightningModule):
         first = copy.deepcopy(denoiser.state_dict())
         self.best = dict.fromkeys(self.judges or ("last",), first)
         self.rows: list[dict[str, float]] = []
-        self.adam = torch.optim.Adam(denoiser.parameters(), lr=lr)
+        self.adam = torch.optim.Adam(denoiser.parameters(), lr=lr, fused=fused)
         if saved is not None and saved.rows:
             self.restore(saved)
 
