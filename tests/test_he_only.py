@@ -16,6 +16,8 @@ from support import cp10k
 
 import stflow as stf
 
+pytestmark = pytest.mark.filterwarnings("ignore:All slides are of patient 'C'")
+
 MPP, GENES = 0.69, ["ERBB2", "FASN"]
 
 

@@ -13,6 +13,8 @@ from sklearn.preprocessing import StandardScaler
 import stflow as stf
 from stflow.metrics import pearson
 
+pytestmark = pytest.mark.filterwarnings("ignore:All slides are of patient 'C'")
+
 TRAINING, TEST = ("C2", "C3"), "C5"
 
 

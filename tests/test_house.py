@@ -43,7 +43,7 @@ CONTRACT = {
     "pl": {"calibration", "gene_maps", "scores", "spots", "training"},
     "bench": {"Source", "from_slides", "read_hest", "read_stimage", "run", "write_tables"},
     "metrics": {"per_gene", "per_gene_spread", "per_gene_structure"},
-    "get": {"predicted", "slides"},
+    "get": {"intervals", "predicted", "slides"},
     "io": {"read_visium", "read_visium_hd", "read_wsi", "read_xenium"},
     "datasets": {"her2st", "redraw", "synthetic"},
     "encoders": {"Encoder", "LicenceNotice", "get_encoder", "list"},
@@ -479,6 +479,7 @@ def test_keys_are_the_contracts():
     assert _keys.PREDICTION == "stflow"
     assert _keys.sd(_keys.PREDICTION) == "stflow_sd"
     assert _keys.samples(_keys.PREDICTION) == "stflow_samples"
+    assert _keys.shift(_keys.PREDICTION) == "stflow_shift"
     assert _keys.observed(_keys.PREDICTION) == "stflow_observed"
     assert _keys.latent(_keys.PREDICTION) == "X_stflow"
     assert _keys.ATTENTION == "stflow_attention"

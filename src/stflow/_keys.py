@@ -19,6 +19,7 @@ PREDICTION = "stflow"
 TRUST = ["pearson", "partial", "ceiling", "coverage_90", "fdr"]
 ATTENTION = "stflow_attention"
 SLIDE_PROPERTIES = "slide_properties"
+PATIENT = "patient"
 
 SLASH = "%2F"
 
@@ -46,6 +47,11 @@ def observed(key: str) -> str:
 def trust(key: str, score: str) -> str:
     """Key of how far the genes of the prediction ``key`` can be trusted, by a score."""
     return f"{key}_{score}"
+
+
+def shift(key: str) -> str:
+    """Key of how far a slide as a whole may be off what the prediction ``key`` says of a gene."""
+    return f"{key}_shift"
 
 
 def latent(key: str) -> str:

@@ -11,8 +11,10 @@ class Schedule:
 
     Parameters
     ----------
-    max_epochs, early_stopping
-        Epochs at most, and epochs without gain after which to stop.
+    max_epochs
+        Rounds over the spots at most.
+    early_stopping
+        Steps without gain after which to stop.
     lr, batch_size
         Learning rate of Adam, and crops in a step.
 
@@ -23,9 +25,9 @@ class Schedule:
     """
 
     max_epochs: int = 100
-    early_stopping: int = 20
+    early_stopping: int = 160
     lr: float = 5e-4
-    batch_size: int = 4
+    batch_size: int = 1
 
     def __post_init__(self) -> None:
         from stflow._validation import require_count, require_positive  # loads numpy

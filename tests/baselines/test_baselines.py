@@ -278,6 +278,21 @@ def test_blocks_are_contiguous_and_hold_every_spot_once() -> None:
         assert left.coords[:, 0].max() <= right.coords[:, 0].min()
 
 
+def test_leave_one_out_leaves_the_patient_out_too() -> None:
+    """Negative control: of one patient, or of some who are not known, it leaves out slides."""
+    slides = tissue()
+
+    def rest(*patients: str | None) -> list[str]:
+        known = [replace(s, patient=p) for s, p in zip(slides, patients, strict=True)]
+        pairs = list(base.leave_one_out(known))
+        assert [held_out.name for _, held_out in pairs] == ["s0", "s1", "s2", "s3"]
+        return ["".join(each.name[1] for each in others) for others, _ in pairs]
+
+    assert rest("p", "q", "p", "q") == ["13", "02", "13", "02"]
+    by_slide = ["123", "023", "013", "012"]
+    assert rest("p", "p", "p", "p") == rest("p", "q", None, "q") == by_slide
+
+
 def test_leave_one_out_leaves_each_out_once() -> None:
     slides = tissue()
     pairs = list(base.leave_one_out(slides))

@@ -41,6 +41,18 @@ def test_units_reach_genes_and_model(disk: Path, run: Run, tissue):
     assert "genes predicted on unseen spots at a false discovery rate of 5%" in result.stderr
 
 
+def test_patients_of_a_file_or_a_column(disk: Path, run: Run):
+    Path("who.csv").write_text("slide,patient\nS1,anna\nS2,otto\nS3,anna\nS4,emil\n")
+    stores = ("S1.zarr", "S2.zarr", "S3.zarr", "--n-top-genes", 5)
+    result = run("fit", *stores, "-o", "new", "--groups", "who.csv", *FAST)
+    model = stf.STFlow.load("new")
+    assert model.info["patients"] == {"S1": "anna", "S2": "otto", "S3": "anna"}
+    assert model.info["validation"] == ["S2"]
+    assert "validated on new patients (2 known)" in result.stderr
+    result = run("fit", *stores, "-o", "more", "--groups", "region", *FAST)
+    assert "warning: All slides are of patient 'spots'" in result.stderr
+
+
 def test_a_model_of_named_genes(disk: Path, run: Run, model: stf.STFlow):
     genes = [model.genes[3], model.genes[1]]
     Path("genes.txt").write_text("\n".join([genes[0], "", f"  {genes[1]} ", ""]))
@@ -78,6 +90,12 @@ def test_a_model_of_named_genes(disk: Path, run: Run, model: stf.STFlow):
         ),
         (("S1.zarr", "-o", "new", "--total-key", "all"), "'all'; available: 'region', 'spot_id'"),
         (("S1.zarr", "-o", "new", "--min-counts", -1), "`min_counts` must be 0 or a positive"),
+        (("S1.zarr", "-o", "new", "--groups", "who.csv"), "who.csv names no patient for 'S1'"),
+        (("S1.zarr", "-o", "new", "--groups", "gone.csv"), "gone.csv"),
+        (
+            ("S1.zarr", "-o", "new", "--n-top-genes", 5, "--groups", "donor"),
+            "No column of .obs in S1: 'donor'; available: 'region', 'spot_id'. Or pass `--groups`",
+        ),
         (("S1.zarr", "model", "-o", "new"), "model is no SpatialData store"),
     ],
 )
@@ -85,6 +103,7 @@ def test_errors_are_one_line_and_write_nothing(
     disk: Path, run: Run, arguments: tuple[object, ...], message: str
 ):
     Path("empty.txt").write_text("\n \n")
+    Path("who.csv").write_text("slide,patient\nS2,anna\n")
     Path("binary.txt").write_bytes(b"\xff\xfe\x00")
     before = Path("model/model.json").read_bytes()
     result = run("fit", *arguments, code=1)

@@ -1,4 +1,4 @@
-"""CRPS and coverage: closed forms, quadrature, fairness in expectation, laws and refusals."""
+"""CRPS: closed forms, quadrature, fairness in expectation, laws and refusals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import integrate, stats
 
-from stflow.metrics import central_interval, coverage, crps, crps_gaussian, gaussian_interval
+from stflow.metrics import crps, crps_gaussian
 
 
 def test_the_closed_form_is_the_integral():
@@ -65,46 +65,6 @@ def test_honest_spread_beats_too_little_and_too_much(rng):
         assert score(1.0) < score(2.5) - 0.02
 
 
-def test_coverage_counts_the_ends():
-    measured = np.array([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
-    lower, upper = np.full((4, 2), 1.0), np.full((4, 2), 2.0)
-    np.testing.assert_array_equal(coverage(measured, lower, upper), [0.5, 0.0])
-
-
-@pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
-def test_intervals_of_known_normals_cover_what_they_claim(rng, level):
-    mean, sd = rng.normal(size=(20_000, 2)), rng.uniform(0.5, 2, size=(20_000, 2))
-    measured = rng.normal(mean, sd)
-    found = coverage(measured, *gaussian_interval(mean, sd, level=level))
-    assert found == pytest.approx([level, level], abs=0.012)
-    samples = rng.normal(mean, sd, size=(400, 20_000, 2))
-    found = coverage(measured, *central_interval(samples, level=level))
-    assert found == pytest.approx([level, level], abs=0.015)
-    proud = coverage(measured, *gaussian_interval(mean, sd / 2, level=level))
-    assert (proud < level - 0.15).all()
-
-
-def test_intervals_are_those_of_scipy_and_numpy(rng):
-    mean, sd = rng.normal(size=(6, 2)), rng.uniform(0.5, 2, size=(6, 2))
-    np.testing.assert_allclose(
-        gaussian_interval(mean, sd, level=0.8), stats.norm.interval(0.8, mean, sd)
-    )
-    assert (gaussian_interval(np.zeros((1, 1)), np.ones((1, 1)), level=0.5)[0] < 0).all()
-    lower, upper = central_interval(np.arange(99.0)[:, None, None], level=0.9)
-    assert (lower, upper) == (pytest.approx(4.0), pytest.approx(94.0))
-
-
-@pytest.mark.parametrize(("n", "level"), [(3, 0.5), (9, 0.8), (19, 0.9), (25, 0.9)])
-def test_few_samples_cover_as_much_as_many(rng, n: int, level: float):
-    draws = rng.exponential(size=(n + 1, 20_000, 1))
-    found = coverage(draws[0], *central_interval(draws[1:], level=level))
-    assert found == pytest.approx([level], abs=0.012)
-    control = coverage(
-        draws[0], *np.quantile(draws[1:], [0.5 - level / 2, 0.5 + level / 2], axis=0)
-    )
-    assert (control < level - 0.05).all()
-
-
 values = hnp.arrays(np.float64, (4, 2), elements=st.floats(-5, 5))
 spreads = hnp.arrays(np.float64, (4, 2), elements=st.floats(0, 3))
 
@@ -145,11 +105,4 @@ def test_refusals():
     with pytest.raises(ValueError, match="1 standard deviations are negative"):
         crps_gaussian(ones, ones, np.array([[1, 1], [1, -1], [1, 1]]))
     with pytest.raises(ValueError, match=r"shape \(3, 2\), standard deviations \(2,\)"):
-        gaussian_interval(ones, np.ones(2), level=0.5)
-    with pytest.raises(ValueError, match="6 intervals end before they start"):
-        coverage(ones, ones, ones - 1)
-    for level in (0.0, 1.0, 50):
-        with pytest.raises(ValueError, match=f"between 0 and 1, not {level}"):
-            gaussian_interval(ones, ones, level=level)
-        with pytest.raises(ValueError, match=f"between 0 and 1, not {level}"):
-            central_interval(ones, level=level)
+        crps_gaussian(ones, ones, np.ones(2))

@@ -82,7 +82,7 @@ def test_a_spot_of_weight_two_counts_as_two(rng: np.random.Generator) -> None:
     twice = torch.cat([torch.arange(10), torch.arange(30)])
     weighted = fit(x, y, np.r_[np.full(10, 2.0), np.ones(20)])
     path = KernelPath.fit(x.numpy(), y.numpy(), weights=np.ones(30), width=0.3, seed=0)
-    gamma = path.nystroem.gamma
+    gamma = path.gamma
     mean = y[twice].double().numpy().mean(0)
     theirs = Reference(kernel="rbf", gamma=gamma, alpha=1.0)
     theirs.fit(x.numpy(), y.numpy() - mean, sample_weight=np.r_[np.full(10, 2.0), np.ones(20)])

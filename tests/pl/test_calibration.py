@@ -9,21 +9,23 @@ from anndata import AnnData
 from matplotlib import pyplot as plt
 from spatialdata import SpatialData
 
-from stflow.metrics import coverage, gaussian_interval
+from stflow.metrics import coverage, gaussian_interval, normal_sd
 from stflow.pl import calibration
 
 PANEL = list("ABCDE")
 CLAIMED = np.arange(5, 100, 5)
 
 
-def make_table(*, spread: float = 1.0, n_spots: int = 3000, seed: int = 0) -> AnnData:
+def make_table(
+    *, spread: float = 1.0, n_spots: int = 3000, seed: int = 0, panel: list[str] = PANEL
+) -> AnnData:
     """Counts around their mean as a normal distribution has them, claimed ``spread`` as wide."""
     rng = np.random.default_rng(seed)
-    mean = rng.uniform(4, 6, size=(n_spots, 5))
+    mean = rng.uniform(4, 6, size=(n_spots, len(panel)))
     counts = np.round(np.expm1(np.clip(rng.normal(mean, 0.4), 0, None)))
-    table = AnnData(counts, var=pd.DataFrame(index=PANEL))
-    table.obsm["stflow"] = pd.DataFrame(mean, table.obs_names, PANEL)
-    table.obsm["stflow_sd"] = pd.DataFrame(0.4 * spread, table.obs_names, PANEL)
+    table = AnnData(counts, var=pd.DataFrame(index=panel))
+    table.obsm["stflow"] = pd.DataFrame(mean, table.obs_names, panel)
+    table.obsm["stflow_sd"] = pd.DataFrame(0.4 * spread, table.obs_names, panel)
     table.uns["stflow"] = {"units": "counts"}
     return table
 
@@ -81,6 +83,30 @@ def test_spots_of_several_slides_are_pooled():
     alone = [curve(calibration(table))[:, 1] for table in tables]
     pooled = curve(calibration(slides))[:, 1]
     np.testing.assert_allclose(pooled, (60 * alone[0] + 20 * alone[1]) / 80)
+
+
+def test_slides_that_shift_are_drawn_as_they_are_claimed():
+    """Slides moved as a whole, by a t of one degree of freedom: the normal is off the diagonal."""
+    rng, slides, panel = np.random.default_rng(2), {}, [f"G{i}" for i in range(100)]
+    for name in map(str, range(20)):
+        table = make_table(n_spots=20, seed=int(name), panel=panel)
+        moved = np.log1p(table.X) + 0.3 * rng.standard_t(1, 100)
+        table.X = np.round(np.expm1(np.clip(moved, 0, 15)))
+        table.obsm["stflow_sd"][:] = np.hypot(0.4, 0.3 * normal_sd(1))
+        slides[name] = SpatialData(tables={"table": table})
+    pooled = {"min_counts": 0, "return_ax": True}
+    normal = curve(calibration(slides, **pooled))
+    for sdata in slides.values():
+        told = {"genes": np.array(panel), "shift": np.full(100, 0.3), "shift_df": 1.0}
+        sdata["table"].uns["stflow"].update(told)
+    drawn = curve(calibration(slides, **pooled))
+    np.testing.assert_allclose(drawn[:, 1], CLAIMED, atol=3.5)
+    assert np.abs(normal[:, 1] - CLAIMED).max() > 5
+    one = {name: sdata for name, sdata in slides.items() if name == "0"}
+    one["0"]["table"].obs["stflow_observed"] = np.arange(20) == 0
+    told = curve(calibration(one, **pooled))
+    del one["0"]["table"].uns["stflow"]["shift"]
+    np.testing.assert_array_equal(curve(calibration(one, **pooled)), told)
 
 
 def test_observed_spots_are_not_drawn():

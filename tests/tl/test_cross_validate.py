@@ -393,6 +393,68 @@ def test_patients_are_read_from_the_spots_too(tissue: dict[str, SpatialData]) ->
         cross_validate(tissue, **FAST)
 
 
+def test_a_column_names_the_groups(tissue: dict[str, SpatialData]) -> None:
+    for name, patient in {"S1": 1.0, "S2": 2.0, "S3": 2.0}.items():
+        tissue[name]["table"].obs["donor"] = patient
+    by_hand = cross_validate(tissue, {"S1": "1", "S2": "2", "S3": "2"}, **FAST)
+    pd.testing.assert_frame_equal(cross_validate(tissue, "donor", **FAST), by_hand)
+    tissue["S3"]["table"].obs["donor"] = [1.0] + [2.0] * 63
+    with pytest.raises(ValueError, match=r"'S3' are of several groups by column 'donor'.*'1', '2'"):
+        cross_validate(tissue, "donor", **FAST)
+
+
+WHOLE = {"S1": "p", "S2": "q", "S3": "r", "S4": "r"}
+
+
+def test_groups_hold_inside_the_folds(
+    tissue: dict[str, SpatialData], others: dict[str, SpatialData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model gets the groups of its training slides, and baselines' slides tell theirs.
+
+    Where no groups are given, what slides say counts. Negative control: nobody says anything.
+    """
+    four = {**tissue, "S4": deepcopy(others["S4"])}
+    fits: list[Any] = []
+
+    def fit(data: Any, genes: Any, *, groups: Any, **how: Any) -> Any:
+        fits.append((list(data), groups))
+        raise InterruptedError
+
+    monkeypatch.setattr("stflow.tl._contest._competitors.fit", fit)
+
+    def patients(groups: Any) -> list[Any]:
+        Spy.reset()
+        cross_validate(four, groups, **{**FAST, "methods": {"spy": Spy()}})
+        with pytest.raises(InterruptedError):
+            cross_validate(four, groups, **{**FAST, "methods": "stflow"})
+        return [[slide.patient for slide in slides] for slides, _ in Spy.seen]
+
+    assert patients(WHOLE) == [["q", "r", "r"], ["p", "r", "r"], ["p", "q"]]
+    assert patients(None) == [[None] * 3] * 4
+    for name, patient in WHOLE.items():
+        four[name].attrs["slide_properties"]["patient"] = patient
+    with pytest.warns(UserWarning, match="Slides of one patient are in different groups"):
+        told = patients(None)
+    assert told == [["q", "r", "r"], ["p", "r", "r"], ["p", "q", "r"], ["p", "q", "r"]]
+    names = ["S2", "S3", "S4"]
+    assert fits == [(names, {name: WHOLE[name] for name in names}), (names, None), (names, None)]
+
+
+def test_a_folder_of_slides_that_say_otherwise_is_refused(
+    tissue: dict[str, SpatialData], tmp_path: Path
+) -> None:
+    def tell(*patients: str) -> None:
+        for sdata, patient in zip(tissue.values(), patients, strict=True):
+            sdata.attrs["slide_properties"]["patient"] = patient
+
+    tell("p", "q", "r")
+    cross_validate(tissue, **FAST, resume=tmp_path)
+    cross_validate(tissue, **FAST, resume=tmp_path)
+    tell("p", "q", "s")
+    with pytest.raises(ValueError, match="data differs"):
+        cross_validate(tissue, **FAST, resume=tmp_path)
+
+
 @pytest.mark.parametrize("units", ["cp10k", "counts"])
 def test_genes_that_a_held_out_slide_lacks_are_not_chosen(
     tissue: dict[str, SpatialData], units: str
@@ -475,12 +537,14 @@ def test_the_model_is_not_shown_the_counts_that_it_predicts(
         ({"embedding_key": "X_none"}, KeyError, "'X_none'"),
         ({"fit_kwargs": {"resume": "x"}}, TypeError, "holds 'resume'; it may hold"),
         ({"fit_kwargs": {"seed": 1}}, TypeError, "holds 'seed'"),
+        ({"fit_kwargs": {"groups": "donor"}}, TypeError, "holds 'groups'"),
         ({"fit_kwargs": {"hidden": 1}}, TypeError, "holds 'hidden'"),
         ({"fit_kwargs": {"config": {"hiden": 1}}}, TypeError, "holds 'hiden'"),
         ({"methods": {(1,): Spy()}}, TypeError, r"methods have text .* \(1,\) is a tuple"),
         ({"genes": [0, 1]}, TypeError, "`genes` holds '0', '1', a int"),
         ({"groups": {"S1": ("a",), "S2": "b", "S3": "c"}}, TypeError, "'S1' is a tuple"),
-        ({"groups": "patient"}, TypeError, "`groups` is a str; pass a dict"),
+        ({"groups": ["a", "b"]}, TypeError, "`groups` is a list; pass a dict"),
+        ({"groups": "donor"}, KeyError, r"No column of \.obs in S1: 'donor'; available: 'region'"),
     ],
 )
 def test_errors_come_before_any_work(

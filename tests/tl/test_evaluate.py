@@ -16,6 +16,7 @@ from stflow import metrics
 from stflow.datasets import synthetic
 from stflow.pp import neighbors
 from stflow.tl import evaluate as evaluate_in
+from stflow.tl import evaluate_slides
 
 evaluate = partial(evaluate_in, units="counts")
 GENES = ["A", "B", "C", "D"]
@@ -261,6 +262,30 @@ def test_a_standard_deviation_gives_the_scores_of_a_gaussian(table):
     proud = evaluate(add_distribution(table, spread=0.05))
     assert proud.attrs["coverage_90"] < 0.5
     assert proud.attrs["crps"] > scores.attrs["crps"]
+
+
+def test_coverage_is_that_of_a_slide_that_shifts(table):
+    """The intervals of few patients are wide; the score of the sd stays that of a normal."""
+    normal = evaluate(add_distribution(table))
+    shift = np.array([0.3, 0.0]) / metrics.normal_sd(1)
+    table.uns["stflow"] = {"genes": np.array(["C", "A"]), "shift": shift, "shift_df": 1.0}
+    measured, predicted = arrays(table, ["C", "A"])
+    sd = np.full_like(predicted, 0.3)
+    slides = {"S0": SpatialData(tables={"table": table}), "S1": two_slides()["S1"]}
+    for scores in (evaluate(table), evaluate(slides, per_slide=True).loc["S0"]):
+        for level in (0.5, 0.8, 0.9):
+            interval = metrics.shifted_interval(predicted, sd, shift=shift, df=1, level=level)
+            expected = metrics.coverage(measured, *interval)
+            np.testing.assert_allclose(scores[f"coverage_{100 * level:.0f}"], expected)
+        pd.testing.assert_series_equal(scores["crps"], normal["crps"])
+        assert scores.loc["C", "coverage_50"] < normal.loc["C", "coverage_50"]
+        assert scores.loc["C", "coverage_90"] > normal.loc["C", "coverage_90"]
+    (row,) = evaluate_slides(table, units="counts").to_dict("records")
+    assert row["coverage_90"] == pytest.approx(evaluate(table)["coverage_90"].mean())
+    table.obs["stflow_observed"] = np.arange(40) == 0
+    told = evaluate(table)
+    del table.uns["stflow"]
+    pd.testing.assert_frame_equal(told, evaluate(table))
 
 
 def test_a_standard_deviation_may_be_a_layer(table):

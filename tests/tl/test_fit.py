@@ -369,7 +369,7 @@ class Trained(Callback):
         ((None, "b"), TypeError, "names, and None is a NoneType"),
         (("", "b"), ValueError, "empty name, ''"),
         ((1, "1"), ValueError, "Duplicated names of slides: '1'"),
-        (("b/spots", "b"), ValueError, "Duplicated names of slides and their regions: 'b/spots'"),
+        (("b/spots", "b"), ValueError, "Duplicated names of slides and their parts: 'b/spots'"),
     ],
 )
 def test_names_are_judged_before_training(two_regions, tissue, names, error, message) -> None:

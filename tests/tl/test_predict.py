@@ -20,12 +20,14 @@ import stflow as stf
 from stflow import _keys
 from stflow._sdata.expression import layer_names
 from stflow._sdata.written import _predictions
+from stflow.metrics import gaussian_interval, normal_sd
 from stflow.slide import _rows
 
 
 def forget(table: AnnData) -> None:
     """Drop what a prediction leaves in the table's frames and in its notes."""
     del table.uns["stflow"], table.var["stflow"], table.obs["stflow_novelty"]
+    del table.var["stflow_shift"]
     for score in _keys.TRUST:
         del table.var[_keys.trust("stflow", score)]
 
@@ -112,6 +114,57 @@ def test_overwriting_leaves_no_sd_of_before(tissue, model) -> None:
     stf.tl.predict(tissue["S1"], model)
     stf.tl.predict(tissue["S1"], model, n_samples=1, overwrite=True)
     assert "stflow_sd" not in {*tissue["S1"]["table"].layers, *tissue["S1"]["table"].obsm}
+
+
+def test_the_shift_of_a_slide_is_written_and_gives_intervals(
+    two_regions, model, tmp_path, monkeypatch
+) -> None:
+    """In a region with observed spots it is known, and the intervals are normal."""
+    shift, by_model = np.linspace(0, 0.2, len(model.genes)), stf.STFlow.predict
+
+    def shifted(self, slide, **how):
+        found = by_model(self, slide, **how)
+        sd = np.hypot(found.sd, normal_sd(1) * shift)
+        return dataclasses.replace(found, sd=sd, shift=shift, shift_df=1.0)
+
+    monkeypatch.setattr(stf.STFlow, "predict", shifted)
+    table = two_regions["table"]
+    known = (table.obs["region"] == "a").to_numpy() & (np.arange(table.n_obs) % 5 == 0)
+    stf.tl.predict(two_regions, model, observed=known, layer=None)
+    two_regions.write(tmp_path / "out.zarr")
+    again = sd.read_zarr(tmp_path / "out.zarr")
+    for each in (table, again["table"]):
+        column = each.var["stflow_shift"]
+        np.testing.assert_array_equal(column[list(model.genes)], shift)
+        assert column.drop(list(model.genes)).isna().all()
+        np.testing.assert_array_equal(each.uns["stflow"]["shift"], shift)
+        assert each.uns["stflow"]["shift_df"] == 1.0
+    mean, spread = (table.obsm[key].to_numpy() for key in ("stflow", "stflow_sd"))
+    upper = stf.get.intervals(again, 0.9)[1].to_numpy()
+    in_a = (again["table"].obs["region"] == "a").to_numpy()
+    normal = gaussian_interval(mean, spread, level=0.9)[1]
+    np.testing.assert_array_equal(upper[in_a], normal[in_a])
+    assert (upper[~in_a, 1:] > normal[~in_a, 1:]).all()
+
+
+def test_a_model_that_knows_no_shift_says_so(tissue, model, tmp_path, monkeypatch) -> None:
+    by_model = stf.STFlow.predict
+    monkeypatch.setattr(
+        stf.STFlow,
+        "predict",
+        lambda *args, **how: dataclasses.replace(
+            by_model(*args, **how), shift=None, shift_df=np.inf
+        ),
+    )
+    stf.tl.predict(tissue["S1"], model)
+    tissue["S1"].write(tmp_path / "out.zarr")
+    again = sd.read_zarr(tmp_path / "out.zarr")["table"]
+    assert again.uns["stflow"]["shift_df"] == np.inf
+    assert (again.var["stflow_shift"].dropna() == 0).all()
+    assert again.var["stflow_shift"].notna().sum() == len(model.genes)
+    normal = gaussian_interval(again.obsm["stflow"], again.obsm["stflow_sd"], level=0.8)
+    for found, bound in zip(stf.get.intervals(again, 0.8), normal, strict=True):
+        np.testing.assert_array_equal(found, bound.clip(min=0))
 
 
 def test_measured_counts_are_not_read(tissue, model) -> None:
@@ -341,6 +394,9 @@ def test_nothing_is_overwritten_unasked(tissue, model) -> None:
     assert snapshot(sdata) == before
     stf.tl.predict(sdata, model, key_added="other")
     assert {"stflow", "other", "X_other"} <= set(sdata["table"].obsm)
+    sdata["table"].var["third_shift"] = 7
+    with pytest.raises(ValueError, match=r"already holds 'third_shift'.*`key_added=`"):
+        stf.tl.predict(sdata, model, key_added="third")
 
 
 def no_recipe(table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,15 @@ COUNTING = ("units", "layer", "total_key", "min_counts", "table_key")
 @opt.layer
 @opt.total_key
 @opt.min_counts
-@opt.option("--validation", help="Name of the slide to hold out; left out, they take turns.")
+@opt.option(
+    "--groups",
+    metavar="FILE.csv|NAME",
+    help="Whose slides they are: CSV of slide and patient, or a column of .obs with each spot's.",
+)
+@opt.option(
+    "--validation",
+    help="Name of the slide to hold out, with its patient; left out, they take turns.",
+)
 @opt.option(
     "--config",
     "shape",
@@ -60,6 +69,7 @@ def fit(
     output: Path,
     genes_file: Path | None,
     n_top_genes: int,
+    groups: str | None,
     shape: tuple[str, ...],
     overwrite: bool,
     quiet: bool,
@@ -83,12 +93,22 @@ def fit(
     from stflow.tl import fit as fit_model
 
     require_free_folder(output, overwrite=overwrite)
+    patients = _patients(groups, named)
     slides = {name: Store.read(path).sdata for name, path in named.items()}
     if genes is None:
         genes = select_genes(slides, n_top_genes, **{name: how[name] for name in COUNTING})
     how["show_progress_bar"] = not quiet
-    model = fit_model(slides, genes=genes, config=config, **how)
+    model = fit_model(slides, genes=genes, config=config, groups=patients, **how)
     model.save(output, overwrite=overwrite)
     note(f"{output}: {model!r}", quiet=quiet)
     if model.info["interrupted"]:
         click.get_current_context().exit(INTERRUPTED)
+
+
+def _patients(groups: str | None, slides: Collection[str]) -> dict[str, str] | str | None:
+    """Read the patient of each slide, where a file tells it."""
+    if groups is None or not groups.endswith(".csv"):
+        return groups
+    from stflow.bench.readers import read_patients
+
+    return read_patients(Path(groups), slides)

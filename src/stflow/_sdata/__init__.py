@@ -14,6 +14,13 @@ from stflow._sdata._elements import put, require_new, same_name
 from stflow._sdata._features import match_features, read_features
 from stflow._sdata._images import get_pyramid, resolve_image
 from stflow._sdata._names import by_text, groups_of, is_missing, require_apart, text_name
+from stflow._sdata._patients import (
+    PatientsUnclear,
+    column_groups,
+    patients_of,
+    read_patients,
+    told_patients,
+)
 from stflow._sdata._recipe import (
     read_recipe,
     require_same_recipe,

@@ -48,9 +48,10 @@ def text_name(name: Any, *, what: str = "slides") -> str:
 def require_apart(names: Sequence[str]) -> None:
     """Raise ``ValueError`` when slides of one name would be taken for one.
 
-    A region of a slide is called ``slide/region``, as another slide may be.
+    A region of a slide is called ``slide/region``, and the spots of one of its patients
+    ``slide/patient``, as another slide may be.
     """
-    require_unique(names, what="names of slides and their regions")
+    require_unique(names, what="names of slides and their parts")
 
 
 def groups_of(slides: Collection[str], groups: Mapping[Any, Any] | None) -> dict[str, str]:
@@ -72,14 +73,34 @@ def groups_of(slides: Collection[str], groups: Mapping[Any, Any] | None) -> dict
     ValueError
         The group of a slide is missing, as NaN, or there is only one group.
     """
-    if groups is None:
-        given: dict[str, Any] = {name: name for name in slides}
-    elif isinstance(groups, Mapping | pd.Series):
-        given = by_text(dict(groups))
-    else:
-        raise TypeError(
-            f"`groups` is a {type(groups).__name__}; pass a dict with the group of each slide."
+    given = {name: name for name in slides} if groups is None else given_groups(groups)
+    resolved = settle_groups(slides, given)
+    if len(set(resolved.values())) < 2:
+        raise ValueError(
+            f"Groups are held out one at a time, so two or more are needed; the slides "
+            f"{listing(slides)} are of {listing(set(resolved.values()))}."
         )
+    return resolved
+
+
+def given_groups(groups: Any, *, also: str = "") -> dict[str, Any]:
+    """Return groups by the names of their slides, as `by_text` does.
+
+    ``also`` is what else may be passed. Raises ``TypeError`` when they are no mapping.
+    """
+    if not isinstance(groups, Mapping | pd.Series):
+        raise TypeError(
+            f"`groups` is a {type(groups).__name__}; pass a dict with the group of each "
+            f"slide{also}."
+        )
+    return by_text(dict(groups))
+
+
+def settle_groups(slides: Collection[str], given: Mapping[str, Any]) -> dict[str, str]:
+    """Return the group of each slide as text.
+
+    Errors are those of `groups_of`, which asks for two groups, too.
+    """
     lost = [name for name in slides if name not in given]
     extra = [name for name in given if name not in slides]
     if lost or extra:
@@ -93,13 +114,7 @@ def groups_of(slides: Collection[str], groups: Mapping[Any, Any] | None) -> dict
             f"`groups` names no group (NaN, None or empty text) for {listing(unknown)}. Name one, "
             "or leave these slides out: of an unknown patient nothing can be held out."
         )
-    resolved = {name: _group(given[name], name) for name in slides}
-    if len(set(resolved.values())) < 2:
-        raise ValueError(
-            f"Groups are held out one at a time, so two or more are needed; the slides "
-            f"{listing(slides)} are of {listing(set(resolved.values()))}."
-        )
-    return resolved
+    return {name: as_group(given[name], f"slide {name!r}") for name in slides}
 
 
 def is_missing(value: Any) -> bool:
@@ -109,13 +124,14 @@ def is_missing(value: Any) -> bool:
     return value is None or (np.ndim(value) == 0 and bool(pd.isna(value)))
 
 
-def _group(value: Any, slide: str) -> str:
-    """Return a group as text, the same for 1, 1.0 and "1"."""
+def as_group(value: Any, of: str) -> str:
+    """Return a group as text, the same for 1, 1.0 and "1"; ``of`` is what messages say it is of.
+
+    Raises ``TypeError`` when it is neither text nor a number.
+    """
     if isinstance(value, str | bool | np.bool_):
         return str(value)
     if isinstance(value, Real):
         number = float(value)
         return str(int(number)) if number.is_integer() else str(number)
-    raise TypeError(
-        f"The group of slide {slide!r} is a {type(value).__name__}, not text or a number."
-    )
+    raise TypeError(f"The group of {of} is a {type(value).__name__}, not text or a number.")

@@ -15,7 +15,14 @@ from stflow import _keys
 from stflow._sdata._annotated import annotated_element
 from stflow._sdata._names import by_text
 from stflow._sdata._systems import choose_system, matrix_of, moved, place_in, places_of
-from stflow._sdata._tables import Region, get_regions, get_table, lies_on_element, spot_centres
+from stflow._sdata._tables import (
+    Region,
+    get_regions,
+    get_table,
+    lies_on_element,
+    slide_names,
+    spot_centres,
+)
 from stflow._sdata.expression import Counting, read_measured
 from stflow._validation import require_finite, require_key, require_places
 from stflow.slide import Slide, row_blocks
@@ -96,11 +103,11 @@ def read_slides(
         measured = _measured(table, genes, auxiliary, counting or Counting(), where)
     regions = get_regions(table, shapes_key=shapes_key)
     slides = []
-    for region in regions:
+    for slide_name, region in zip(slide_names(name, regions), regions, strict=True):
         every = len(region.rows) == table.n_obs and bool((np.diff(region.rows) == 1).all())
         rows = slice(None) if every else region.rows
         slide = Slide(
-            name=name if len(regions) == 1 else f"{name}/{region.name}",
+            name=slide_name,
             coords=_coords(data, table, region, coordinate_system),
             graph=graph if every else graph[rows][:, rows],
             embedding=embedding if every else embedding[rows],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, TypeGuard
@@ -122,6 +122,11 @@ def get_regions(table: AnnData, *, shapes_key: str | None = None) -> list[Region
     instances = table.obs[instance_key].to_numpy()
     found = [(str(name), np.flatnonzero(labels == name)) for name in names]
     return [Region(name, rows, instances[rows]) for name, rows in found]
+
+
+def slide_names(name: str, regions: Sequence[Region]) -> list[str]:
+    """Call the slides of a table: by its name where it has one region, else ``name/region``."""
+    return [name] if len(regions) == 1 else [f"{name}/{region.name}" for region in regions]
 
 
 def lies_on_element(data: SpatialData | AnnData, region: Region) -> TypeGuard[SpatialData]:

@@ -10,7 +10,7 @@ from typing import Self, TypeAlias
 import numpy as np
 
 from stflow._validation import require_count, require_seed
-from stflow.slide import Slide, along_longer_axis, deviations, subset
+from stflow.slide import Slide, along_longer_axis, deviations, left_out_together, subset
 
 N_BLOCKS = 4
 MIN_SPOTS = 8
@@ -23,9 +23,9 @@ class Baseline(ABC):
     """A regression from image embeddings to expression, in the units of the slides.
 
     Whatever a method has to choose, it chooses on the training slides by leaving out one after
-    the other: the choice with the least squared error, summed over genes each in units of its
-    variance over the training spots. The errors of that choice on the slides left out give
-    ``residual_sd``.
+    the other, fitted to the rest, or to those of other patients where two are known: the choice
+    with the least squared error, summed over genes each in units of its variance over the
+    training spots. The errors of that choice on the slides left out give ``residual_sd``.
 
     Attributes
     ----------
@@ -192,10 +192,14 @@ def gene_weights(slides: list[Slide]) -> np.ndarray:
 
 
 def leave_one_out(slides: list[Slide]) -> Iterator[tuple[list[Slide], Slide]]:
-    """Each slide in turn beside the others; of a single slide, each block of its spots."""
+    """Each slide in turn beside the others; of a single slide, each block of its spots.
+
+    Where two patients are known, the others are those of other patients.
+    """
     parts = slides if len(slides) > 1 else cut_blocks(slides[0])
-    for i, held_out in enumerate(parts):
-        yield parts[:i] + parts[i + 1 :], held_out
+    numbers = left_out_together([part.patient for part in parts])
+    for held_out, number in zip(parts, numbers, strict=True):
+        yield [part for part, at in zip(parts, numbers, strict=True) if at != number], held_out
 
 
 def cut_blocks(slide: Slide) -> list[Slide]:

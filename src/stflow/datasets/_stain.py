@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 from stflow.datasets._tissue import CELLS_PER_PITCH, Tissue
 
-_HAEMATOXYLIN = np.array([0.60, 0.75, 0.38], dtype=np.float32)
-_EOSIN = np.array([0.16, 0.78, 0.42], dtype=np.float32)
+# Haematoxylin and eosin: optical density in red, green and blue.
+COMMON_STAINS = np.array([[0.60, 0.75, 0.38], [0.16, 0.78, 0.42]], dtype=np.float32)
 _GLASS = np.array([244.0, 242.0, 245.0], dtype=np.float32)
 _DENSITY_STEP = np.float32(0.01)
 _N_SHAPES = 8
@@ -63,6 +63,7 @@ def draw_tissue(
     *,
     pitch_um: float,
     image_mpp: float,
+    stains: np.ndarray,
     stain_shift: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
@@ -76,8 +77,10 @@ def draw_tissue(
         Length of a pitch in micrometres.
     image_mpp
         Micrometres per pixel.
+    stains
+        What the slide's stains lie around, shape (2, 3).
     stain_shift
-        Standard deviation of the slide's stain around the common one, as a share of it.
+        Standard deviation of the slide's stains around them, as a share of them.
     rng
         Source of randomness.
 
@@ -89,9 +92,7 @@ def draw_tissue(
     shape = tuple(max(1, round(n * cell_px)) for n in tissue.domains.shape)
     nuclei = np.zeros(shape, dtype=np.uint8)
     _draw_nuclei(nuclei, tissue, cell_px, image_mpp, rng)
-    shift = 1 + stain_shift * rng.standard_normal((2, 3))
-    strength = 1 + stain_shift * rng.standard_normal((2, 1))
-    stains = np.maximum(np.stack([_HAEMATOXYLIN, _EOSIN]) * shift * strength, 0)
+    stains = shift_stains(stains, stain_shift, rng)
     haze, eosin = (
         np.where(tissue.inside, np.array(densities, dtype=np.float32)[tissue.domains], 0)
         for densities in zip(*((domain.haze, domain.eosin) for domain in DOMAINS), strict=True)
@@ -105,6 +106,13 @@ def draw_tissue(
         for channel, (dye, counterdye) in enumerate(stains.T.astype(np.float32)):
             image[channel, rows] = _GLASS[channel] * np.exp(-dye * purple - counterdye * pink)
     return image
+
+
+def shift_stains(stains: np.ndarray, spread: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw stains around others, shape (2, 3): each channel by itself, and how strong they are."""
+    hue = 1 + spread * rng.standard_normal((2, 3))
+    strength = 1 + spread * rng.standard_normal((2, 1))
+    return np.maximum(stains * hue * strength, 0)
 
 
 def _draw_nuclei(

@@ -15,9 +15,11 @@ from stflow import _keys
 from stflow._sdata import build_slide, get_table
 from stflow._validation import require_choice, require_count, require_key, require_positive
 from stflow.datasets._law import Law, draw_law, mean_pearson
-from stflow.datasets._stain import DOMAINS, draw_tissue
+from stflow.datasets._patients import Cohort, Patient, draw_patients
+from stflow.datasets._stain import COMMON_STAINS, DOMAINS, draw_tissue
 from stflow.datasets._tissue import (
     LATTICES,
+    Tissue,
     TissueLattice,
     domain_shares,
     grow_tissue,
@@ -40,6 +42,10 @@ def synthetic(
     zero_inflation: float = 0.1,
     hidden: float = 0.0,
     seed: int = 0,
+    n_patients: int | None = None,
+    patient_shift: float = Cohort.patient_shift,
+    patient_depth: float = Cohort.patient_depth,
+    patient_stain: float = Cohort.patient_stain,
 ) -> dict[str, SpatialData]:
     r"""Make slides whose counts follow a known law of what the image shows.
 
@@ -62,7 +68,8 @@ def synthetic(
     jitter
         Standard deviation of the spots around their lattice points, in pitches.
     stain_shift
-        Standard deviation of each slide's stain around the common one, as a share of it.
+        Standard deviation of each slide's stain around the common one, or its patient's, as a
+        share of it.
     dispersion
         The :math:`\phi` of the law, at least 0.1: the smaller, the noisier the counts.
     zero_inflation
@@ -72,21 +79,37 @@ def synthetic(
         They make neighbours, and genes, alike beyond what the image tells.
     seed
         Seed of everything. A slide does not depend on how many slides are made.
+    n_patients
+        Patients, whom the slides are dealt to by turns: of two, ``"P1"`` has ``"S1"``, ``"S3"``
+        and so on. A patient does not depend on how many there are. None: slides differ as those of
+        one patient do, and say nothing of patients.
+    patient_shift
+        The :math:`\tau` of the law: standard deviation of a patient's shift of each gene.
+    patient_depth
+        The :math:`\delta` of the law: standard deviation of the logarithm of a patient's depth.
+    patient_stain
+        Standard deviation of each patient's stain around the common one, as a share of it.
 
     Returns
     -------
     Slides by name, ``"S1"``, ``"S2"`` and so on. Beside what every slide holds, the table has
 
-    - ``.layers["expected"]``: the expectation of log1p counts given the image, exact to 1e-4;
-      no predictor has a smaller expected squared error or a larger expected correlation;
+    - ``.layers["expected"]``: the expectation of log1p counts given the image, and the patient's
+      depth and shifts, exact to 1e-4; no predictor has a smaller expected squared error or a larger
+      expected correlation;
     - ``.obsm["domain_shares"]``: :math:`w`, spots by domains;
     - ``.uns["synthetic"]``: the parameters of the law, and ``"best_pearson"``, the mean over
       genes of the Pearson correlation of ``"expected"`` with the log1p counts of this slide.
 
+    With ``n_patients``, ``.obs["patient"]`` and ``.attrs["slide_properties"]["patient"]`` name the
+    slide's patient, and ``.uns["synthetic"]`` holds the patient's d as ``"depth"``, s as
+    ``"shift"``, and their sum with a as ``"base"``.
+
     Raises
     ------
     ValueError
-        A number is out of range or the lattice is unknown.
+        A number is out of range, the lattice is unknown, there are more patients than slides, or
+        patients differ where ``n_patients`` is None.
 
     Notes
     -----
@@ -98,7 +121,7 @@ def synthetic(
     .. math::
 
         \log \mu_{ig} &= a_g + \sum_k w_{ik} b_{kg} + \sum_k m_{ik} c_{kg}
-                         + \sigma \sum_r f_{ir} l_{rg} \\
+                         + \sigma \sum_r f_{ir} l_{rg} + d + s_g \\
         y_{ig} &\sim \pi\,\delta_0 + (1 - \pi)\,\mathrm{NB}(\mu_{ig}, \phi)
 
     where NB has variance :math:`\mu + \mu^2 / \phi` and :math:`\log \mu` is kept in [-4, 5.5].
@@ -108,6 +131,18 @@ def synthetic(
     The neighbours' term :math:`c` is as strong as the spot's own term :math:`b`: a predictor
     that sees one tile at a time falls short of ``"best_pearson"``.
 
+    Depth d and shifts :math:`s_g` are 0 without ``n_patients``, and else drawn once for a patient:
+
+    .. math::
+
+        d &= \delta z \\
+        s_g &= \tau \sqrt{1/2} \left(\sum_r u_r v_{rg} + e_g\right)
+
+    where z, :math:`u_r` and :math:`e_g` are standard normal and the two directions v are the same
+    for all patients, the squares of a gene adding up to 1. So the shift of a gene is
+    :math:`\mathrm{N}(0, \tau^2)`, and half of its variance is shared with other genes. Counts per
+    10,000 lose d and keep the shifts.
+
     Examples
     --------
     >>> slides = stf.datasets.synthetic(n_spots=100)
@@ -116,19 +151,26 @@ def synthetic(
     if n_slides < 1:
         raise ValueError(f"`n_slides` must be at least 1, not {n_slides!r}.")
     scene = Scene(n_spots, lattice, pitch_um, image_mpp, jitter, stain_shift)
+    cohort = Cohort(n_patients, patient_shift, patient_depth, patient_stain)
+    if n_patients is not None and n_patients > n_slides:
+        raise ValueError(f"{n_patients} patients need as many slides; `n_slides` is {n_slides}.")
     law_seed, *slide_seeds = np.random.SeedSequence(seed).spawn(1 + n_slides)
+    rng = np.random.default_rng(law_seed)
     law = draw_law(
         n_genes,
         len(DOMAINS),
         dispersion=dispersion,
         zero_inflation=zero_inflation,
         hidden=hidden,
-        rng=np.random.default_rng(law_seed),
+        rng=rng,
     )
-    return {
-        f"S{number}": _make_slide(scene, law, np.random.default_rng(slide_seed))
-        for number, slide_seed in enumerate(slide_seeds, start=1)
-    }
+    patients = draw_patients(cohort, n_genes, rng.spawn(1)[0]) or [None]
+    slides = {}
+    for number, slide_seed in enumerate(slide_seeds):
+        patient = patients[number % len(patients)]
+        made = _make_slide(scene, law, patient, np.random.default_rng(slide_seed))
+        slides[f"S{number + 1}"] = made
+    return slides
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +196,10 @@ class Scene:
                 raise ValueError(f"`{name}` must lie between 0 and 0.5, not {value!r}.")
 
 
-def _make_slide(scene: Scene, law: Law, rng: np.random.Generator) -> SpatialData:
-    """Draw one slide, all of it from ``rng``."""
+def _make_slide(
+    scene: Scene, law: Law, patient: Patient | None, rng: np.random.Generator
+) -> SpatialData:
+    """Draw one slide, all of it but what is the patient's from ``rng``."""
     tissue = grow_tissue(
         scene.n_spots,
         lattice=scene.lattice,
@@ -167,26 +211,24 @@ def _make_slide(scene: Scene, law: Law, rng: np.random.Generator) -> SpatialData
         tissue,
         pitch_um=scene.pitch_um,
         image_mpp=scene.image_mpp,
+        stains=COMMON_STAINS if patient is None else patient.stains,
         stain_shift=scene.stain_shift,
         rng=rng,
     )
-    shares = domain_shares(tissue, n_domains=len(DOMAINS))
-    mean = law.mean(shares, neighbour_mean(tissue.centres, shares))
-    counts = law.sample(mean, tissue.centres, rng)
-    expected = law.expected_log1p(mean)
+    table = _measure(tissue, law if patient is None else patient.law(law), rng)
+    table.uns["synthetic"] |= asdict(scene)
     pitch_px = scene.pitch_um / scene.image_mpp
-    table = _tabulate(counts, expected)
     table.obsm[_keys.SPATIAL] = tissue.centres * pitch_px
-    table.obsm["domain_shares"] = shares
-    table.uns["synthetic"] = {
-        **asdict(scene),
-        **asdict(law),
-        "domains": [domain.name for domain in DOMAINS],
-        "best_pearson": mean_pearson(expected, np.log1p(counts)),
-    }
-    pixels = da.from_array(image, chunks=(3, CHUNK, CHUNK))
+    if patient is not None:
+        table.obs["patient"] = pd.Categorical([patient.name] * table.n_obs)
+        table.uns["synthetic"] |= patient.record()
     return build_slide(
-        [pixels], table, radius=pitch_px / 4, mpp=scene.image_mpp, technology="synthetic"
+        [da.from_array(image, chunks=(3, CHUNK, CHUNK))],
+        table,
+        radius=pitch_px / 4,
+        mpp=scene.image_mpp,
+        technology="synthetic",
+        properties=None if patient is None else {"patient": patient.name},
     )
 
 
@@ -229,8 +271,12 @@ def redraw(
     return np.stack([law.sample(mean, centres, np.random.default_rng(each)) for each in seeds])
 
 
-def _tabulate(counts: np.ndarray, expected: np.ndarray) -> AnnData:
-    """Put counts and their expectations in a table, with names for spots and genes."""
+def _measure(tissue: Tissue, law: Law, rng: np.random.Generator) -> AnnData:
+    """Draw the counts of a tissue; the table names spots and genes and holds what is known."""
+    shares = domain_shares(tissue, n_domains=len(DOMAINS))
+    mean = law.mean(shares, neighbour_mean(tissue.centres, shares))
+    counts = law.sample(mean, tissue.centres, rng)
+    expected = law.expected_log1p(mean)
     n_spots, n_genes = counts.shape
     table = AnnData(
         sp.csr_matrix(counts),
@@ -238,4 +284,10 @@ def _tabulate(counts: np.ndarray, expected: np.ndarray) -> AnnData:
         var=pd.DataFrame(index=[f"GENE{number:03d}" for number in range(1, n_genes + 1)]),
     )
     table.layers["expected"] = expected.astype(np.float32)
+    table.obsm["domain_shares"] = shares
+    table.uns["synthetic"] = {
+        **asdict(law),
+        "domains": [domain.name for domain in DOMAINS],
+        "best_pearson": mean_pearson(expected, np.log1p(counts)),
+    }
     return table

@@ -51,6 +51,16 @@ def as_draws(measured: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, n
     return measured, predicted[None]
 
 
+def as_sd(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """Return as float64 what is known to have the shape of the means and to be nowhere negative."""
+    sd = np.asarray(sd, dtype=np.float64)
+    if sd.shape != mean.shape:
+        raise ValueError(f"Means have shape {mean.shape}, standard deviations {sd.shape}.")
+    if (sd < 0).any():
+        raise ValueError(f"{int((sd < 0).sum())} standard deviations are negative.")
+    return sd
+
+
 def constant(values: np.ndarray) -> np.ndarray:
     """Find the genes, the last axis, whose spread over the spots is nothing but rounding."""
     return np.ptp(values, axis=-2) <= _ROUNDING * np.abs(values).max(axis=-2)

@@ -13,13 +13,8 @@ from stflow.metrics._arrays import as_draws, as_pair, mean_defined
 from stflow.metrics._ceiling import ceiling
 from stflow.metrics._depth import as_predictor, partial
 from stflow.metrics._genes import SCORES, pearson, r2, rmse, spearman
-from stflow.metrics._spread import (
-    central_interval,
-    coverage,
-    crps,
-    crps_gaussian,
-    gaussian_interval,
-)
+from stflow.metrics._intervals import central_interval, coverage, shifted_interval
+from stflow.metrics._spread import crps, crps_gaussian
 from stflow.metrics._structure import morans_i, variance, variance_error
 
 LEVELS = (0.5, 0.8, 0.9)
@@ -63,6 +58,8 @@ def per_gene_spread(
     *,
     genes: Sequence[str],
     sd: np.ndarray | None = None,
+    shift: np.ndarray | float = 0.0,
+    df: float = np.inf,
     samples: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Scores of the predicted distribution of each gene.
@@ -77,6 +74,9 @@ def per_gene_spread(
         Names of the G columns.
     sd
         Predicted standard deviation, shape (N, G).
+    shift, df
+        Scale and degrees of freedom of the shift that all spots share, which ``sd`` holds; see
+        `shifted_interval`.
     samples
         Drawn expression, shape (S, N, G).
 
@@ -84,13 +84,13 @@ def per_gene_spread(
     -------
     One row a gene. Column ``crps``, of the samples if there are 2 or more, else of a normal
     distribution with ``sd``; with ``sd`` ``coverage_50``, ``coverage_80`` and ``coverage_90``, of
-    the central intervals of that normal distribution; with samples ``coverage_50_samples`` and so
-    on, of those that they are enough for: 3, 9 and 19. No columns without either.
+    the central intervals of `shifted_interval`; with samples ``coverage_50_samples`` and so on, of
+    those that they are enough for: 3, 9 and 19. No columns without either.
 
     Raises
     ------
     ValueError
-        The arrays do not have these shapes, or an ``sd`` is negative.
+        The arrays do not have these shapes, or an ``sd`` or ``shift`` is negative.
     """
     measured, predicted = as_pair(measured, predicted)
     columns = {}
@@ -100,7 +100,7 @@ def per_gene_spread(
         columns["crps"] = crps_gaussian(measured, predicted, sd)
     if sd is not None:
         for level in LEVELS:
-            interval = gaussian_interval(predicted, sd, level=level)
+            interval = shifted_interval(predicted, sd, shift=shift, df=df, level=level)
             columns[f"coverage_{100 * level:.0f}"] = coverage(measured, *interval)
     for level in LEVELS:
         if samples is not None and len(samples) + 1 >= 2 / (1 - level) - 1e-9:

@@ -1,10 +1,10 @@
-"""Scores of a predicted distribution, gene by gene: CRPS and coverage of central intervals."""
+"""Continuous ranked probability score of a predicted distribution, gene by gene."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from stflow.metrics._arrays import as_pair, as_samples
+from stflow.metrics._arrays import as_pair, as_samples, as_sd
 
 
 def crps(measured: np.ndarray, samples: np.ndarray) -> np.ndarray:
@@ -92,109 +92,10 @@ def crps_gaussian(measured: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.
     from scipy.special import erf
 
     measured, mean = as_pair(measured, mean)
-    sd = _as_sd(mean, sd)
+    sd = as_sd(mean, sd)
     error = measured - mean
     with np.errstate(over="ignore"):
         z = np.divide(error, sd, out=np.zeros_like(error), where=sd > 0)
         density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     scores = error * erf(z / np.sqrt(2)) + sd * (2 * density - 1 / np.sqrt(np.pi))
     return np.where(sd > 0, scores, np.abs(error)).mean(axis=0)
-
-
-def coverage(measured: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Share of the spots whose measurement lies in the interval, ends included.
-
-    Parameters
-    ----------
-    measured
-        Measured expression, shape (N, G).
-    lower, upper
-        Ends of the intervals, shape (N, G).
-
-    Returns
-    -------
-    Shares between 0 and 1, shape (G,).
-
-    Raises
-    ------
-    ValueError
-        The arrays are not of one shape (N, G) with N >= 1, or an interval ends before it starts.
-    """
-    measured, lower = as_pair(measured, lower)
-    measured, upper = as_pair(measured, upper)
-    if (lower > upper).any():
-        raise ValueError(f"{int((lower > upper).sum())} intervals end before they start.")
-    return ((lower <= measured) & (measured <= upper)).mean(axis=0)
-
-
-def central_interval(samples: np.ndarray, *, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Interval that covers one more sample with probability ``level``, in its middle.
-
-    Its ends are quantiles of Weibull's kind: that promise holds whatever the number S of samples,
-    as long as S + 1 is at least ``2 / (1 - level)``; of fewer it is their range.
-
-    Parameters
-    ----------
-    samples
-        Samples along the first axis, shape (S, ...).
-    level
-        Share, between 0 and 1.
-
-    Returns
-    -------
-    Lower and upper ends, each of shape (...).
-
-    Raises
-    ------
-    ValueError
-        ``level`` is not between 0 and 1.
-    """
-    _require_level(level)
-    ends = [0.5 - level / 2, 0.5 + level / 2]
-    lower, upper = np.quantile(samples, ends, axis=0, method="weibull")
-    return lower, upper
-
-
-def gaussian_interval(
-    mean: np.ndarray, sd: np.ndarray, *, level: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Interval around the mean that holds a share ``level`` of a normal distribution.
-
-    Parameters
-    ----------
-    mean
-        Means, shape (N, G).
-    sd
-        Standard deviations, shape (N, G).
-    level
-        Share, between 0 and 1.
-
-    Returns
-    -------
-    Lower and upper ends, each of shape (N, G); the lower one may be below zero.
-
-    Raises
-    ------
-    ValueError
-        ``level`` is not between 0 and 1, the shapes differ, or an ``sd`` is negative.
-    """
-    from scipy.special import ndtri
-
-    _require_level(level)
-    mean = np.asarray(mean, dtype=np.float64)
-    half = ndtri(0.5 + level / 2) * _as_sd(mean, sd)
-    return mean - half, mean + half
-
-
-def _as_sd(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    sd = np.asarray(sd, dtype=np.float64)
-    if sd.shape != mean.shape:
-        raise ValueError(f"Means have shape {mean.shape}, standard deviations {sd.shape}.")
-    if (sd < 0).any():
-        raise ValueError(f"{int((sd < 0).sum())} standard deviations are negative.")
-    return sd
-
-
-def _require_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise ValueError(f"`level` must be between 0 and 1, not {level!r}.")

@@ -32,6 +32,8 @@ class Member(nn.Module):
         The network that moves expression.
     prior
         Where it starts.
+    features
+        What it sees of an image, learned from the slides that it was trained on.
     scale
         Mean and standard deviation, (2, G), of the predictions of the regression that it learned
         to read beside the image features; (2, 0) where it reads none.
@@ -39,13 +41,16 @@ class Member(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, denoiser: Denoiser, prior: Prior, scale: Tensor = NO_SCALE) -> None:
+    def __init__(
+        self, denoiser: Denoiser, prior: Prior, features: Features, scale: Tensor = NO_SCALE
+    ) -> None:
         super().__init__()
-        self.denoiser, self.prior = denoiser, prior
+        self.denoiser, self.prior, self.features = denoiser, prior, features
         self.register_buffer("scale", scale)
 
-    def inputs(self, features: Tensor, regressed: Tensor) -> Tensor:
-        """Put together what it reads of spots: features (N, F) and a regression (N, G)."""
+    def inputs(self, slide: Slide, regressed: Tensor) -> Tensor:
+        """Put together what it reads of a slide and of a regression's prediction (N, G)."""
+        features = self.features(slide.embedding, slide.graph)
         if not self.scale.numel():
             return features
         return torch.cat([features, standardise(regressed, self.scale)], dim=1)
@@ -107,8 +112,11 @@ class Ensemble(nn.Module):
         regression = KernelRidge(sizes["n_landmarks"], features.width, n_genes)
         priors = [make_prior(str(config.prior), n_genes=n_genes, n_rows=n) for n in n_rows]
         with torch.random.fork_rng(devices=[]):
-            width, scale = features.width + n_genes, torch.zeros(2, n_genes)
-            members = [Member(Denoiser(width, n_genes, config), p, scale.clone()) for p in priors]
+            members = []
+            for prior, n_components in zip(priors, sizes["n_components_of_flows"], strict=True):
+                own = Features(sizes["n_inputs"], n_components)
+                denoiser = Denoiser(own.width + n_genes, n_genes, config)
+                members.append(Member(denoiser, prior, own, torch.zeros(2, n_genes)))
         return cls(features, regression, members, ResidualLaw(n_genes, sizes["n_factors"]))
 
     @property
@@ -128,6 +136,9 @@ class Ensemble(nn.Module):
             "n_genes": n_genes,
             "n_factors": self.residuals.loadings.shape[1],
             "n_prior_rows": [member.prior.n_rows for member in self.members],
+            "n_components_of_flows": [
+                member.features.components.shape[1] for member in self.members
+            ],
         }
 
     @torch.inference_mode()
@@ -163,18 +174,17 @@ class Ensemble(nn.Module):
         in_float64 = torch.device("cpu") if device.type == "mps" else device
         regression = copy.deepcopy(self.regression).to(in_float64)
         regressed, nearest = regression(features), regression.nearest(features)
-        inputs = (features, regressed), slide.coords, slide.graph
         drawing = {"n_samples": n_samples, "seed": seed, "device": device, **how}
         shape, smoother, known = regressed.shape, Smoother(slide.graph), None
         if observed is not None:
             free = Moments(shape)
-            for sample, _, _ in self._draw(*inputs, **drawing):
+            for sample, _, _ in self._draw(slide, regressed, **drawing):
                 free.add(sample)
             expected = torch.lerp(regressed, free.mean, self.blend)
-            known = Observed.of(slide, smoother, observed, expected)
+            known = Observed.of(slide, smoother, observed, expected, law=self.residuals, seed=seed)
         flow, latent = Moments(shape), Moments((slide.n_spots, self.members[0].denoiser.hidden))
         samples = torch.empty(*shape, n_samples if keep_samples else 0)
-        for sample, state, number in self._draw(*inputs, **drawing, known=known):
+        for sample, state, number in self._draw(slide, regressed, **drawing, known=known):
             if keep_samples:
                 rng = np.random.default_rng((seed, number))
                 blended = torch.lerp(regressed, sample, self.blend)
@@ -183,22 +193,24 @@ class Ensemble(nn.Module):
             if number % len(self.members) == 0:
                 latent.add(state)
         mean = torch.lerp(regressed, flow.mean, self.blend)
-        sd = self._sd(mean, flow.variance) if n_samples > 1 else None
+        sd = self._sd(mean, flow.variance, known, seed) if n_samples > 1 else None
         if known is not None:
             mean = known.correct(mean, self.residuals)
-            sd = None if sd is None else known.shrink(sd, self.residuals, seed)
         return Prediction(
             mean.numpy(),
             None if sd is None else sd.numpy(),
             latent.mean.numpy(),
             (nearest / self.reach.clamp(min=1e-6)).numpy(),
             samples.numpy() if keep_samples else None,
+            shift=self.residuals.shift.scale.numpy(),
+            shift_df=float(self.residuals.shift.df),
         )
 
     def _draw(
         self,
-        read: tuple[Tensor, Tensor],
-        *places: Any,
+        slide: Slide,
+        regressed: Tensor,
+        *,
         n_samples: int,
         n_steps: int,
         seed: int,
@@ -209,26 +221,34 @@ class Ensemble(nn.Module):
         turns, all_seeds = len(self.members), spawn_seeds(seed, n_samples)
         for first, member in enumerate(self.members[:n_samples]):
             seeds, numbers = all_seeds[first::turns], iter(range(first, n_samples, turns))
-            inputs = member.inputs(*read)
-            sampler = SlideSampler(member.denoiser, inputs, *places, n_samples=len(seeds), **how)
+            read = member.inputs(slide, regressed), slide.coords, slide.graph
+            sampler = SlideSampler(member.denoiser, *read, n_samples=len(seeds), **how)
             if known is not None:
                 sampler.hold(known.spots, known.expression)
             for some in draws(sampler, member.prior, seeds=seeds, n_steps=n_steps):
                 yield from zip(some, sampler.latent, numbers, strict=False)
             del sampler
 
-    def _sd(self, mean: Tensor, variance: Tensor) -> Tensor:
-        """Widen what draws of the flow spread (N, G), and residuals beside them, to the sd."""
+    def _sd(self, mean: Tensor, variance: Tensor, known: Observed | None, seed: int) -> Tensor:
+        """Add residuals and the slide's shift to what draws of the flow spread (N, G)."""
+        law = self.residuals
         variance = variance * self.blend.square()
-        variance.add_(self.residuals.variance(mean).mul_(self.residuals.left))
-        return variance.sqrt_().mul_(self.residuals.widening)
+        variance.add_(law.variance(mean).mul_(law.left)).mul_(law.widening.square())
+        if known is None:
+            return variance.add_(law.shift.sd.square()).sqrt_()
+        within = known.shrink(variance, law, seed)
+        return (
+            (within + law.shift.sd.square() * known.unsure).sqrt_().index_fill_(0, known.spots, 0)
+        )
 
     def _complete(
         self, blended: Tensor, smoother: Smoother, known: Observed | None, rng: np.random.Generator
     ) -> Tensor:
-        """Add residuals to a blended draw (N, G)."""
-        normal = self.residuals.draw_normal(smoother, rng)
+        """Add a shift and residuals to a blended draw (N, G)."""
+        law = self.residuals
+        shift, normal = law.draw_shift(rng), law.draw_normal(smoother, rng)
         if known is not None:
-            normal = known.condition(normal, self.residuals).astype(np.float32)
-        drawn = (blended + self.residuals.residual(blended, torch.from_numpy(normal))).clamp_(min=0)
+            shift = known.settled(shift)
+            normal = known.condition(normal, law, shift).astype(np.float32)
+        drawn = (blended + shift + law.residual(blended, torch.from_numpy(normal))).clamp_(min=0)
         return drawn if known is None else known.hold(drawn)

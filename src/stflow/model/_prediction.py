@@ -28,6 +28,10 @@ class Prediction:
         95 % of held-out training spots stay below.
     samples
         Draws of the expression, shape (N, G, S), or None when they were not kept.
+    shift, shift_df
+        Scale of the shift of each gene that all spots share, shape (G,), and the degrees of freedom
+        of its Student's t; None: it is 0. The sd holds it, as the normal of
+        `stflow.metrics.normal_sd`.
     units
         ``"cp10k"`` for log1p of counts per 10,000 of a spot's total, ``"counts"`` for log1p counts.
     """
@@ -37,6 +41,8 @@ class Prediction:
     latent: np.ndarray
     novelty: np.ndarray
     samples: np.ndarray | None = None
+    shift: np.ndarray | None = None
+    shift_df: float = np.inf
     units: Units = "cp10k"
 
 

@@ -37,12 +37,11 @@ class KernelRidge(nn.Module):
     @classmethod
     def of(cls, path: KernelPath, coefficients: np.ndarray, intercept: np.ndarray) -> Self:
         """Make one of a path's landmarks, their weights (M, G) and an intercept (G,)."""
-        landmarks = path.nystroem.components_
-        model = cls(len(landmarks), landmarks.shape[1], len(intercept))
-        model.landmarks.copy_(torch.from_numpy(landmarks))
+        model = cls(*path.landmarks.shape, len(intercept))
+        model.landmarks.copy_(torch.from_numpy(path.landmarks))
         model.weights.copy_(torch.from_numpy(coefficients))
         model.intercept.copy_(torch.from_numpy(intercept))
-        model.gamma.fill_(path.nystroem.gamma)
+        model.gamma.fill_(path.gamma)
         return model
 
     @torch.inference_mode()

@@ -29,7 +29,7 @@ def spot_attention(
         Further arguments of `SlideSampler`.
     """
     member, features = network.members[0], network.features(slide.embedding, slide.graph)
-    inputs = member.inputs(features, network.regression(features))
+    inputs = member.inputs(slide, network.regression(features))
     sampler = SlideSampler(
         member.denoiser, inputs, slide.coords, slide.graph, keep_attention=True, **how
     )

@@ -51,7 +51,8 @@ class STFlow:
         What was learned.
     info
         Seed, units, versions and names of slides: ``training``, from which a flow learned, and
-        ``validation``, which stopped each flow; all else is learned from all of them.
+        ``validation``, which stopped each flow; all else is learned from all of them; and
+        ``patients``, whose each of them is, where that is known.
     """
 
     genes: tuple[str, ...]
@@ -63,8 +64,8 @@ class STFlow:
     info: dict[str, Any]
 
     def __repr__(self) -> str:
-        losses = self.history["val_loss"].fillna(np.inf)
-        best = self.history.loc[losses.groupby(self.history["flow"]).idxmin()]
+        judged = self.history.dropna(subset="val_loss")
+        best = judged.loc[judged.groupby("flow")["val_loss"].idxmin()]
         epochs = ", ".join(str(epoch) for epoch in best["epoch"])
         by_turns = " by turns" if len(best) > 1 else ""
         return (
@@ -74,9 +75,19 @@ class STFlow:
             f"  trained on {', '.join(self.info['training'])}; validated on "
             f"{'; '.join(dict.fromkeys(self.info['validation']))}{by_turns}: Pearson "
             f"{best['val_pearson'].mean():.3f} at epoch {epochs}\n"
+            f"  {self._claimed()}\n"
             f"  {self._trusted()}\n"
             f"  {', '.join(self.genes[:8])}{', ...' if len(self.genes) > 8 else ''}"
         )
+
+    def _claimed(self) -> str:
+        """Say for whom the claims of the model hold."""
+        n_patients = len({*self.info["patients"].values()})
+        if n_patients > 1:
+            return f"validated on new patients ({n_patients} known)"
+        if n_patients == 1:
+            return "one patient: claims hold for new sections of it"
+        return "patients unknown: claims hold for new sections only"
 
     def _trusted(self) -> str:
         """Say how many genes can be trusted."""

@@ -11,10 +11,10 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata.expression import read_compared
+from stflow._sdata.expression import Compared, lacks_sd, read_compared
 from stflow._units import Units
 from stflow._validation import listing
-from stflow.metrics import LEVELS, coverage, gaussian_interval
+from stflow.metrics import LEVELS, coverage, shifted_interval
 from stflow.pl._figure import finish, one_axes
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def calibration(
 ) -> Axes | None:
     """Draw how often the measurement lies in an interval against how often it should.
 
-    The intervals are the central ones of a normal distribution with the predicted mean and
-    standard deviation. A line below the diagonal claims too much, one above it too little. Spots
-    whose counts were given to :func:`stflow.tl.predict` as ``observed`` are left out.
+    The intervals are those of :func:`stflow.get.intervals`. A line below the diagonal claims too
+    much, one above it too little. Spots whose counts were given to :func:`stflow.tl.predict` as
+    ``observed`` are left out.
 
     Parameters
     ----------
@@ -114,19 +114,26 @@ def calibration(
     _, slides = read_compared(data, key, layer=layer, genes=genes, table_key=table_key, **counting)
     lacking = [slide.name for slide in slides if slide.sd is None]
     if lacking:
-        raise KeyError(
-            f"No standard deviation {_keys.sd(key)!r} beside the prediction {key!r} of "
-            f"{listing(lacking)}. Run `stf.tl.predict(..., n_samples=8)`, with at least 2 samples."
-        )
-    measured, mean, sd = (
-        np.concatenate([getattr(slide, part) for slide in slides])
-        for part in ("measured", "predicted", "sd")
-    )
-    intervals = [gaussian_interval(mean, sd, level=level) for level in _DRAWN]
-    covered = np.stack([coverage(measured, *interval) for interval in intervals])
+        raise lacks_sd(key, listing(lacking))
+    covered = np.stack([_covered(slides, level) for level in _DRAWN])
     axes = one_axes(ax, figsize=figsize, dpi=dpi, title=title)
     _draw(axes, covered, color)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
+
+
+def _covered(slides: Sequence[Compared], level: float) -> np.ndarray:
+    """Share of the spots of all slides inside the intervals of a level, shape (genes,)."""
+    shares = [
+        coverage(
+            slide.measured,
+            *shifted_interval(
+                slide.predicted, slide.sd, shift=slide.shift, df=slide.df, level=level
+            ),
+        )
+        for slide in slides
+        if slide.sd is not None
+    ]
+    return np.average(shares, axis=0, weights=[len(slide.measured) for slide in slides])
 
 
 def _draw(ax: Axes, covered: np.ndarray, color: str) -> None:

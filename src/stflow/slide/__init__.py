@@ -8,6 +8,7 @@ from stflow.slide._graph import (
     neighbour_weights,
 )
 from stflow.slide._parts import (
+    MAX_CROP,
     along_longer_axis,
     draw_crop,
     draw_spots,
@@ -15,6 +16,7 @@ from stflow.slide._parts import (
     measured_spots,
     subset,
 )
+from stflow.slide._patients import by_patient, left_out_together
 from stflow.slide._rows import PickedRows, deviations, row_blocks
 from stflow.slide._slide import Slide
 from stflow.slide._weights import spot_weights

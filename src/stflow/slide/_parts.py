@@ -12,7 +12,7 @@ from stflow.slide._rows import PickedRows
 from stflow.slide._slide import Slide
 
 MAX_SPOTS = 20_000
-MAX_CROP = 4096
+MAX_CROP = 512
 
 
 def subset(slide: Slide, spots: np.ndarray) -> Slide:

@@ -44,6 +44,9 @@ class Slide:
     auxiliary
         Expression of A genes beside the panel, shape (N, A), which training may learn from, or
         None.
+    patient
+        Whose tissue it is, None where unknown; slides of a patient are left out of training
+        together.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Slide:
     units: Units = "cp10k"
     totals: np.ndarray | None = None
     auxiliary: np.ndarray | None = None
+    patient: str | None = None
 
     def __post_init__(self) -> None:
         n_spots = len(self.coords)

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from stflow import _keys
 from stflow._device import resolve_device
 from stflow._schedule import Schedule
-from stflow._sdata import by_text, groups_of, shared_recipe
+from stflow._sdata import by_text, column_groups, groups_of, shared_recipe
 from stflow._sdata.expression import Counting
 from stflow._units import Units, raw_counts
 from stflow._validation import listing, require_count, require_seed
@@ -53,7 +53,7 @@ COLUMNS = ["fold", "method", "gene", *SCORES, "n_spots"]
 
 def cross_validate(
     data: Mapping[str, SpatialData | AnnData],
-    groups: Mapping[str, str] | None = None,
+    groups: Mapping[str, str] | str | None = None,
     *,
     methods: Sequence[str] | Mapping[str, str | Baseline] = METHODS,
     genes: Sequence[str] | None = None,
@@ -86,8 +86,10 @@ def cross_validate(
         Two slides or more by name, text or whole numbers, each with embedding, graph and raw
         counts.
     groups
-        Group of each slide, such as its patient; slides of a group are held out together. None:
-        each slide is its own.
+        Group of each slide, as a rule its patient; slides of a group are held out together, here
+        and in all that is learned or chosen on the others, as in :func:`stflow.tl.fit`. Or the
+        name of a column of ``.obs`` that holds one value a slide. None: each slide is its own
+        group here, and inside folds what slides say of their patients counts.
     methods
         Names: ``"stflow"`` for :func:`stflow.tl.fit` and :func:`stflow.tl.predict`, or those of
         ``stflow.baselines.METHODS``. Or a dict of names and methods, each such a name or an
@@ -162,15 +164,16 @@ def cross_validate(
         A table, embedding, graph, layer, column or gene is missing, or ``groups`` does not name a
         group for exactly the slides.
     TypeError
-        ``data`` is no dict, the name of a slide or gene is no text, a group is neither text nor a
-        number, a method is no baseline, ``fit_kwargs`` holds what :func:`stflow.tl.fit` does not
-        take, or, with ``resume``, a baseline holds what cannot be told in words, as a function.
+        ``data`` is no dict, the name of a slide or gene is no text, ``groups`` is neither dict nor
+        text, a group is neither text nor a number, a method is no baseline, ``fit_kwargs`` holds
+        what :func:`stflow.tl.fit` does not take, or, with ``resume``, a baseline holds what cannot
+        be told in words, as a function.
     ValueError
         Unknown units, or a table lacks genes that hold more than 5 % of the counts of others; the
-        group of a slide is missing, as NaN; there is one group only, or one with a single
-        spot; a name is empty or occurs twice; two groups hold the same spots; a method is
-        unknown; the embeddings are not alike; an argument is out of its range; or ``resume`` is
-        of another run.
+        group of a slide is missing, as NaN, or its column ``groups`` holds several; there is one
+        group only, or one with a single spot; a name is empty or occurs twice; two groups hold the
+        same spots; a method is unknown; the embeddings are not alike; an argument is out of its
+        range; or ``resume`` is of another run.
 
     Warns
     -----
@@ -188,7 +191,8 @@ def cross_validate(
         raise TypeError(f"`data` is a {type(data).__name__}; pass a dict of slides by name.")
     counting = Counting(units, layer, total_key, min_counts)
     data = by_text(data)
-    grouped = groups_of(data, groups)
+    named = column_groups(data, groups, table_key) if isinstance(groups, str) else groups
+    grouped = groups_of(data, named)
     _require_range(n_samples, n_steps, n_top_genes, seed)
     resolve_device(device)
     shared_recipe(data, table_key, embedding_key)
@@ -202,6 +206,7 @@ def cross_validate(
         counting=counting,
         n_samples=n_samples,
         seed=seed,
+        groups=None if groups is None else grouped,
         fit_kwargs=_require_fit_kwargs(fit_kwargs or {}),
         n_steps=n_steps,
         device=device,

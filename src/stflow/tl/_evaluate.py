@@ -96,8 +96,8 @@ def evaluate(
         continuous ranked probability score in the same units, from the samples if there are at
         least 2, else of a normal distribution around the mean prediction.
     ``coverage_50``, ``coverage_80``, ``coverage_90``
-        With a standard deviation: share of the spots inside the central 50, 80 and 90 % of that
-        normal distribution.
+        With a standard deviation: share of the spots inside the central intervals of 50, 80 and
+        90 %, as :func:`stflow.get.intervals` has them.
     ``coverage_50_samples``, ``coverage_80_samples``, ``coverage_90_samples``
         With 3, 9 and 19 samples: the same of the samples' own central intervals.
     ``variance_samples``, ``variance_error_samples``, ``morans_i_samples``, \
@@ -122,7 +122,7 @@ def evaluate(
         ``data`` holds something else, or ``.obsm[key]`` is not a DataFrame.
     ValueError
         Nothing was measured, the counts are not raw counts, the prediction, its standard
-        deviation or its samples hold NaN or infinite values or do not fit each other, the
+        deviation, shift or samples hold NaN or infinite values or do not fit each other, the
         slides were predicted for different genes or units, nothing tells these or they are not
         those that are given, a table lacks genes that hold more than 5 % of the counts of the
         fit, or all spots were observed or measured too little.
@@ -134,6 +134,7 @@ def evaluate(
 
     See Also
     --------
+    stflow.get.intervals : The intervals themselves.
     stflow.pl.calibration : Coverage of intervals of all widths.
 
     Examples
@@ -164,9 +165,10 @@ def evaluate(
 
 def score_slide(slide: Compared, genes: Sequence[str], seed: int) -> pd.DataFrame:
     pair = slide.measured, slide.predicted
+    spread: dict[str, Any] = {"sd": slide.sd, "shift": slide.shift, "df": slide.df}
     parts = [
         _score_spots([slide], genes, seed),
-        per_gene_spread(*pair, genes=genes, sd=slide.sd, samples=slide.samples),
+        per_gene_spread(*pair, genes=genes, **spread, samples=slide.samples),
         per_gene_structure(*pair, genes=genes, samples=slide.samples, graph=slide.graph),
     ]
     return pd.concat(parts, axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,28 +14,12 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._device import resolve_device
 from stflow._schedule import Schedule
-from stflow._sdata import (
-    as_mapping,
-    get_table,
-    read_recipe,
-    read_slides,
-    require_apart,
-    require_same_width,
-    shared_recipe,
-    text_name,
-    warn_of_blank_slides,
-)
-from stflow._sdata.expression import (
-    Counting,
-    auxiliary_genes,
-    gene_shares,
-    panel_ids,
-    require_gene_list,
-    require_genes,
-)
+from stflow._sdata import PatientsUnclear, as_mapping, text_name
+from stflow._sdata.expression import Counting, require_gene_list
 from stflow._units import Units
 from stflow._validation import require_seed, warn
-from stflow.slide import Slide, measured_spots
+from stflow.slide import Slide
+from stflow.tl._training_slides import read_training_slides
 
 if TYPE_CHECKING:
     from stflow.model import Config, STFlow
@@ -54,6 +38,7 @@ def fit(
     layer: str | None = None,
     total_key: str | None = None,
     min_counts: float | None = None,
+    groups: Mapping[str, str] | str | None = None,
     validation: str | None = None,
     config: Config | Mapping[str, Any] | None = None,
     max_epochs: int = Schedule.max_epochs,
@@ -73,10 +58,11 @@ def fit(
 
     A frame-averaging transformer learns by flow matching to turn draws of a prior into the
     expression of whole crops, given the embeddings and the positions of their spots. Several are
-    trained, and each leaves out other slides (or, of a single slide, another block of spots) that
-    decide when it stops and which of its weights are kept. How much of their mean is blended with
-    a kernel ridge regression on the same features, and how far off the blend is, is learned from
-    spots that neither had seen. Nothing is written to ``data``.
+    trained, and each leaves out other patients (or slides, where two patients are not known, or,
+    of a single slide, another block of spots) that decide when it stops and which of its weights
+    are kept. How much of their mean is blended with a kernel ridge regression on the same
+    features, and how far off the blend is, is learned from spots that neither had seen. Nothing is
+    written to ``data``.
 
     Ctrl-C while training ends it with the best model so far and a warning. With
     ``resume``, the same call takes up an unfinished run where its last whole epoch ended; on
@@ -102,12 +88,20 @@ def fit(
     min_counts
         Spots of fewer counts say nothing and are left out. None: 100, or a tenth of the slide's
         median total if that is less.
+    groups
+        Whose slides they are: a dict or Series with the patient of each, text or a number, that of
+        a table with several regions for all of these or for each, called ``name/region``. Or the
+        name of a column of ``.obs`` with the patient of each spot: a slide with spots of several,
+        as of a tissue microarray, is taken apart into slides called ``name/patient``. None: what
+        the slides say, in ``.attrs["slide_properties"]["patient"]`` or column ``patient`` of
+        ``.obs``, if all do. Patients are left out whole; where none are known, the model's claims
+        hold for new sections only.
     validation
-        Name of the slide to hold out, of a single flow. None: slides are held out by turns. A
-        slide held out stops the training and calibrates: the features and the regression that is
-        kept are fitted to it, too, and blend and standard deviations are learned from it. So its
-        score is not that of a new slide; for an honest one, use
-        :func:`stflow.tl.cross_validate`.
+        Name of the slide to hold out, of a single flow, with all slides of its patient. None:
+        patients or slides are held out by turns. A slide held out stops the training and
+        calibrates: the features and the regression that is kept are fitted to it, too, and blend
+        and standard deviations are learned from it. So its score is not that of a new slide; for
+        an honest one, use :func:`stflow.tl.cross_validate`.
     config
         What shapes the model: an :class:`stflow.Config`, or a dict of some of its values, such as
         ``{"n_flows": 1}``. None: its defaults.
@@ -148,17 +142,19 @@ def fit(
     Raises
     ------
     KeyError
-        A table, embedding, graph, layer, column or gene is missing, or no slide is called
-        ``validation``.
+        A table, embedding, graph, layer, column or gene is missing, no slide is called
+        ``validation``, or ``groups`` lacks a slide or names one that is not there.
     TypeError
-        A slide is none, the name of a slide or gene is no text, the recipe of an embedding is no
-        dict of plain values, or ``config`` is none or holds what a model does not have.
+        A slide is none, the name of a slide or gene is no text, ``groups`` is neither dict nor
+        text, a patient is neither text nor a number, the recipe of an embedding is no dict of
+        plain values, or ``config`` is none or holds what a model does not have.
     ValueError
         Unknown units, a table that lacks genes which hold more than 5 % of the counts of others,
         ``total_key`` of no totals, too few spots, nothing measured, counts that are not raw counts,
         an embedding that is not finite, slides with different embeddings, a name of the panel that
         stands for different genes by the ids that the tables keep (``.var["gene_ids"]`` and the
-        like), names that are empty or occur twice, ``validation`` beside several flows, or an
+        like), names that are empty or occur twice, also as ``name/patient``, the patient of a
+        slide or of some spots is missing, as NaN, ``validation`` beside several flows, or an
         argument out of its range. Or the folder ``resume`` is damaged, holds more than
         ``max_epochs``, or is of a fit to other data or with other arguments.
     FileExistsError, NotADirectoryError, PermissionError
@@ -172,7 +168,8 @@ def fit(
     -----
     UserWarning
         More than 15 % of a slide's spots lie on bare glass, or more than half have the same
-        embedding. Or Ctrl-C while training: the model is the best so far.
+        embedding. All slides are of one patient, or some say whose they are and others do not. Or
+        Ctrl-C while training: the model is the best so far.
 
     References
     ----------
@@ -194,17 +191,19 @@ def fit(
 
     shape, n_flows = settle_config(config, held_out_slide)
     where = resolve_device(device)
-    states = [] if resume is None else open_states(resume, n_flows)
-    read = _read(
+    states = [] if resume is None else open_states(resume, n_flows + 1)
+    read = read_training_slides(
         named,
         panel,
         counting,
+        groups=groups,
         n_auxiliary=shape.n_auxiliary,
         table_key=table_key,
         embedding_key=embedding_key,
         coordinate_system=coordinate_system,
     )
     slides = read.slides
+    _warn_of_one_patient(read.info["patients"])
     held_out = folds(slides, held_out_slide, n_flows)
     learning: dict[str, Any] = {"seed": seed, "trainer_kwargs": dict(trainer_kwargs or {})}
     if states:
@@ -220,13 +219,11 @@ def fit(
         show_progress_bar=show_progress_bar,
         saved=states,
     )
-    done = fitted.history["flow"].nunique()
     if fitted.interrupted:
-        _warn_of_interrupt(
-            f"{len(fitted.history)} whole epochs, in flow {done} of {len(held_out)}", resume
-        )
+        flow, n_all = fitted.history["flow"].nunique(), len(held_out) + (len(held_out) > 1)
+        _warn_of_interrupt(f"{len(fitted.history)} whole epochs, in flow {flow} of {n_all}", resume)
     info = {
-        **_info(seed, slides, held_out[:done]),
+        **_info(seed, slides, held_out[: fitted.n_turns]),
         **read.info,
         "units": units,
         "min_counts": min_counts,
@@ -265,6 +262,17 @@ def _warn_of_interrupt(done: str, resume: str | Path | None) -> None:
     warn(message, InterruptedFit)
 
 
+def _warn_of_one_patient(patients: Mapping[str, str]) -> None:
+    """Say, where the user called `fit`, what a model of one patient can claim."""
+    known = sorted({*patients.values()})
+    if len(known) == 1:
+        warn(
+            f"All slides are of patient {known[0]!r}: intervals hold for more sections of that "
+            "patient. Pass slides of more patients for claims about new ones.",
+            PatientsUnclear,
+        )
+
+
 def _info(seed: int, slides: list[Slide], held_out: list[Masks]) -> dict[str, Any]:
     """Where a model comes from; slides that every flow leaves out taught no flow."""
     always_out = [all(mask.all() for mask in masks) for masks in zip(*held_out, strict=True)]
@@ -283,64 +291,3 @@ def _left_out(slides: list[Slide], held_out: list[Masks]) -> list[str]:
     from stflow.model.training import held_out_name
 
     return [held_out_name(slides, masks) for masks in held_out]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Read:
-    """What `fit` reads.
-
-    Parameters
-    ----------
-    slides
-        The spots that measured enough.
-    recipe
-        What their embeddings have in common.
-    info
-        What the model keeps: ids of the panel's genes, the share of each gene in the counts,
-        digests of the embeddings, and how many spots of each slide were left out.
-    """
-
-    slides: list[Slide]
-    recipe: dict[str, Any]
-    info: dict[str, Any]
-
-
-def _read(
-    data: Mapping[str, SpatialData | AnnData],
-    panel: Sequence[str],
-    counting: Counting,
-    *,
-    n_auxiliary: int,
-    table_key: str,
-    embedding_key: str,
-    coordinate_system: str,
-) -> _Read:
-    """Read all slides, and check that they can be learned from together."""
-    from stflow._digest import digest
-
-    recipe = shared_recipe(data, table_key, embedding_key)
-    tables = {name: get_table(each, table_key, name=name) for name, each in data.items()}
-    ids = panel_ids(tables, panel)
-    where = {name: f"table {table_key!r} of {name}" for name in tables}
-    for name, table in tables.items():
-        require_genes(panel, table.var, what=f"the measured genes of {where[name]}")
-    shares = gene_shares(tables, counting, where)
-    others = auxiliary_genes(tables, panel, n_auxiliary, counting=counting)
-    keys = {"table_key": table_key, "embedding_key": embedding_key}
-    reading: dict[str, Any] = {**keys, "coordinate_system": coordinate_system, "genes": panel}
-    every: list[Slide] = []
-    for name, each in data.items():
-        read = read_slides(each, name=name, auxiliary=others, counting=counting, **reading)
-        warn_of_blank_slides(read, read_recipe(each, table_key, embedding_key))
-        every += read
-    require_apart([slide.name for slide in every])
-    require_same_width({slide.name: slide.embedding.shape[1] for slide in every})
-    slides = [measured_spots(slide, counting.min_counts) for slide in every]
-    lost = [old.n_spots - new.n_spots for old, new in zip(every, slides, strict=True)]
-    info = {
-        "gene_ids": ids,
-        "gene_shares": shares.round(8).to_dict(),
-        "digests": [digest(iter([slide.embedding])) for slide in every],
-        "left_out": {slide.name: n for slide, n in zip(slides, lost, strict=True)},
-    }
-    return _Read(slides, recipe, info)

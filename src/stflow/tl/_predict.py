@@ -39,6 +39,7 @@ from stflow._sdata.written import (
 )
 from stflow._validation import warn
 from stflow.slide import Slide
+from stflow.tl._joined import join
 
 if TYPE_CHECKING:
     from stflow.model import Prediction, STFlow
@@ -138,7 +139,8 @@ def predict(
         above 2 GiB.
     ``.obsm[key_added + "_sd"]``, ``.layers[key_added + "_sd"]``
         Its standard deviation, calibrated on training spots that were held out: mean +- 1.28 sd
-        covers about 80 %. It shrinks near ``observed`` spots, and is 0 at them.
+        covers about 80 %; :func:`stflow.get.intervals` gives bounds at any level. It shrinks near
+        ``observed`` spots, and is 0 at them.
     ``.obsm[key_added + "_samples"]``
         With ``keep_samples``: the samples in the model's units, shape (N, genes of the panel,
         ``n_samples``).
@@ -155,10 +157,14 @@ def predict(
     ``.var[key_added + "_pearson"]``, ``"_partial"``, ``"_ceiling"``, ``"_coverage_90"``, ``"_fdr"``
         How far each gene of the panel can be trusted, from slides left out of the fit, as
         ``model.trust`` tells it; NaN for other genes.
+    ``.var[key_added + "_shift"]``
+        How far a slide as a whole may be off in each gene of the panel, in the model's units: the
+        scale of a Student's t, part of the standard deviation.
     ``.uns[key_added]``
         Model, encoder, units, seed, versions, genes and their ids, ``min_counts``, the genes that
-        totals are over with their shares, and ``trained_on``: regions that the model was trained
-        on, ``"slide"`` where there is one alone.
+        totals are over with their shares, ``shift`` of the genes and its degrees of freedom
+        ``shift_df``, and ``trained_on``: regions that the model was trained on, ``"slide"`` where
+        there is one alone.
 
     A table without genes gets the panel as its ``var``, and no ``X``; one with the panel of
     another model, and no counts, gets the genes that it lacks.
@@ -234,7 +240,7 @@ def predict(
     info = _info(model, seen, n_samples=n_samples, n_steps=n_steps, seed=seed)
     target = with_panel(table, model.genes) if without_genes else table
     target = target if inplace else target.copy()
-    parts = {**_in_order(found, rows), "observed": None if known is None else _measured(known)}
+    parts = {**join(found, rows), "observed": None if known is None else _measured(known)}
     write_predictions(target, key_added, model.genes, trust=model.trust, info=info, **parts)
     if inplace:
         put_table(data, table_key, target)
@@ -300,17 +306,6 @@ def _with_known(slide: Slide, known: np.ndarray, model: STFlow) -> Slide:
 def _measured(known: np.ndarray) -> np.ndarray:
     """Tell spots with known expression from those that are NaN, shape (N,)."""
     return ~np.isnan(known[:, 0])
-
-
-def _in_order(predictions: list[Prediction], rows: np.ndarray) -> dict[str, Any]:
-    """Join the predictions of all slides in the order of the table's rows."""
-    order = np.argsort(rows)
-    names = ("mean", "sd", "latent", "novelty", "samples")
-    parts = {name: [getattr(p, name) for p in predictions] for name in names}
-    return {
-        name: None if part[0] is None else np.concatenate(part)[order]
-        for name, part in parts.items()
-    }
 
 
 def _compare_genes(table: AnnData, model: STFlow, *, strict: bool) -> None:

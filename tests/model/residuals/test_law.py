@@ -45,7 +45,7 @@ def draw(law: ResidualLaw, graph, mean: np.ndarray, n: int = 20) -> np.ndarray:
 @pytest.mark.parametrize(("smooth", "alike"), [(0.0, 0.0), (0.7, 0.0), (0.0, 0.7), (0.7, 0.7)])
 def test_draws_are_as_alike_as_the_residuals(smooth: float, alike: float) -> None:
     graphs, predicted, measured = made(smooth=smooth, alike=alike)
-    law = ResidualLaw.fit(graphs, predicted, measured, 0)
+    law = ResidualLaw.fit(graphs, predicted, measured, 0, groups=range(N_SLIDES))
     drawn = draw(law, graphs[0], predicted[0])
     true = np.concatenate(measured) - np.concatenate(predicted)
     np.testing.assert_allclose(drawn.std((0, 1)), true.std(0), rtol=0.1)
@@ -60,14 +60,14 @@ def test_draws_are_as_alike_as_the_residuals(smooth: float, alike: float) -> Non
 
 def test_the_variance_grows_with_the_mean_when_it_does() -> None:
     for slope in (0.0, 0.3):
-        law = ResidualLaw.fit(*made(slope=slope), 0)
+        law = ResidualLaw.fit(*made(slope=slope), 0, groups=range(N_SLIDES))
         found = law.variance(torch.tensor([[5.0] * N_GENES, [9.0] * N_GENES])).numpy().mean(1)
         np.testing.assert_allclose(found, [0.25 + slope * 5, 0.25 + slope * 9], rtol=0.1)
 
 
 def test_the_sd_covers_what_it_claims() -> None:
     graphs, predicted, measured = made()
-    law = ResidualLaw.fit(graphs, predicted, measured, 0)
+    law = ResidualLaw.fit(graphs, predicted, measured, 0, groups=range(N_SLIDES))
     _, new_mean, new = made(seed=1)
     mean = torch.from_numpy(np.concatenate(new_mean))
     sd = (law.variance(mean).sqrt() * law.widening).numpy()
@@ -78,7 +78,7 @@ def test_the_sd_covers_what_it_claims() -> None:
 
 def test_normals_and_residuals_are_inverse() -> None:
     graphs, predicted, measured = made()
-    law = ResidualLaw.fit(graphs, predicted, measured, 0)
+    law = ResidualLaw.fit(graphs, predicted, measured, 0, groups=range(N_SLIDES))
     law.left.fill_(0.5)
     mean = torch.from_numpy(predicted[0])
     normal = torch.randn(mean.shape, generator=torch.Generator().manual_seed(0)).clamp(-3, 3)
@@ -88,7 +88,7 @@ def test_normals_and_residuals_are_inverse() -> None:
 
 def test_flow_that_spreads_leaves_less_to_draw() -> None:
     graphs, predicted, measured = made()
-    law = ResidualLaw.fit(graphs, predicted, measured, 0)
+    law = ResidualLaw.fit(graphs, predicted, measured, 0, groups=range(N_SLIDES))
     mean = torch.from_numpy(predicted[0])
     before = draw(law, graphs[0], predicted[0]).var()
     law.account_for(mean, law.variance(mean) / 4)
@@ -100,7 +100,7 @@ def test_flow_that_spreads_leaves_less_to_draw() -> None:
 
 def test_known_values_are_met_and_felt_nearby() -> None:
     graphs, predicted, measured = made(smooth=0.9, alike=0.9)
-    law = ResidualLaw.fit(graphs, predicted, measured, 0)
+    law = ResidualLaw.fit(graphs, predicted, measured, 0, groups=range(N_SLIDES))
     known = np.array([SIDE * 10 + 10])
     nothing, slide = np.zeros((SIDE**2, N_GENES)), Smoother(graphs[0])
     field = law.condition(nothing, slide, known, np.full((1, N_GENES), 2.0))
@@ -114,7 +114,10 @@ def test_less_is_unknown_near_what_is_known() -> None:
     known, middle = np.array([SIDE * 10 + 10]), np.array([SIDE * 10 + 11])
     for smooth in (0.9, 0.0):
         graphs, predicted, measured = made(smooth=smooth, alike=smooth)
-        law, slide = ResidualLaw.fit(graphs, predicted, measured, 0), Smoother(graphs[0])
+        law, slide = (
+            ResidualLaw.fit(graphs, predicted, measured, 0, groups=range(N_SLIDES)),
+            Smoother(graphs[0]),
+        )
         rng = np.random.default_rng(0)
         share = law.unknown(slide, known, rng)
         assert share.shape == (SIDE**2,)
@@ -131,6 +134,6 @@ def test_many_genes_and_few_spots() -> None:
     predicted = [rng.uniform(0, 3, (9, 40)).astype(np.float32) for _ in range(2)]
     measured = [np.maximum(mean + rng.normal(size=mean.shape), 0) for mean in predicted]
     measured[0][:, 0] = measured[1][:, 0] = 0
-    law = ResidualLaw.fit([graph] * 2, predicted, measured, 0)
+    law = ResidualLaw.fit([graph] * 2, predicted, measured, 0, groups=range(2))
     assert all(torch.isfinite(buffer).all() for buffer in law.state_dict().values())
     assert np.isfinite(draw(law, graph, predicted[0])).all()

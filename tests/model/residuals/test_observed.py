@@ -32,12 +32,13 @@ def test_a_gene_that_was_rare_in_training_does_not_spoil_the_others() -> None:
     seen, measured = zip(*(made(rare, rng) for _ in range(N_SLIDES)), strict=True)
     predicted = [np.log1p(each * rare).astype(np.float32) for each in seen]
     graph = knn_graph(square(SIDE), 8)[0]
-    law = ResidualLaw.fit([graph] * N_SLIDES, predicted, list(measured), 0)
+    law = ResidualLaw.fit([graph] * N_SLIDES, predicted, list(measured), 0, groups=range(N_SLIDES))
     there, truth = made(means, rng)
     expected = torch.from_numpy(np.log1p(there * rare).astype(np.float32))
     known, rest = map(torch.from_numpy, np.split(rng.permutation(SIDE**2), [SIDE**2 // 4]))
     measured_here = torch.from_numpy(truth)
-    observed = Observed(slide(), known, measured_here[known], expected[known])
+    no_shift = torch.zeros(N_GENES), torch.zeros(N_GENES)
+    observed = Observed(slide(), known, measured_here[known], expected[known], *no_shift)
     corrected = observed.correct(expected, law)
     assert torch.equal(corrected[known], measured_here[known])
     informed, blind = (

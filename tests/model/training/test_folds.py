@@ -3,20 +3,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from stflow.model.training._folds import Masks, cut_in_halves, folds, held_out_name
 from stflow.slide._slide import Slide
 
 
-def make_slide(name: str, n: int) -> Slide:
+def make_slide(name: str, n: int, patient: str | None = None) -> Slide:
     coords = np.column_stack([np.arange(n) * 10.0, np.arange(n) % 2])
     graph = sp.csr_matrix(np.eye(n, k=1) + np.eye(n, k=-1))
     values = np.arange(n, dtype=np.float32)[:, None]
-    return Slide(name, coords, graph, values, np.arange(n), values, ("A",))
+    return Slide(name, coords, graph, values, np.arange(n), values, ("A",), patient=patient)
 
 
-def make_slides(names: str, n: int = 8) -> list[Slide]:
-    return [make_slide(name, n) for name in names]
+def make_slides(names: str, n: int = 8, patients: str = "") -> list[Slide]:
+    whose = patients or [None] * len(names)
+    return [make_slide(name, n, patient) for name, patient in zip(names, whose, strict=True)]
 
 
 def names(slides: list[Slide], found: list[Masks]) -> list[str]:
@@ -40,6 +43,54 @@ def test_slides_take_turns(n_flows: int, expected: list[str]) -> None:
 def test_or_the_one_that_is_named_is_held_out() -> None:
     slides = make_slides("abc")
     assert names(slides, folds(slides, "b", 4)) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("n_flows", "expected"),
+    [
+        (1, ["c"]),
+        (2, ["a, c, d", "b, e"]),
+        (3, ["a, d", "b, e", "c"]),
+        (9, ["a, d", "b, e", "c"]),
+    ],
+)
+def test_patients_take_turns_whole(n_flows: int, expected: list[str]) -> None:
+    slides = make_slides("abcde", patients="pqrpq")
+    assert names(slides, folds(slides, None, n_flows)) == expected
+
+
+def test_with_the_slide_that_is_named_its_patient_is_held_out() -> None:
+    slides = make_slides("abcd", patients="pqpq")
+    assert names(slides, folds(slides, "c", 1)) == ["a, c"]
+    one = make_slides("abcd", patients="pppp")
+    assert names(one, folds(one, "c", 1)) == ["c"]
+
+
+@pytest.mark.parametrize("patients", ["", "ppp", ("p", "p", None), ("p", "q", None)])
+def test_slides_take_turns_where_two_patients_are_not_known(patients) -> None:
+    slides = make_slides("abc", patients=patients)
+    assert names(slides, folds(slides, None, 4)) == ["a", "b", "c"]
+
+
+@given(
+    patients=st.lists(st.sampled_from("pqrst"), min_size=2, max_size=9),
+    n_flows=st.integers(1, 6),
+    named=st.none() | st.integers(0, 8),
+)
+def test_no_patient_is_on_both_sides_of_a_fold(patients, n_flows, named) -> None:
+    assume(len({*patients}) > 1)
+    slides = [make_slide(f"s{i}", 8, patient) for i, patient in enumerate(patients)]
+    validation = None if named is None else slides[named % len(slides)].name
+    found = folds(slides, validation, n_flows)
+    for masks in found:
+        held = {slide.patient for slide, mask in zip(slides, masks, strict=True) if mask.any()}
+        kept = {slide.patient for slide, mask in zip(slides, masks, strict=True) if not mask.all()}
+        assert held
+        assert kept
+        assert not held & kept
+    if validation is None and n_flows > 1:
+        times = np.sum([[mask.all() for mask in masks] for masks in found], axis=0)
+        assert (times == 1).all()
 
 
 @pytest.mark.parametrize("n_flows", [2, 3, 4])

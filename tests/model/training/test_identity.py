@@ -66,6 +66,8 @@ def test_a_changed_edge_slide_or_argument_shows() -> None:
     assert differing(describe(), describe(replace(make_slide(), graph=graph))) == {
         "graph of the spots"
     }
+    known = replace(make_slide(), patient="anna")
+    assert differing(describe(), describe(known)) == {"patients"}
     renamed = replace(make_slide(), name="c")
     assert differing(describe(), describe(renamed)) == {"slides"}
     assert differing(describe(), describe(schedule=Schedule(lr=0.2))) == {"lr"}

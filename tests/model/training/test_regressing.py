@@ -10,7 +10,13 @@ from support import mean_pearson, square, tensor_slide
 
 from stflow.model.training._common import RANK, CommonDirections
 from stflow.model.training._crops import TensorSlide
-from stflow.model.training._regressing import PENALTIES, _LeftOut, fit_path, fit_regression
+from stflow.model.training._regressing import (
+    PENALTIES,
+    _LeftOut,
+    fit_path,
+    fit_regression,
+    turns,
+)
 
 N_GENES, N_OTHERS = 10, 60
 
@@ -70,18 +76,54 @@ def test_the_penalty_follows_the_noise() -> None:
     chosen = []
     for noise in (0.05, 4.0):
         left_out = _LeftOut.of(law(0, noise=noise)[0], 0)
-        chosen.append(left_out.best)
-        assert left_out.error(left_out.best) == min(map(left_out.error, PENALTIES))
+        chosen.append(left_out.best.penalty)
+        assert left_out.best.error == min(left_out.predict(each).error for each in PENALTIES)
     assert chosen[0] < chosen[1]
 
 
 def test_slides_left_out_are_not_seen() -> None:
-    """Other expression on the first slide changes no prediction of it, but those of the others."""
+    """Another level of all genes on the first slide moves predictions of the others alone."""
     slides, _ = law(0)
     other = replace(slides[0], expression=slides[0].expression + 9)
-    one, two = (_LeftOut.of([each, *slides[1:]], 0).predict(1.0) for each in (slides[0], other))
-    assert np.array_equal(one[:100], two[:100])
-    assert not np.allclose(one[100:, :N_GENES], two[100:, :N_GENES])
+    left_out = [_LeftOut.of([each, *slides[1:]], 0) for each in (slides[0], other)]
+    one, two = (each.predict(1.0).panel for each in left_out)
+    moved = (two - one).mean(1)
+    assert np.abs(moved[:100]).mean() < 0.3
+    assert moved[100:].mean() > 1
+    of_one, of_two = (each.paths[0].predict(each.lifted[0], 1.0) for each in left_out)
+    assert np.array_equal(of_one, of_two)
+
+
+def of_patients(slides: list[TensorSlide], patients: str) -> list[TensorSlide]:
+    return [replace(each, patient=one) for each, one in zip(slides, patients, strict=True)]
+
+
+def test_patients_are_left_out_whole() -> None:
+    """Other expression of a patient's other slide changes no prediction of the first, either.
+
+    Negative control: where they are of two patients, it does.
+    """
+    slides, _ = law(0, 4)
+    for patients, seen in (("pqpq", False), ("pqrq", True)):
+        known = of_patients(slides, patients)
+        other = replace(known[2], expression=known[2].expression + 9)
+        one, two = (
+            _LeftOut.of([*known[:2], each, known[3]], 0).predict(1.0) for each in (known[2], other)
+        )
+        assert np.array_equal(one[:100], two[:100]) != seen
+        assert not np.allclose(one[100:200, :N_GENES], two[100:200, :N_GENES])
+    assert turns(of_patients(slides, "pqpq")) == [0, 1, 0, 1]
+    assert turns(of_patients(slides, "pppp")) == turns(slides) == [0, 1, 2, 3]
+
+
+@given(patients=st.lists(st.sampled_from("abcdefg"), min_size=2, max_size=12))
+def test_no_patient_is_on_both_sides_of_a_turn(patients: list[str]) -> None:
+    slide = law(0, 1)[0][0]
+    taken = turns([replace(slide, patient=patient) for patient in patients])
+    assert sorted({*taken}) == list(range(max(taken) + 1))
+    assert max(taken) >= 1
+    if len({*patients}) > 1:
+        assert len({*zip(patients, taken, strict=True)}) == len({*patients})
 
 
 def test_a_single_slide_is_cut_into_blocks() -> None:
@@ -96,7 +138,7 @@ def test_few_genes_are_regressed_as_they_are() -> None:
     ]
     left_out = _LeftOut.of(slides, 0)
     path = fit_path(slides, 0)
-    expected = path.predict(path.lift(slides[0].features.numpy()), left_out.best)
+    expected = path.predict(path.lift(slides[0].features.numpy()), left_out.best.penalty)
     found = fit_regression(slides, 0)(slides[0].features).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
@@ -109,6 +151,7 @@ def test_directions_give_back_what_they_span(seed: int) -> None:
     unseen = programs @ rng.normal(size=(4, 40)) + 3
     panel = programs @ rng.normal(size=(4, 5)) - 1
     common = CommonDirections(unseen, panel, rng.uniform(0.5, 2, 200))
-    found = (unseen - common.mean) @ common.axes @ common.back() + common.expected
+    back, intercept = common.way_back()
+    found = unseen @ back + intercept
     assert common.axes.shape == (40, RANK)
     assert np.abs(found - panel).max() < 0.02 * np.abs(panel).max()

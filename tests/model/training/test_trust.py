@@ -8,8 +8,9 @@ import torch
 from support import square, tensor_slide
 
 from stflow._units import log_expression
+from stflow.model.training import _trust
 from stflow.model.training._trust import measure_trust
-from stflow.model.training._unseen import Unseen
+from stflow.model.training._unseen import Unseen, learn_from
 
 GENES = ("told", "chance", "wrong")
 
@@ -42,6 +43,28 @@ def test_genes_that_are_told_apart_from_chance() -> None:
     assert table["coverage_90"].between(0.7, 1).all()
     assert (table["n_slides"] == 3).all()
     assert (table["n_spots"] == 3 * 144).all()
+
+
+@pytest.mark.parametrize(
+    ("patients", "expected"),
+    [("ppq", ["2", "2", "01"]), ("ppp", ["12", "02", "01"]), (None, ["12", "02", "01"])],
+)
+def test_what_scores_a_slide_is_learned_from_other_patients(
+    patients: str | None, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control: where two patients are not known, from all other slides."""
+    parts = [make_unseen(seed) for seed in range(3)]
+    for number, patient in enumerate(patients or ()):
+        parts[number] = replace(parts[number], slide=replace(parts[number].slide, patient=patient))
+    taught = []
+
+    def spy(others: list[Unseen], seed: int) -> tuple:
+        taught.append("".join(str(i) for i, each in enumerate(parts) if each in others))
+        return learn_from(others, seed)
+
+    monkeypatch.setattr(_trust, "learn_from", spy)
+    measure_trust(parts, GENES, "cp10k", 0)
+    assert taught == expected
 
 
 def test_spots_that_stopped_the_flow_give_no_figure() -> None:

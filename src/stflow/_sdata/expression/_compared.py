@@ -28,6 +28,7 @@ from stflow._sdata.expression._recorded import (
     recorded_training_slides,
     warn_of_training_slides,
 )
+from stflow._sdata.expression._spread import Spread, read_spread
 from stflow._units import Units, are_enough
 from stflow._validation import listing, require_finite
 
@@ -55,6 +56,9 @@ class Compared:
         Draws of the prediction, shape (S, N, G), or None.
     graph
         Which spots are neighbours, shape (N, N), or None.
+    shift, df
+        Scale of the shift that its spots share, which ``sd`` holds, shape (G,), or 0 where there
+        is none; and its degrees of freedom.
     n_left_out
         Number of spots that measured too little.
     seen
@@ -70,6 +74,8 @@ class Compared:
     sd: np.ndarray | None
     samples: np.ndarray | None
     graph: sp.csr_matrix | None
+    shift: np.ndarray | float = 0.0
+    df: float = np.inf
     n_left_out: int = 0
     seen: bool = False
 
@@ -123,6 +129,7 @@ def read_compared(
     slides: list[Compared] = []
     for name, table in tables.items():
         how, over = counting_of(table, key, where=where[name], layer=layer, **counting)
+        spread = read_spread(table, key, panel, where=where[name])
         found = read_measured(table, panel, how, where=where[name], over=over)
         whole = Compared(
             name=name,
@@ -131,14 +138,13 @@ def read_compared(
             totals=found.totals,
             measured=found.expression,
             predicted=frames[name][panel].to_numpy(dtype=np.float64),
-            sd=_read_sd(table, key, panel, where[name]),
+            sd=spread.sd,
             samples=_read_samples(table, key, frames[name], panel, where[name]),
             graph=_read_graph(table),
         )
         given = given_spots(table, key, where=where[name])
-        slides += _by_region(
-            whole, table, given, how.min_counts, recorded_training_slides(table, key)
-        )
+        seen = recorded_training_slides(table, key)
+        slides += _by_region(whole, table, given, how.min_counts, seen, spread)
     require_apart([slide.name for slide in slides])
     if not slides:
         raise ValueError(
@@ -193,15 +199,6 @@ def _require_same_genes(
     require_same_genes(ids, panel)
 
 
-def _read_sd(table: AnnData, key: str, panel: Sequence[str], where: str) -> np.ndarray | None:
-    sd_key = _keys.sd(key)
-    if sd_key not in table.obsm and sd_key not in table.layers:
-        return None
-    frame = read_prediction(table, sd_key, where=where)
-    require_genes(panel, frame.columns, what=f"the genes of {sd_key!r} in {where}")
-    return frame[list(panel)].to_numpy(dtype=np.float64)
-
-
 def _read_samples(
     table: AnnData, key: str, frame: pd.DataFrame, panel: Sequence[str], where: str
 ) -> np.ndarray | None:
@@ -234,6 +231,7 @@ def _by_region(
     given: np.ndarray,
     min_counts: float | None,
     seen: Sequence[str],
+    spread: Spread,
 ) -> list[Compared]:
     """Split a table into the slides that it annotates, each with a name and what is compared."""
     regions = get_regions(table)
@@ -241,13 +239,13 @@ def _by_region(
     if len(regions) == 1:
         names = [whole.name or regions[0].name or "slide"]
     slides = []
-    for region, name in zip(regions, names, strict=True):
+    for region, name, shift in zip(regions, names, spread.shifts, strict=True):
         enough = are_enough(whole.totals[region.rows], min_counts)
         kept = region.rows[~given[region.rows] & enough]
         if len(kept):
             part = _subset(whole, kept, name, int((~enough).sum()))
             known = bool(seen) if len(regions) == 1 else region.name in seen
-            slides.append(replace(part, seen=known))
+            slides.append(replace(part, seen=known, shift=shift, df=spread.df))
     return slides
 
 

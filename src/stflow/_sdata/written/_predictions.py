@@ -10,7 +10,7 @@ import pandas as pd
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._sdata.expression import layer_names
+from stflow._sdata.expression import layer_names, record_shift
 from stflow._validation import require_free, warn
 
 MAX_LAYER_BYTES = 2 * 1024**3
@@ -22,7 +22,7 @@ def require_new_prediction(table: AnnData, key: str, *, overwrite: bool) -> None
         return
     keys = [key, _keys.sd(key), _keys.samples(key), _keys.latent(key)]
     taken = {*table.obsm, *layer_names(table), *table.uns, *table.var.columns}
-    keys += [_keys.trust(key, score) for score in _keys.TRUST]
+    keys += [_keys.shift(key), *(_keys.trust(key, score) for score in _keys.TRUST)]
     require_free(keys, taken, what="The table")
     columns = [_keys.novelty(key), _keys.observed(key)]
     require_free(columns, table.obs.columns, what="The table's `obs`")
@@ -76,6 +76,8 @@ def write_predictions(
     novelty: np.ndarray,
     samples: np.ndarray | None,
     observed: np.ndarray | None,
+    shift: np.ndarray,
+    shift_df: float,
     trust: pd.DataFrame,
     info: dict[str, Any],
 ) -> None:
@@ -97,6 +99,8 @@ def write_predictions(
         Draws of the expression, shape (N, G, S).
     observed
         Which spots were measured and given, shape (N,); None: nothing was.
+    shift, shift_df
+        Scale of the shift that the spots of a slide share, shape (G,), and its degrees of freedom.
     trust
         How far each gene can be trusted, one row a gene.
     info
@@ -124,7 +128,9 @@ def write_predictions(
     for score in _keys.TRUST:
         values = trust[score].reindex(table.var_names).to_numpy(dtype=np.float64)
         table.var[_keys.trust(key, score)] = values
-    table.uns[key] = info
+    shifts = pd.Series(shift, index=list(genes)).reindex(table.var_names)
+    table.var[_keys.shift(key)] = shifts.to_numpy(dtype=np.float64)
+    table.uns[key] = {**info, **record_shift(shift, shift_df)}
 
 
 def _write_layer(table: AnnData, name: str, values: np.ndarray, columns: np.ndarray) -> None:

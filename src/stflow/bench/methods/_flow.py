@@ -103,6 +103,7 @@ class Flow(Published):
             schedule,
             seed=seed,
             device=device,
+            features=features,
             make_layer=self.make_layer,
             label=type(self).__name__,
             show_progress_bar=False,

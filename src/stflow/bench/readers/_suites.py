@@ -95,11 +95,18 @@ def _stores(root: Path, names: Sequence[str], patients: Path | None) -> Task:
     slides: dict[str, SpatialData] = {
         name: spatialdata.read_zarr(found[name]) for name in names or found
     }
-    groups = None if patients is None else _read_patients(patients, slides)
+    groups = None if patients is None else read_patients(patients, slides)
     return from_slides(slides, name=root.resolve().name, groups=groups)
 
 
-def _read_patients(path: Path, slides: Collection[str]) -> dict[str, str]:
+def read_patients(path: Path, slides: Collection[str]) -> dict[str, str]:
+    """Read the patient of each slide from a CSV file with the columns ``slide`` and ``patient``.
+
+    Raises
+    ------
+    ValueError
+        A column is missing, a slide is there twice, or has no patient.
+    """
     import pandas as pd
 
     table = pd.read_csv(path, dtype=str).fillna("")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from stflow.model.residuals._fields import LEVELS, Smoother, draw_fields, fit_shares
 from stflow.model.residuals._kriging import krige
+from stflow.model.residuals._shift import Shift
 
 N_FACTORS, N_DRAWN, N_KRIGED, CHUNK = 32, 8192, 64, 4096
 GRID = np.linspace(-3.2, 3.2, 65)
@@ -22,11 +24,12 @@ CENTRAL = (0.5, 0.8, 0.9)
 class ResidualLaw(nn.Module):
     """Residuals as a Gaussian field, correlated over genes and spots, with each gene's own margin.
 
-    The residual of a gene is ``s(m) * q(n)``: ``m`` is the mean prediction, ``s(m)**2 = a + b m``
-    its variance, ``q`` the quantiles of the residuals so divided, and ``n`` a field of standard
-    normals, a mixture of factors that genes share and of a part of each gene alone. Every factor
-    has its own mixture of ranges over the tissue (factorial kriging). Of the variance, only the
-    share ``left`` is drawn: draws of the flow bring the rest.
+    The residual of a gene is ``b + s(m) * q(n)``: ``b`` is the `Shift` that a slide shares, ``m``
+    the mean prediction, ``s(m)**2`` the variance within a slide, linear in it, ``q`` the quantiles
+    of the residuals so divided, and ``n`` a field of standard normals, a mixture of factors that
+    genes share and of a part of each gene alone. Every factor has its own mixture of ranges over
+    the tissue (factorial kriging). Of the variance, only the share ``left`` is drawn: draws of the
+    flow bring the rest.
 
     Parameters
     ----------
@@ -58,6 +61,7 @@ class ResidualLaw(nn.Module):
         self.register_buffer("own_shares", torch.zeros(levels, 1))
         self.register_buffer("widening", torch.ones(n_genes))
         self.register_buffer("left", torch.ones(n_genes))
+        self.shift = Shift(n_genes)
 
     @classmethod
     def fit(
@@ -66,15 +70,21 @@ class ResidualLaw(nn.Module):
         predicted: list[np.ndarray],
         measured: list[np.ndarray],
         seed: int,
+        *,
+        groups: Sequence[int],
     ) -> Self:
-        """Learn from spots that the predictions have not seen, each part with its graph (N, N).
+        """Learn from slides that the predictions have not seen, each with its graph (N, N).
 
-        ``predicted`` and ``measured`` are (N, G) in log1p counts.
+        ``predicted`` and ``measured`` are (N, G) in log1p space; ``groups`` are those of `Shift`.
         """
-        mean, residual = np.concatenate(predicted), np.concatenate(measured)
-        residual = residual.astype(np.float64) - mean
+        mean = np.concatenate(predicted)
+        pairs = zip(measured, predicted, strict=True)
+        away = [true.astype(np.float64) - expected for true, expected in pairs]
+        shifts = np.stack([each.mean(0) for each in away])
+        residual = np.concatenate([each - at for each, at in zip(away, shifts, strict=True)])
         n_genes = mean.shape[1]
         law = cls(n_genes, min(N_FACTORS, n_genes, len(mean)))
+        law.shift = Shift.fit(shifts, groups, residual.std(0))
         law._fit_variance(mean, residual)
         divided = residual / law.variance(torch.from_numpy(mean)).sqrt().numpy()
         divided -= divided.mean(0)
@@ -86,8 +96,16 @@ class ResidualLaw(nn.Module):
         return law
 
     def variance(self, mean: Tensor) -> Tensor:
-        """Variance of the residuals of spots with these mean predictions, both (N, G)."""
+        """Variance of the residuals within a slide, at these mean predictions, both (N, G)."""
         return torch.maximum(self.slope[0] + self.slope[1] * mean.clamp(min=0), self.floor)
+
+    def draw_shift(self, rng: np.random.Generator) -> Tensor:
+        """Draw the shift of a slide, as the normal that is as wide, shape (G,)."""
+        loadings = self.loadings.numpy()
+        own = np.sqrt(np.clip(1 - (loadings**2).sum(1), 0, None))
+        normal = own * rng.standard_normal(len(own))
+        normal += loadings @ rng.standard_normal(loadings.shape[1])
+        return self.shift.sd * torch.from_numpy(normal).float()
 
     def draw_normal(self, slide: Smoother, rng: np.random.Generator) -> np.ndarray:
         """Draw the field n of standard normals, shape (N, G)."""
@@ -117,13 +135,37 @@ class ResidualLaw(nn.Module):
 
         That of a field with the mean shares of all genes, over ``N_KRIGED`` draws.
         """
-        loadings = self.loadings.numpy() ** 2
-        own = np.clip(1 - loadings.sum(1), 0, None).mean()
-        typical = self.shares.numpy() @ loadings.mean(0) + own * self.own_shares.numpy()[:, 0]
-        shares = np.repeat(typical[:, None] / typical.sum(), N_KRIGED, axis=1)
+        shares = self._typical_shares()
         fields = draw_fields(slide, shares, rng)
         away = fields - krige(slide, known, fields[known], shares)
         return np.clip((away**2).sum(1) / (fields**2).sum(1), 0, 1)
+
+    def settle(
+        self, slide: Smoother, known: np.ndarray, away: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Expect the shift, and tell what share of its variance is left, each (G,).
+
+        Parameters
+        ----------
+        slide, known
+            The slide, and its spots that were measured, shape (K,).
+        away
+            How far they lie from their mean prediction, and the variance of that within a slide,
+            shape (2, K, G).
+        rng
+            Where fields come from that tell how much alike the spots are.
+        """
+        alike = float((draw_fields(slide, self._typical_shares(), rng)[known].mean(0) ** 2).mean())
+        noise, prior = away[1].mean(0) * alike, self.shift.sd.square()
+        left = noise / (noise + prior).clamp(min=1e-12)
+        return (1 - left) * away[0].mean(0), left
+
+    def _typical_shares(self) -> np.ndarray:
+        """Shares of a field as `draw_fields` takes them, the mean of all genes, N_KRIGED times."""
+        loadings = self.loadings.numpy() ** 2
+        own = np.clip(1 - loadings.sum(1), 0, None).mean()
+        typical = self.shares.numpy() @ loadings.mean(0) + own * self.own_shares.numpy()[:, 0]
+        return np.repeat(typical[:, None] / typical.sum(), N_KRIGED, axis=1)
 
     def normal(self, mean: Tensor, residual: Tensor) -> Tensor:
         """Find the standard normals that `residual` makes into these residuals; all (N, G)."""

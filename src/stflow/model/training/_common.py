@@ -30,26 +30,28 @@ class CommonDirections:
     """
 
     def __init__(self, unseen: np.ndarray, expression: np.ndarray, weights: np.ndarray) -> None:
-        self.mean, self.expected = (
-            np.average(values, axis=0, weights=weights) for values in (unseen, expression)
-        )
-        away = unseen - self.mean
+        self._unseen, self._expression, self._weights = unseen, expression, weights
+        away = unseen - np.average(unseen, axis=0, weights=weights)
         first = max(unseen.shape[1] - RANK, 0)
         self.axes = eigh(away.T @ (away * weights[:, None]))[1][:, first:]
-        self._inside, self._rest = away @ self.axes, expression - self.expected
-        self._weights = weights[:, None]
 
-    def back(self, spots: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """From directions to the panel, shape (rank, G), as some spots have it."""
-        inside, weighted = self._inside[spots], (self._inside * self._weights)[spots]
+    def way_back(self, spots: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """From predictions to the panel, as some spots have it: matrix (P, G), intercept (G,)."""
+        unseen, expression = self._unseen[spots], self._expression[spots]
+        weights = self._weights[spots]
+        mean, expected = (np.average(x, axis=0, weights=weights) for x in (unseen, expression))
+        inside = (unseen - mean) @ self.axes
+        weighted = inside * weights[:, None]
         gram = inside.T @ weighted
         gram += STEADY * np.trace(gram) / len(gram) * np.eye(len(gram)) + 1e-12 * np.eye(len(gram))
-        return solve(gram, weighted.T @ self._rest[spots], assume_a="pos")
+        back = self.axes @ solve(gram, weighted.T @ (expression - expected), assume_a="pos")
+        return back, expected - mean @ back
 
     def predict_unseen(self, turns: np.ndarray) -> np.ndarray:
         """Predict the panel, (N, G), by the way back of other turns (N,) than a spot's own."""
-        found = np.empty_like(self._rest)
+        found = np.empty(self._expression.shape)
         for turn in np.unique(turns):
             here = turns == turn
-            found[here] = self._inside[here] @ self.back(~here) + self.expected
+            back, intercept = self.way_back(~here)
+            found[here] = self._unseen[here] @ back + intercept
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -16,7 +17,9 @@ from torch.utils.data import Dataset, Sampler
 from stflow.flow import Prior, interpolate
 from stflow.model.denoiser import SpotGraph, join, spot_graph
 from stflow.model.training._folds import cut_in_halves
-from stflow.slide import draw_crop, neighbour_distance
+from stflow.slide import MAX_CROP, draw_crop, neighbour_distance
+
+MIN_DRAWS = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +41,8 @@ class TensorSlide:
     regressed
         What the flow reads beside the features: the standardised prediction of a regression that
         has not seen the slide, shape (N, G), or nothing, (N, 0).
+    patient
+        Whose tissue it is, None where unknown.
     """
 
     coords: np.ndarray
@@ -48,6 +53,7 @@ class TensorSlide:
     auxiliary: Tensor
     totals: Tensor
     regressed: Tensor
+    patient: str | None = None
 
     @property
     def inputs(self) -> tuple[Tensor, np.ndarray, sp.csr_matrix]:
@@ -67,6 +73,7 @@ class TensorSlide:
             self.adjacency[rows][:, rows],
             *(part[at] for part in (self.features, self.expression, self.weights)),
             *(part[at] for part in (self.auxiliary, self.totals, self.regressed)),
+            patient=self.patient,
         )
 
     def middle(self, n_spots: int) -> np.ndarray:
@@ -126,7 +133,7 @@ class Batch:
 class Crops(Dataset[Batch]):
     """Draw number i is a random spot of slide ``i % n_slides`` with its m nearest, m/N ~ U(0, 1).
 
-    N counts for ``MAX_CROP`` at most, so a step's cost does not grow with the slide. Each draw
+    N counts for ``MAX_CROP`` at most: it is steps that teach, not spots. Each draw
     has a generator of its own, so it does not depend on who draws it, nor when.
 
     Parameters
@@ -164,6 +171,17 @@ class Crops(Dataset[Batch]):
             torch.full((crop.n_spots,), t),
             spot_graph(crop.coords, crop.adjacency, self.units[which]),
         )
+
+
+def draws_in_epoch(slides: list[TensorSlide]) -> int:
+    """Count the draws of a round over the spots; of few spots, or many slides, it is longer."""
+    sizes = np.array([slide.n_spots for slide in slides])
+    return max(MIN_DRAWS, len(slides), round(2 * sizes.sum() / np.minimum(sizes, MAX_CROP).mean()))
+
+
+def steps_in_epoch(slides: list[TensorSlide], batch_size: int) -> int:
+    """Count the steps of such a round."""
+    return math.ceil(draws_in_epoch(slides) / batch_size)
 
 
 class Draws(Sampler[int]):

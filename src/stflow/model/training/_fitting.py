@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,16 @@ from stflow._schedule import Schedule
 from stflow.model._config import Config
 from stflow.model._ensemble import Ensemble
 from stflow.model._features import Features
-from stflow.model.training._crops import TensorSlide
+from stflow.model.training._crops import TensorSlide, steps_in_epoch
 from stflow.model.training._folds import Masks
 from stflow.model.training._member import Trained, train_member
-from stflow.model.training._regressing import fit_regression, regress
+from stflow.model.training._regressing import Regressed, regress
 from stflow.model.training._state import FlowState
 from stflow.model.training._trust import measure_trust
 from stflow.model.training._unseen import Unseen, learn_from, predict_unseen
-from stflow.slide import Slide, spot_weights
+from stflow.slide import Slide, left_out_together, spot_weights, subset
 
-MAX_CALIBRATION = 16_384
+MAX_CALIBRATION = 8192
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,9 @@ class Fitted:
     ensemble
         All that was learned, on the CPU.
     history
-        One row an epoch of a flow.
+        One row an epoch of a flow; the flow that learns from everything is the last.
+    n_turns
+        How many flows left something out.
     interrupted
         Whether Ctrl-C cut training short.
     trust
@@ -46,6 +49,7 @@ class Fitted:
 
     ensemble: Ensemble
     history: pd.DataFrame
+    n_turns: int
     interrupted: bool
     trust: pd.DataFrame
 
@@ -63,18 +67,23 @@ def fit_ensemble(
 ) -> Fitted:
     """Fit everything to labelled slides.
 
+    Flows that leave slides out tell how long to train, how much to trust the flow, and what is
+    left; where there are several, one that is trained as long on everything predicts. After Ctrl-C
+    the flows so far do.
+
     Parameters
     ----------
     slides
         Labelled slides with the same genes.
     folds
-        What each flow leaves out; after Ctrl-C the model has the flows so far.
+        What each flow leaves out.
     config, schedule
         What shapes the model, and how it is trained.
     seed, device
         Seed of all draws, and where the denoisers train.
     saved
-        Where each flow leaves the state of its training, if anywhere.
+        Where each flow leaves the state of its training, if anywhere: those that leave something
+        out, and the last.
     training
         Further arguments of `train`.
 
@@ -83,45 +92,94 @@ def fit_ensemble(
     KeyboardInterrupt
         Ctrl-C before an epoch was finished.
     """
-    features = Features.fit(slides, config.n_components, seed)
-    ready = to_tensors(slides, features)
+    how: dict[str, Any] = {"config": config, "seed": seed, "device": device, **training}
+    seeds = spawn_seeds(seed, len(folds) + 1)
     flows: list[Trained] = []
     unseen: list[Unseen] = []
-    seeds = spawn_seeds(seed, len(folds))
     n_spots = MAX_CALIBRATION // sum(bool(mask.any()) for masks in folds for mask in masks)
+    states = saved or [None] * (len(folds) + 1)
+    interrupted = False
     for number, masks in enumerate(folds):
-        regressed = regress(_parts(ready, [~mask for mask in masks]), seed)
-        held_out = regressed.beside(_parts(ready, masks))
-        trained = train_member(
-            regressed.slides,
-            held_out,
-            config,
-            schedule,
-            seed=seeds[number],
-            device=device,
-            scale=regressed.scale,
-            in_halves=True,
-            saved=saved[number] if saved else None,
-            label=f"fit, flow {number + 1} of {len(folds)}",
-            **training,
-        )
-        if len(trained.history):
-            trained.history.insert(0, "flow", number)
-            flows.append(trained)
-            how: dict[str, Any] = {"seed": seed, "device": device}
-            unseen += predict_unseen(trained, regressed.regression, held_out, n_spots, **how)
-        if trained.interrupted:
+        here = {"saved": states[number], "own_seed": seeds[number], **how}
+        here["label"] = f"fit, flow {number + 1} of {len(folds)}"
+        trained, found = _leave_out(slides, masks, schedule, n_spots=n_spots, **here)
+        interrupted = trained.interrupted
+        flows += [trained] * bool(len(trained.history))
+        unseen += found
+        if interrupted:
             break
     if not flows:
         raise KeyboardInterrupt
-    members = [flow.member for flow in flows]
-    learned = learn_from(unseen, seed)
+    seen, features = _look(slides, [np.full(slide.n_spots, True) for slide in slides], config, seed)
+    members, histories = [flow.member for flow in flows], [flow.history for flow in flows]
+    if len(flows) > 1 and not interrupted:
+        as_long = _as_long_as(histories, seen, schedule)
+        state = states[len(folds)]
+        if state is not None and len(state.rows) > as_long.max_epochs:
+            state = replace(state, tensors={}, rows=[])
+        here = {"saved": state, "own_seed": seeds[-1], "label": "fit, last flow", **how}
+        last = _train(seen, [], features, as_long, **here)
+        interrupted = last.interrupted
+        histories += [last.history] * bool(len(last.history))
+        members = members if interrupted else [last.member]
+    for number, history in enumerate(histories):
+        history.insert(0, "flow", number)
     return Fitted(
-        Ensemble(features, fit_regression(ready, seed), members, *learned),
-        pd.concat([flow.history for flow in flows], ignore_index=True),
-        trained.interrupted,
+        Ensemble(copy.deepcopy(features), seen.regression, members, *learn_from(unseen, seed)),
+        pd.concat(histories, ignore_index=True),
+        len(flows),
+        interrupted,
         measure_trust(unseen, slides[0].genes, slides[0].units, seed),
     )
+
+
+def _leave_out(
+    slides: list[Slide], masks: Masks, schedule: Schedule, *, n_spots: int, **how: Any
+) -> tuple[Trained, list[Unseen]]:
+    """Train a flow that leaves something out, and predict that."""
+    seed, device = how["seed"], how["device"]
+    seen, features = _look(slides, [~mask for mask in masks], how["config"], seed)
+    out = to_tensors(slides, features)
+    held_out = seen.beside(_parts(out, masks, TensorSlide.subset))
+    trained = _train(seen, held_out, features, schedule, in_halves=True, **how)
+    if not len(trained.history):
+        return trained, []
+    groups = left_out_together([slide.patient for slide in slides])
+    left = [group for group, mask in zip(groups, masks, strict=True) if mask.any()]
+    here: dict[str, Any] = {"groups": left, "seed": seed, "device": device}
+    return trained, predict_unseen(trained, seen.regression, held_out, n_spots, **here)
+
+
+def _look(
+    slides: list[Slide], masks: Masks, config: Config, seed: int
+) -> tuple[Regressed, Features]:
+    """Learn to see the spots that are marked, and regress on what is seen."""
+    features = Features.fit(_parts(slides, masks, subset), config.n_components, seed)
+    ready = _parts(to_tensors(slides, features), masks, TensorSlide.subset)
+    return regress(ready, seed), features
+
+
+def _train(
+    seen: Regressed,
+    held_out: list[TensorSlide],
+    features: Features,
+    schedule: Schedule,
+    *,
+    config: Config,
+    seed: int,
+    own_seed: int,
+    **how: Any,
+) -> Trained:
+    parts = {"features": features, "scale": seen.scale}
+    return train_member(seen.slides, held_out, config, schedule, seed=own_seed, **parts, **how)
+
+
+def _as_long_as(histories: list[pd.DataFrame], seen: Regressed, schedule: Schedule) -> Schedule:
+    """As many epochs as take the steps after which the flows were best, on average."""
+    best = [each["step"][each["val_loss"].fillna(np.inf).argmin()] for each in histories]
+    n_steps = steps_in_epoch(seen.slides, schedule.batch_size)
+    n_epochs = max(round(float(np.mean(best)) / n_steps), 1)
+    return replace(schedule, max_epochs=min(n_epochs, schedule.max_epochs))
 
 
 def to_tensors(slides: list[Slide], features: Features) -> list[TensorSlide]:
@@ -136,6 +194,7 @@ def to_tensors(slides: list[Slide], features: Features) -> list[TensorSlide]:
             _or_filled(slide.auxiliary, (slide.n_spots, 0)),
             _or_filled(slide.totals, (slide.n_spots,)),
             torch.empty(slide.n_spots, 0),
+            slide.patient,
         )
         for slide, weights in zip(slides, spot_weights(slides), strict=True)
     ]
@@ -148,10 +207,10 @@ def _or_filled(values: np.ndarray | None, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.asarray(values, dtype=np.float32))
 
 
-def _parts(slides: list[TensorSlide], masks: Masks) -> list[TensorSlide]:
+def _parts(slides: list[Any], masks: Masks, take: Callable[[Any, np.ndarray], Any]) -> list[Any]:
     """Take the spots that are marked, and no slide without any."""
     return [
-        slide if mask.all() else slide.subset(np.flatnonzero(mask))
+        slide if mask.all() else take(slide, np.flatnonzero(mask))
         for slide, mask in zip(slides, masks, strict=True)
         if mask.any()
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stflow._validation import require_key
-from stflow.slide import Slide, along_longer_axis, longer_axis
+from stflow.slide import Slide, along_longer_axis, left_out_together, longer_axis
 
 N_FLOWS, HELD_OUT_SHARE = 4, 0.2
 MIN_HELD_OUT, MIN_TRAINING = 3, 6
@@ -30,16 +30,21 @@ def count_flows(n_flows: int | None, validation: str | None) -> int:
 
 
 def folds(slides: list[Slide], validation: str | None, n_flows: int) -> list[Masks]:
-    """Choose what each flow is not trained on: whole slides, or blocks of the only one.
+    """Choose what each flow is not trained on: patients, slides, or blocks of the only one.
+
+    Where all slides say whose they are, and two patients or more are among them, each is left out
+    with all slides; else slides are, one by one.
 
     Parameters
     ----------
     slides
         All training slides.
     validation
-        Name of the slide to hold out of a single flow; None lets the slides take turns.
+        Name of the slide to hold out of a single flow, with the others of its patient; None lets
+        patients or slides take turns.
     n_flows
-        Folds at most. One is the last slide, or a fifth of the only one at one end.
+        Folds at most. One is the last patient, the last slide, or a fifth of the only one at one
+        end.
 
     Returns
     -------
@@ -53,16 +58,16 @@ def folds(slides: list[Slide], validation: str | None, n_flows: int) -> list[Mas
     ValueError
         All folds have too few spots on either side.
     """
-    names = [slide.name for slide in slides]
+    names, groups = [slide.name for slide in slides], _groups(slides)
     if validation is not None:
         require_key(validation, names, what="slide to validate on")
-        found = [_whole(slides, {names.index(validation)})]
+        found = [_whole(slides, {groups[names.index(validation)]})]
     elif len(slides) == 1:
         found = [[mask] for mask in _blocks(slides[0], n_flows)]
     elif n_flows == 1:
-        found = [_whole(slides, {len(slides) - 1})]
+        found = [_whole(slides, {max(groups)})]
     else:
-        numbers = range(len(slides))
+        numbers = range(max(groups) + 1)
         found = [_whole(slides, set(numbers[first::n_flows])) for first in numbers[:n_flows]]
     sizes = [_sizes(masks) for masks in found]
     enough = [held >= MIN_HELD_OUT and kept >= MIN_TRAINING for kept, held in sizes]
@@ -104,8 +109,14 @@ def held_out_name(slides: list[Slide], masks: Masks) -> str:
     )
 
 
+def _groups(slides: list[Slide]) -> list[int]:
+    """Tell what is left out as a whole, by number."""
+    return left_out_together([slide.patient for slide in slides])
+
+
 def _whole(slides: list[Slide], held_out: set[int]) -> Masks:
-    return [np.full(slide.n_spots, i in held_out) for i, slide in enumerate(slides)]
+    pairs = zip(slides, _groups(slides), strict=True)
+    return [np.full(slide.n_spots, group in held_out) for slide, group in pairs]
 
 
 def _blocks(slide: Slide, n_flows: int) -> Masks:

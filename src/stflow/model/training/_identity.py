@@ -47,6 +47,7 @@ def describe_run(
         "seed": seed,
         "trainer_kwargs": plain,
         "slides": [slide.name for slide in slides],
+        "patients": [slide.patient for slide in slides],
         "validation": held_out,
         "genes": slides[0].genes,
         "units": slides[0].units,

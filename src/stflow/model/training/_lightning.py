@@ -31,7 +31,8 @@ class EpochBar(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Advance by one epoch."""
         metrics = trainer.callback_metrics
-        self.bar.set_postfix({k: f"{metrics[k]:.3f}" for k in ("train_loss", "val_loss")})
+        known = [name for name in ("train_loss", "val_loss") if name in metrics]
+        self.bar.set_postfix({name: f"{metrics[name]:.3f}" for name in known})
         self.bar.update()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from tqdm.auto import tqdm
 from stflow._schedule import Schedule
 from stflow.flow import Prior
 from stflow.model.denoiser import Denoiser
-from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide
+from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide, draws_in_epoch
 from stflow.model.training._lightning import (
     EpochBar,
     KeepInterrupts,
@@ -28,8 +29,6 @@ from stflow.model.training._lightning import (
 )
 from stflow.model.training._plan import FlowTraining
 from stflow.model.training._state import FlowState
-
-CROPS_PER_EPOCH = 32
 
 
 def train(
@@ -55,7 +54,8 @@ def train(
     denoiser
         The network to train.
     slides, validation
-        Training slides, and the held-out ones that decide when to stop.
+        Training slides, and the held-out ones that decide when to stop; without any, training goes
+        on to the end.
     prior
         Where the flow starts.
     schedule
@@ -86,7 +86,7 @@ def train(
     loader = DataLoader(
         Crops(slides, prior, seed, flow=denoiser.flow),
         batch_size=schedule.batch_size,
-        sampler=Draws(max(CROPS_PER_EPOCH, len(slides))),
+        sampler=Draws(draws_in_epoch(slides)),
         collate_fn=Batch.collate,
         generator=torch.Generator().manual_seed(seed),
     )
@@ -97,7 +97,7 @@ def train(
         prior,
         lr=schedule.lr,
         seed=seed,
-        early_stopping=schedule.early_stopping,
+        patience=math.ceil(schedule.early_stopping / len(loader)),
         saved=saved,
         judged_by=judged_by,
         in_halves=in_halves,
@@ -116,7 +116,7 @@ def train(
         trainer = make_trainer(device, schedule.max_epochs, EpochBar(bar), trainer_kwargs)
         start_at(trainer, done)
         with first_rank(trainer):
-            interrupted = fit_or_interrupt(trainer, module, loader, once)
+            interrupted = fit_or_interrupt(trainer, module, loader, once if validation else None)
     _require_finite(module.rows, schedule.lr)
     best, *by_half = module.best.values()
     denoiser.load_state_dict(best)
@@ -124,7 +124,7 @@ def train(
 
 
 def _require_finite(rows: list[dict[str, float]], lr: float) -> None:
-    if rows and not np.isfinite([row["val_loss"] for row in rows]).any():
+    if rows and not np.isfinite([row.get("val_loss", row["train_loss"]) for row in rows]).any():
         raise FloatingPointError(
             f"Training diverged in its first epoch: the loss is {rows[0]['train_loss']}. Lower "
             f"`lr` (now {lr:g})."

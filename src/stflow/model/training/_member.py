@@ -16,6 +16,7 @@ from stflow._schedule import Schedule
 from stflow.flow import fit_prior
 from stflow.model._config import Config
 from stflow.model._ensemble import NO_SCALE, Member
+from stflow.model._features import Features
 from stflow.model.denoiser import Denoiser, spatial_attention
 from stflow.model.training._crops import TensorSlide
 
@@ -51,11 +52,15 @@ def train_member(
     *,
     seed: int,
     device: torch.device,
+    features: Features,
     scale: Tensor = NO_SCALE,
     make_layer: Callable[[int, Config], nn.Module] = spatial_attention,
     **training: Any,
 ) -> Trained:
-    """Train one flow, of layers as `Denoiser` takes them; ``scale`` is that of its `Member`."""
+    """Train one flow, of layers as `Denoiser` takes them.
+
+    ``features``, of which the slides are made, and ``scale`` are those of its `Member`.
+    """
     from stflow.model.training._loop import train  # lightning loads slowly
 
     expression, weights = (
@@ -74,7 +79,7 @@ def train_member(
         history, interrupted, by_half = train(
             denoiser, kept, held_out, prior, schedule, seed=seed, device=device, **training
         )
-    member = Member(denoiser.cpu().eval(), prior, scale)
+    member = Member(denoiser.cpu().eval(), prior, features, scale)
     return Trained(member, history, interrupted, tuple(_with(member, each) for each in by_half))
 
 

@@ -15,12 +15,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from stflow._random import seed_torch, spawn_seeds
 from stflow.flow import Prior
 from stflow.metrics import pearson
-from stflow.model.denoiser import N_STEPS, Denoiser, SlideSampler, draws
+from stflow.model.denoiser import Denoiser, SlideSampler, draws
 from stflow.model.training._crops import Batch, TensorSlide
 from stflow.model.training._state import FlowState
 
 EMA_DECAY = 0.98
-VALIDATION_SAMPLES, MAX_VALIDATION = 4, 2048
+VALIDATION_SAMPLES, MAX_VALIDATION = 2, 1024
 HALVES = ("val_loss_0", "val_loss_1")
 
 
@@ -37,12 +37,13 @@ class FlowTraining(pl.LightningModule):
     denoiser
         The network, trained in place.
     validation
-        Held-out slides; in all ``MAX_VALIDATION`` spots in their middles are looked at.
+        Held-out slides; in all ``MAX_VALIDATION`` spots in their middles are looked at. Without
+        any, the weights of the last epoch are the best.
     prior
         Where the flow starts.
     lr, seed
         Learning rate of Adam, seed of dropout and of the validation samples.
-    early_stopping
+    patience
         Epochs without gain after which to stop.
     saved
         Where to leave the state after each epoch, and to take it from; None: nowhere.
@@ -55,7 +56,8 @@ class FlowTraining(pl.LightningModule):
     Attributes
     ----------
     best
-        Weights of the best epoch, by judge: ``judged_by``, and the `HALVES` where there are any.
+        Weights of the best epoch, by judge: ``judged_by``, and the `HALVES` where there are any;
+        ``"last"`` where there is no judge.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class FlowTraining(pl.LightningModule):
         *,
         lr: float,
         seed: int,
-        early_stopping: int,
+        patience: int,
         saved: FlowState | None,
         judged_by: str = "val_loss",
         in_halves: bool = False,
@@ -78,13 +80,15 @@ class FlowTraining(pl.LightningModule):
         rows = [slide.middle(MAX_VALIDATION // len(validation)) for slide in validation]
         pairs = list(zip(validation, rows, strict=True))
         self.validation = [slide.subset(some) for slide, some in pairs]
-        halves = torch.from_numpy(np.concatenate([slide.halves()[some] for slide, some in pairs]))
-        self.halves = [halves == 0, halves == 1]
+        none = torch.empty(0)
+        half = torch.cat([none, *(torch.from_numpy(s.halves()[some]) for s, some in pairs)])
+        self.halves = [half == 0, half == 1]
         in_halves &= all(bool(half.any()) for half in self.halves)
-        self.early_stopping, self.saved = early_stopping, saved
-        self.judged_by, self.judges = judged_by, (judged_by, *(HALVES if in_halves else ()))
+        self.patience, self.saved = patience, saved
+        self.figures = ("val_loss", "val_pearson") if validation else ()
+        self.judges = (judged_by, *(HALVES if in_halves else ())) if validation else ()
         first = copy.deepcopy(denoiser.state_dict())
-        self.best = dict.fromkeys(self.judges, first)
+        self.best = dict.fromkeys(self.judges or ("last",), first)
         self.rows: list[dict[str, float]] = []
         self.adam = torch.optim.Adam(denoiser.parameters(), lr=lr)
         if saved is not None and saved.rows:
@@ -114,7 +118,7 @@ class FlowTraining(pl.LightningModule):
             parts[part][name] = tensor
         try:
             self.load_state_dict(parts.pop("module"))
-            self.best = {judge: parts.pop(f"best.{judge}") for judge in self.judges}
+            self.best = {judge: parts.pop(f"best.{judge}") for judge in self.best}
             self.rows = list(saved.rows)
             adam = {int(part.removeprefix("adam.")): state for part, state in parts.items()}
         except (KeyError, RuntimeError, ValueError) as error:
@@ -136,7 +140,7 @@ class FlowTraining(pl.LightningModule):
         self.average.update_parameters(self.denoiser)
 
     def validation_step(self, batch: Tensor, index: int) -> None:
-        """Score the mean of a few samples of the held-out spots."""
+        """Score what the network expects of the held-out spots at time 0."""
         network: Any = self.average.module
         mean = torch.cat([self._predict(network, slide) for slide in self.validation])
         measured = torch.cat([slide.expression for slide in self.validation])
@@ -155,7 +159,7 @@ class FlowTraining(pl.LightningModule):
             network, *slide.inputs, device=self.device, n_samples=VALIDATION_SAMPLES
         )
         seeds = spawn_seeds(self.seed, VALIDATION_SAMPLES)
-        return torch.cat(list(draws(sampler, self.prior, seeds=seeds, n_steps=N_STEPS))).mean(0)
+        return torch.cat(list(draws(sampler, self.prior, seeds=seeds, n_steps=1))).mean(0)
 
     def on_train_start(self) -> None:
         """Train no more when what was saved had come to its end."""
@@ -168,11 +172,12 @@ class FlowTraining(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Note the epoch's figures, keep the weights when they are the best so far, and save."""
-        names = ("train_loss", "val_loss", "val_pearson", *self.judges)
+        names = ("train_loss", *self.figures, *self.judges)
         figures = {name: float(self.trainer.callback_metrics[name]) for name in names}
-        self.rows.append({"epoch": self.current_epoch, **figures})
-        for judge in self.judges:
-            if np.isfinite(figures[judge]) and self._waited(judge) == 0:
+        n_steps = (self.current_epoch + 1) * int(self.trainer.num_training_batches)
+        self.rows.append({"epoch": self.current_epoch, "step": n_steps, **figures})
+        for judge in self.best:
+            if judge == "last" or (np.isfinite(figures[judge]) and self._waited(judge) == 0):
                 self.best[judge] = copy.deepcopy(self.average.module.state_dict())
         self.trainer.should_stop |= self._without_gain()
         if self.saved is not None:
@@ -180,8 +185,10 @@ class FlowTraining(pl.LightningModule):
 
     def _without_gain(self) -> bool:
         """Whether the last epochs brought nothing to any judge: known from the history alone."""
-        diverged = not all(np.isfinite(row["val_loss"]) for row in self.rows[-1:])
-        return diverged or all(self._waited(judge) >= self.early_stopping for judge in self.judges)
+        figure = self.figures[0] if self.figures else "train_loss"
+        diverged = not all(np.isfinite(row[figure]) for row in self.rows[-1:])
+        waited = [self._waited(judge) >= self.patience for judge in self.judges]
+        return diverged or (bool(waited) and all(waited))
 
     def _waited(self, judge: str) -> int:
         """Count the epochs since the best one, before the judge had waited long enough."""
@@ -189,7 +196,7 @@ class FlowTraining(pl.LightningModule):
         best, since = np.inf, 0
         for row in self.rows:
             figure = np.nan_to_num(sign * row[judge], nan=np.inf)
-            if since < self.early_stopping:
+            if since < self.patience:
                 best, since = (figure, 0) if figure < best else (best, since + 1)
             else:
                 since += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from stflow.model._kernel_path import KernelPath
 from stflow.model._regression import KernelRidge
 from stflow.model.training._common import RANK, CommonDirections
 from stflow.model.training._crops import TensorSlide
-from stflow.slide import along_longer_axis
+from stflow.slide import along_longer_axis, left_out_together
 
 MAX_TURNS, MAX_SPOTS = 4, 20_000
 WIDTH, PENALTIES, SHARE = 0.3, (1.0, 0.5, 0.25, 0.125), 0.5
@@ -66,7 +67,7 @@ def regress(slides: list[TensorSlide], seed: int) -> Regressed:
     pieces = _pieces(slides)
     left_out = _LeftOut.of(pieces, seed)
     regression = _fit(slides, left_out, seed)
-    unseen = torch.from_numpy(left_out.panel(left_out.best)).float()
+    unseen = torch.from_numpy(left_out.best.panel).float()
     scale = measure_scale(unseen)
     parts = standardise(unseen, scale).split([piece.n_spots for piece in pieces])
     if len(slides) == 1:
@@ -77,18 +78,37 @@ def regress(slides: list[TensorSlide], seed: int) -> Regressed:
 
 
 def _fit(slides: list[TensorSlide], left_out: _LeftOut, seed: int) -> KernelRidge:
-    path, n_genes = fit_path(slides, seed), left_out.expression.shape[1]
-    coefficients, intercept = path.coefficients(left_out.best), path.intercept[:n_genes]
+    path, best = fit_path(slides, seed), left_out.best
+    n_genes = left_out.expression.shape[1]
+    coefficients, intercept = path.coefficients(best.penalty), path.intercept[:n_genes]
     own = coefficients[:, :n_genes]
-    if coefficients.shape[1] > RANK:
-        common = CommonDirections(
-            left_out.predict(left_out.best), left_out.expression, left_out.weights
-        )
-        back = common.axes @ common.back()
-        through = common.expected + (path.intercept - common.mean) @ back
+    if (common := best.common) is not None:
+        back, constant = common.way_back()
         own = (1 - SHARE) * own + SHARE * coefficients @ back
-        intercept = (1 - SHARE) * intercept + SHARE * through
+        intercept = (1 - SHARE) * intercept + SHARE * (path.intercept @ back + constant)
     return KernelRidge.of(path, own, intercept)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Turns:
+    """What the regressions of a penalty say of the slides that they left out.
+
+    Parameters
+    ----------
+    penalty
+        The penalty.
+    common
+        What predictions of all genes have in common, None of few genes.
+    panel
+        Prediction of the panel, averaged with what all genes have in common, shape (N, G).
+    error
+        Its weighted squared error.
+    """
+
+    penalty: float
+    common: CommonDirections | None
+    panel: np.ndarray
+    error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +118,7 @@ class _LeftOut:
     Parameters
     ----------
     paths, lifted
-        The regression of each turn, and the coordinates of each slide in that of its own.
-    turns
-        The turn of each slide.
+        The regression of each turn, and the coordinates of the spots that it leaves out.
     expression, weights, which
         Of all spots: what was measured of the panel (N, G), how far to trust it (N,), and the
         turn (N,).
@@ -108,49 +126,52 @@ class _LeftOut:
 
     paths: list[KernelPath]
     lifted: list[np.ndarray]
-    turns: list[int]
     expression: np.ndarray
     weights: np.ndarray
     which: np.ndarray
 
     @classmethod
     def of(cls, slides: list[TensorSlide], seed: int) -> _LeftOut:
-        """Leave out each slide, or every fourth at once."""
-        turns = [number % MAX_TURNS for number in range(len(slides))]
-        pairs = list(zip(slides, turns, strict=True))
-        paths = [fit_path([s for s, at in pairs if at != turn], seed) for turn in sorted({*turns})]
+        """Leave out slides as their `turns` say."""
+        taken = turns(slides)
+        pairs, paths, lifted = list(zip(slides, taken, strict=True)), [], []
+        for turn in range(max(taken) + 1):
+            paths.append(fit_path([slide for slide, at in pairs if at != turn], seed))
+            out = torch.cat([slide.features for slide, at in pairs if at == turn])
+            lifted.append(paths[-1].lift(out.numpy()))
         return cls(
             paths,
-            [paths[turn].lift(slide.features.numpy()) for slide, turn in pairs],
-            turns,
+            lifted,
             torch.cat([slide.expression for slide in slides]).double().numpy(),
             torch.cat([slide.weights for slide in slides]).double().numpy(),
-            np.repeat(turns, [slide.n_spots for slide in slides]),
+            np.repeat(taken, [slide.n_spots for slide in slides]),
         )
 
-    def predict(self, penalty: float) -> np.ndarray:
-        """Predict all genes, auxiliary ones included, of all spots."""
-        pairs = zip(self.lifted, self.turns, strict=True)
-        return np.concatenate([self.paths[turn].predict(each, penalty) for each, turn in pairs])
-
-    def panel(self, penalty: float) -> np.ndarray:
-        """Predict the panel of all spots, averaged with what all genes have in common."""
-        unseen = self.predict(penalty)
-        own = unseen[:, : self.expression.shape[1]]
-        if unseen.shape[1] <= RANK:
-            return own
-        common = CommonDirections(unseen, self.expression, self.weights)
-        return (1 - SHARE) * own + SHARE * common.predict_unseen(self.which)
-
-    def error(self, penalty: float) -> float:
-        """Weighted squared error of the panel's prediction."""
-        away = self.expression - self.panel(penalty)
-        return float((np.square(away).sum(1) * self.weights).sum())
-
     @cached_property
-    def best(self) -> float:
-        """The penalty with the least error."""
-        return min(PENALTIES, key=self.error)
+    def best(self) -> _Turns:
+        """What has the least error."""
+        return min(map(self.predict, PENALTIES), key=attrgetter("error"))
+
+    def predict(self, penalty: float) -> _Turns:
+        """Predict all spots with a penalty."""
+        unseen = np.empty((len(self.which), self.paths[0].products.shape[1]))
+        for turn, (path, lifted) in enumerate(zip(self.paths, self.lifted, strict=True)):
+            unseen[self.which == turn] = path.predict(lifted, penalty)
+        common, panel = None, unseen[:, : self.expression.shape[1]]
+        if unseen.shape[1] > RANK:
+            common = CommonDirections(unseen, self.expression, self.weights)
+            panel = (1 - SHARE) * panel + SHARE * common.predict_unseen(self.which)
+        error = (np.square(self.expression - panel).sum(1) * self.weights).sum()
+        return _Turns(penalty, common, panel, float(error))
+
+
+def turns(slides: list[TensorSlide]) -> list[int]:
+    """Say in which turn each slide is left out: whole patients, where there are two.
+
+    Every fourth patient, or slide, is left out at once.
+    """
+    numbers = left_out_together([slide.patient for slide in slides])
+    return [number % MAX_TURNS for number in numbers]
 
 
 def fit_path(slides: list[TensorSlide], seed: int) -> KernelPath:

@@ -15,7 +15,7 @@ from torch import Tensor
 from stflow._atomic import write_bytes
 from stflow._runs import RunFolder
 
-HEADER, FORMAT_VERSION = "stflow-training", 4
+HEADER, FORMAT_VERSION = "stflow-training", 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,13 +14,14 @@ from stflow.metrics import (
     combine_p_values,
     coverage,
     false_discovery_rate,
-    gaussian_interval,
     mean_defined,
     partial,
     pearson,
+    shifted_interval,
     spatial_p_values,
 )
 from stflow.model.training._unseen import Unseen, learn_from
+from stflow.slide import left_out_together
 
 LEVEL, MAX_SPOTS = 0.9, 2048
 SCORES = ("pearson", "partial", "ceiling", "coverage_90", "p_value")
@@ -31,8 +32,9 @@ def measure_trust(
 ) -> pd.DataFrame:
     """Score each gene on spots that no part of what predicts them has seen.
 
-    The share of the flow and the law of the residuals are learned from the other slides, too.
-    Slides are scored one by one, of each at most 2,048 spots.
+    The share of the flow and the law of the residuals are learned from the other slides, too, or
+    from other patients where two are known. Slides are scored one by one, of each at most 2,048
+    spots.
 
     Parameters
     ----------
@@ -55,8 +57,9 @@ def measure_trust(
     clean = [each for each in unseen if each.clean]
     scores = {name: np.full((max(len(clean), 1), len(names)), np.nan) for name in SCORES}
     n_spots = 0
+    groups = left_out_together([each.slide.patient for each in clean])
     for number, each in enumerate(clean):
-        others = [other for other in clean if other is not each]
+        others = [other for other, at in zip(clean, groups, strict=True) if at != groups[number]]
         found = _score(each, others or [each], units, seed)
         n_spots += found.pop("n_spots")
         for name, values in found.items():
@@ -74,10 +77,12 @@ def _score(each: Unseen, others: list[Unseen], units: Units, seed: int) -> dict:
     rows = each.slide.middle(MAX_SPOTS)
     at = torch.from_numpy(rows)
     predicted, spread = each.blended(blend)[at], each.spread[at] * blend**2
-    sd = (law.variance(predicted) * law.left + spread).sqrt() * law.widening
+    within = (law.variance(predicted) * law.left + spread) * law.widening.square()
+    sd = (within + law.shift.sd.square()).sqrt().double().numpy()
     slide = each.slide.subset(rows)
     measured, mean = slide.expression.double().numpy(), predicted.double().numpy()
-    interval = gaussian_interval(mean, sd.double().numpy(), level=LEVEL)
+    shift = {"shift": law.shift.scale.double().numpy(), "df": float(law.shift.df)}
+    interval = shifted_interval(mean, sd, **shift, level=LEVEL)
     found = {
         "pearson": pearson(measured, mean),
         "coverage_90": coverage(measured, *interval),

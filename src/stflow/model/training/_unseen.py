@@ -34,6 +34,8 @@ class Unseen:
         its nearest landmark, shape (N,).
     clean
         Whether the spots had no say in when the flow stopped, either.
+    group
+        Number of the patient, or of the slide where patients are unknown or one.
     """
 
     slide: TensorSlide
@@ -42,6 +44,7 @@ class Unseen:
     regression: Tensor
     nearest: Tensor
     clean: bool
+    group: int
 
     def blended(self, blend: float) -> Tensor:
         """Prediction with a share of the flow, shape (N, G)."""
@@ -54,16 +57,17 @@ def predict_unseen(
     held_out: list[TensorSlide],
     n_spots: int,
     *,
+    groups: list[int],
     seed: int,
     device: torch.device,
 ) -> list[Unseen]:
-    """Predict held-out slides, at most ``n_spots`` of each in its middle.
+    """Predict held-out slides of some groups, at most ``n_spots`` of each in its middle.
 
     Each half is predicted by the flow that the other half stopped, and spots between the halves
     are left out; where there are no halves, all by the flow that all of them stopped.
     """
     found = []
-    for whole in held_out:
+    for whole, group in zip(held_out, groups, strict=True):
         rows = whole.middle(n_spots)
         slide, half = whole.subset(rows), whole.halves()[rows]
         members = list(trained.by_half[::-1])
@@ -80,7 +84,8 @@ def predict_unseen(
         )
         slide = slide.subset(kept)
         known = regression(slide.features), regression.nearest(slide.features)
-        found.append(Unseen(slide, flow, spread, *known, clean=bool(trained.by_half)))
+        clean = bool(trained.by_half)
+        found.append(Unseen(slide, flow, spread, *known, clean=clean, group=group))
     return found
 
 
@@ -105,6 +110,7 @@ def learn_from(unseen: list[Unseen], seed: int) -> tuple[ResidualLaw, float, flo
         [each.numpy() for each in predicted],
         [each.slide.expression.numpy() for each in unseen],
         seed,
+        groups=[each.group for each in unseen],
     )
     spread = torch.cat([each.spread for each in unseen])
     law.account_for(torch.cat(predicted), spread * blend**2)

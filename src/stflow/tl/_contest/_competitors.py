@@ -16,7 +16,7 @@ import numpy as np
 from anndata import AnnData
 from spatialdata import SpatialData
 
-from stflow._sdata import by_text, read_slides
+from stflow._sdata import PatientsUnclear, by_text, patients_of, read_slides
 from stflow._sdata.expression import Counting
 from stflow._units import are_enough
 from stflow._validation import listing, require_unique
@@ -24,6 +24,7 @@ from stflow.metrics import crps
 from stflow.slide import Slide, measured_spots
 from stflow.tl._contest._folds import Fold
 from stflow.tl._fit import InterruptedFit, fit
+from stflow.tl._training_slides import told_apart
 
 if TYPE_CHECKING:
     from stflow.baselines import Baseline
@@ -92,6 +93,8 @@ class Contest:
         counts become expression.
     n_samples, seed
         Draws of each method, and the seed of everything that is drawn.
+    groups
+        The patient of each slide. None: what slides say themselves.
     fit_kwargs, n_steps, device
         What only the model asks for.
     """
@@ -101,15 +104,35 @@ class Contest:
     counting: Counting
     n_samples: int
     seed: int
+    groups: Mapping[str, str] | None
     fit_kwargs: Mapping[str, Any]
     n_steps: int
     device: str
 
-    def read(self, names: Sequence[str], fold: Fold, *, auxiliary: bool = False) -> list[Slide]:
-        """Read some slides with their expression, and with ``auxiliary`` that of other genes."""
-        how: dict[str, Any] = {"genes": fold.genes, "counting": self.counting, **self.keys}
-        how["auxiliary"] = fold.auxiliary if auxiliary else ()
+    def read(self, names: Sequence[str], fold: Fold, **how: Any) -> list[Slide]:
+        """Read some slides with their expression; ``how`` is for `read_slides`."""
+        how |= {"genes": fold.genes, "counting": self.counting, **self.keys}
         return [each for name in names for each in read_slides(self.data[name], name=name, **how)]
+
+    def training(self, fold: Fold) -> list[Slide]:
+        """Read the training slides of a fold as `fit` does."""
+        data, groups = self._training_data(fold)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PatientsUnclear)
+            patients = patients_of(data, groups, self.keys["table_key"])
+        found = []
+        for name in data:
+            read = self.read([name], fold, auxiliary=fold.auxiliary)
+            found += told_apart(read, patients.get(name))
+        return [measured_spots(each, self.counting.min_counts) for each in found]
+
+    def _training_data(
+        self, fold: Fold
+    ) -> tuple[dict[str, SpatialData | AnnData], dict[str, str] | None]:
+        """Return what a fold is trained on, and the patients."""
+        names, groups = fold.split.train, self.groups
+        patients = None if groups is None else {name: groups[name] for name in names}
+        return {name: self.data[name] for name in names}, patients
 
     def scored(self, slides: Sequence[Slide]) -> np.ndarray:
         """Tell the spots of some slides that measured enough, shape (N,)."""
@@ -135,10 +158,7 @@ class Contest:
     def _run_baseline(
         self, method: Baseline, fold: Fold, slides: list[Slide]
     ) -> tuple[np.ndarray, np.ndarray]:
-        floor = self.counting.min_counts
-        every = self.read(fold.split.train, fold, auxiliary=True)
-        training = [measured_spots(each, floor) for each in every]
-        fitted = copy.deepcopy(method).fit(training, seed=self.seed)
+        fitted = copy.deepcopy(method).fit(self.training(fold), seed=self.seed)
         drawn = [
             fitted.sample(slide, self.n_samples, seed=self.seed + i)
             for i, slide in enumerate(slides)
@@ -150,10 +170,11 @@ class Contest:
         how: dict[str, Any] = {"seed": self.seed, "device": self.device}
         how["show_progress_bar"] = False
         fitting = {**how, **self.keys, **asdict(self.counting), **self.fit_kwargs}
-        training = {name: self.data[name] for name in fold.split.train}
+        training, groups = self._training_data(fold)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InterruptedFit)
-            model = fit(training, fold.genes, **fitting)
+            for kind in (InterruptedFit, PatientsUnclear):
+                warnings.simplefilter("ignore", kind)
+            model = fit(training, fold.genes, groups=groups, **fitting)
         if model.info["interrupted"]:
             raise KeyboardInterrupt
         drawing: dict[str, Any] = {"n_samples": self.n_samples, "n_steps": self.n_steps, **how}

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from anndata import AnnData
 from spatialdata import SpatialData
 
-from stflow import _keys
-from stflow._sdata import get_table, is_missing
+from stflow._sdata import get_table, told_patients
 from stflow._sdata.expression import (
     Counting,
     auxiliary_genes,
@@ -91,7 +90,8 @@ def warn_of_split_patients(data: Slides, groups: Mapping[str, str], table_key: s
     """
     places: dict[str, set[str]] = {}
     for name, each in data.items():
-        for patient in _patients(each, table_key):
+        told = told_patients(each, get_table(each, table_key))
+        for patient in {*(() if told is None else told)} - {None}:
             places.setdefault(patient, set()).add(groups[name])
     split = sorted(patient for patient, found in places.items() if len(found) > 1)
     if split:
@@ -100,16 +100,6 @@ def warn_of_split_patients(data: Slides, groups: Mapping[str, str], table_key: s
             "how well other slides of known patients are predicted, not new patients. Pass "
             "`groups=` with the patient of each slide to hold out patients."
         )
-
-
-def _patients(data: SpatialData | AnnData, table_key: str) -> set[str]:
-    properties = data.attrs.get(_keys.SLIDE_PROPERTIES, {}) if hasattr(data, "attrs") else {}
-    if "patient" in properties:
-        found = [properties["patient"]]
-    else:
-        obs = get_table(data, table_key).obs
-        found = list(obs["patient"].unique()) if "patient" in obs else []
-    return {str(patient) for patient in found if not is_missing(patient)}
 
 
 def _require_spots(tables: Mapping[str, AnnData], groups: Mapping[str, str]) -> None:

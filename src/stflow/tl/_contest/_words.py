@@ -9,7 +9,13 @@ from typing import Any
 
 import scipy.sparse as sp
 
-from stflow._sdata import get_table, read_slides, require_apart, require_same_width
+from stflow._sdata import (
+    get_table,
+    read_slides,
+    require_apart,
+    require_same_width,
+    told_patients,
+)
 from stflow._sdata.expression import read_counts
 from stflow.tl._contest._competitors import Contest
 
@@ -45,6 +51,8 @@ def describe_contest(contest: Contest, groups: Mapping[str, str]) -> dict[str, A
                     f"Slides {twin!r} and {name!r} hold the same spots, but are in different "
                     "groups."
                 )
+        told = told_patients(each, table) if contest.groups is None else None
+        parts += [] if told is None else [told.astype(str)]
         inputs = [part for s in slides for part in (s.coords, s.embedding, s.graph.indices)]
         digests[name] = digest(iter([*inputs, *parts]))
     require_apart(names)

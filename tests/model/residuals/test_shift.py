@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm, t
+from support import square
+
+from stflow.model.residuals import ResidualLaw, Smoother
+from stflow.model.residuals._shift import Shift
+from stflow.slide._graph import knn_graph
+
+N_GENES, SIDE = 40, 12
+
+
+def left_out(n: int, rng: np.random.Generator, size: float = 1.0) -> np.ndarray:
+    """Shift of each of n patients from the mean of the others, (n, G)."""
+    own = rng.normal(0, size, (n, N_GENES))
+    return own - (own.sum(0) - own) / (n - 1)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_a_new_patient_lies_within_as_often_as_claimed(n: int) -> None:
+    """Of a new patient against the mean of all; a normal of that scale holds too few."""
+    rng, inside, normal = np.random.default_rng(0), [], []
+    for _ in range(200):
+        own = rng.normal(size=(n, N_GENES))
+        shift = Shift.fit(own - (own.sum(0) - own) / (n - 1), range(n), np.ones(N_GENES))
+        away = np.abs(rng.normal(size=N_GENES) - own.mean(0)) / shift.scale.numpy()
+        inside.append(away < t.ppf(0.95, float(shift.df)))
+        normal.append(away < norm.ppf(0.95))
+        assert shift.df == n - 1
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.015)
+    assert np.mean(normal) < 0.87
+
+
+def test_slides_of_a_patient_count_as_one() -> None:
+    """Negative control: told apart they would make us surer than two patients can."""
+    shifts = left_out(2, np.random.default_rng(0))
+    one = Shift.fit(shifts, [0, 1], np.ones(N_GENES))
+    thrice = np.repeat(shifts, 3, axis=0)
+    many = Shift.fit(thrice, [0, 0, 0, 1, 1, 1], np.ones(N_GENES))
+    torch.testing.assert_close(many.scale, one.scale)
+    assert many.df == one.df == 1
+    assert Shift.fit(thrice, range(6), np.ones(N_GENES)).df == 5
+
+
+def test_where_nothing_tells_the_shift_is_as_large_as_what_is_left() -> None:
+    within = np.linspace(0.1, 2, N_GENES)
+    shift = Shift.fit(left_out(2, np.random.default_rng(0))[:1], [0], within)
+    torch.testing.assert_close(shift.scale.double(), torch.from_numpy(within))
+    assert shift.df == torch.inf
+    assert torch.equal(shift.sd, shift.scale)
+
+
+@given(df=st.integers(1, 30))
+def test_the_normal_is_as_wide_in_its_central_80_percent(df: int) -> None:
+    shift = Shift(1)
+    shift.scale.fill_(0.3)
+    shift.df.fill_(df)
+    assert float(shift.sd) * norm.ppf(0.9) == pytest.approx(0.3 * t.ppf(0.9, df), rel=1e-5)
+
+
+def shifted(sizes: tuple[float, ...], seed: int = 0) -> tuple[list, list, list]:
+    """Slides with white residuals of variance 1, all genes shifted by a size."""
+    rng, graph = np.random.default_rng(seed), knn_graph(square(SIDE), 8)[0]
+    predicted = [rng.uniform(5, 9, (SIDE**2, N_GENES)).astype(np.float32) for _ in sizes]
+    pairs = zip(predicted, sizes, strict=True)
+    measured = [mean + rng.normal(size=mean.shape) + size for mean, size in pairs]
+    return [graph] * len(sizes), predicted, measured
+
+
+def test_a_shift_is_told_from_what_varies_within_a_slide() -> None:
+    law = ResidualLaw.fit(*shifted((2.0, -2.0, 2.0, -2.0)), 0, groups=range(4))
+    within = law.variance(torch.full((1, N_GENES), 7.0)).sqrt().mean()
+    assert float(within) == pytest.approx(1, abs=0.05)
+    assert float(law.shift.scale.mean()) == pytest.approx(2 * np.sqrt(15 / 16), abs=0.05)
+    rng = np.random.default_rng(1)
+    drawn = torch.stack([law.draw_shift(rng) for _ in range(500)])
+    torch.testing.assert_close(drawn.std(0), law.shift.sd, rtol=0.15, atol=0)
+
+
+def test_measured_spots_settle_the_shift() -> None:
+    """Many say it, one hardly."""
+    law = ResidualLaw.fit(*shifted((2.0, -2.0, 2.0, -2.0)), 0, groups=range(4))
+    slide, rng = Smoother(knn_graph(square(SIDE), 8)[0]), np.random.default_rng(2)
+    found = {}
+    for n in (1, 72):
+        known = rng.permutation(SIDE**2)[:n]
+        away = torch.stack([torch.full((n, N_GENES), 3.0), torch.ones(n, N_GENES)])
+        found[n] = law.settle(slide, known, away, np.random.default_rng(3))
+    assert float(found[72][1].max()) < 0.05 < float(found[1][1].min())
+    torch.testing.assert_close(found[72][0], torch.full((N_GENES,), 3.0), rtol=0.05, atol=0)
+    assert float(found[1][0].max()) < float(found[72][0].min())
