@@ -59,16 +59,6 @@ def test_landmarks_stand_for_many_spots(
     assert (few(new) - exact).square().mean() < 0.02 * spread
 
 
-def test_the_nearest_landmark(rng: np.random.Generator, monkeypatch) -> None:
-    x, y = data(rng, 50)
-    model = fit(x, y)
-    monkeypatch.setattr(_regression, "CHUNK", 7)
-    assert torch.allclose(model.nearest(x), torch.zeros(50), atol=1e-2)
-    away = torch.tensor([[3.0, 0, 0, 4.0], [1000.0, 0, 0, 0]])
-    wanted = (away[:, None] - x).norm(dim=2).amin(1)
-    assert torch.allclose(model.nearest(away), wanted, rtol=1e-4)
-
-
 def test_constant_features_predict_the_mean(rng: np.random.Generator) -> None:
     _, y = data(rng, 30)
     x = torch.ones(30, 4)

@@ -14,6 +14,7 @@ from stflow._random import spawn_seeds
 from stflow.flow import Prior, make_prior
 from stflow.model._config import Config
 from stflow.model._features import Features
+from stflow.model._novelty import Novelty
 from stflow.model._prediction import Moments, Prediction
 from stflow.model._regression import KernelRidge
 from stflow.model.denoiser import Denoiser, SlideSampler, draws
@@ -76,17 +77,13 @@ class Ensemble(nn.Module):
 
     Parameters
     ----------
-    features, regression, members, residuals
+    features, regression, members, residuals, novelty
         The parts.
     blend
         Share of the flows, in [0, 1].
-    reach
-        Distance of features within which 95 % of held-out training spots found a landmark of a
-        regression that had not seen them.
     """
 
     blend: Tensor
-    reach: Tensor
 
     def __init__(
         self,
@@ -94,14 +91,14 @@ class Ensemble(nn.Module):
         regression: KernelRidge,
         members: list[Member],
         residuals: ResidualLaw,
+        novelty: Novelty,
         blend: float = 1.0,
-        reach: float = 1.0,
     ) -> None:
         super().__init__()
         self.features, self.regression, self.residuals = features, regression, residuals
+        self.novelty = novelty
         self._members = nn.ModuleList(members)
         self.register_buffer("blend", torch.tensor(blend))
-        self.register_buffer("reach", torch.tensor(reach))
         self.eval()
 
     @classmethod
@@ -117,7 +114,8 @@ class Ensemble(nn.Module):
                 own = Features(sizes["n_inputs"], n_components)
                 denoiser = Denoiser(own.width + n_genes, n_genes, config)
                 members.append(Member(denoiser, prior, own, torch.zeros(2, n_genes)))
-        return cls(features, regression, members, ResidualLaw(n_genes, sizes["n_factors"]))
+        novelty = Novelty(sizes["n_inputs"], sizes["n_relations"])
+        return cls(features, regression, members, ResidualLaw(n_genes, sizes["n_factors"]), novelty)
 
     @property
     def members(self) -> list[Member]:
@@ -134,6 +132,7 @@ class Ensemble(nn.Module):
             "n_components": n_components,
             "n_landmarks": n_landmarks,
             "n_genes": n_genes,
+            "n_relations": len(self.novelty.relations),
             "n_factors": self.residuals.loadings.shape[1],
             "n_prior_rows": [member.prior.n_rows for member in self.members],
             "n_components_of_flows": [
@@ -173,7 +172,7 @@ class Ensemble(nn.Module):
         features = self.features(slide.embedding, slide.graph)
         in_float64 = torch.device("cpu") if device.type == "mps" else device
         regression = copy.deepcopy(self.regression).to(in_float64)
-        regressed, nearest = regression(features), regression.nearest(features)
+        regressed = regression(features)
         drawing = {"n_samples": n_samples, "seed": seed, "device": device, **how}
         shape, smoother, known = regressed.shape, Smoother(slide.graph), None
         if observed is not None:
@@ -200,7 +199,7 @@ class Ensemble(nn.Module):
             mean.numpy(),
             None if sd is None else sd.numpy(),
             latent.mean.numpy(),
-            (nearest / self.reach.clamp(min=1e-6)).numpy(),
+            self.novelty(slide.embedding, slide.graph).numpy(),
             samples.numpy() if keep_samples else None,
             shift=self.residuals.shift.scale.numpy(),
             shift_df=float(self.residuals.shift.df),

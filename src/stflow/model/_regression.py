@@ -54,10 +54,3 @@ class KernelRidge(nn.Module):
             distance = torch.cdist(some.to(landmarks), landmarks).square()
             row.copy_(torch.exp(-self.gamma * distance) @ self.weights + self.intercept)
         return out
-
-    @torch.inference_mode()
-    def nearest(self, features: Tensor) -> Tensor:
-        """Distance of each spot's features to those of the nearest landmark, (N,), on the CPU."""
-        device = self.landmarks.device
-        away = [torch.cdist(s.to(device), self.landmarks).amin(1) for s in features.split(CHUNK)]
-        return torch.cat(away).cpu()

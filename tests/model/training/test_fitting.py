@@ -93,27 +93,10 @@ def test_all_slides_share_the_spots_that_calibrate(slides, monkeypatch, n_flows,
     assert seen == sizes
 
 
-def test_novelty_is_1_where_held_out_spots_end(slides) -> None:
-    """Of spots that a fold held out, 5 % are farther from its others than the reach."""
-    network = fit(slides)
-    ready = _fitting.to_tensors(slides, network.features)
-    away = [
-        fit_regression([*ready[:i], *ready[i + 1 :]], 0).nearest(ready[i].features)[
-            ready[i].halves() >= 0
-        ]
-        for i in range(3)
-    ]
-    assert float((torch.cat(away) > network.reach).float().mean()) == pytest.approx(0.05, abs=0.01)
-    how = {"n_samples": 1, "n_steps": 1, "seed": 0, "device": CPU}
-    assert network.predict(slides[0], **how).novelty.max() < 0.01
-    odd = replace(slides[0], embedding=slides[0].embedding + 50 * slides[0].embedding.std(0))
-    assert network.predict(odd, **how).novelty.min() > 1
-
-
 def replace_members(network: Ensemble, *which: int) -> Ensemble:
     members = [network.members[i] for i in which]
-    parts = network.features, network.regression, members, network.residuals
-    return Ensemble(*parts, float(network.blend), float(network.reach))
+    parts = network.features, network.regression, members, network.residuals, network.novelty
+    return Ensemble(*parts, float(network.blend))
 
 
 def test_the_flows_are_averaged(slides) -> None:

@@ -18,6 +18,7 @@ from stflow.model._config import Config
 from stflow.model._ensemble import Ensemble
 from stflow.model._features import Features
 from stflow.model.training._crops import TensorSlide, steps_in_epoch
+from stflow.model.training._familiar import learn_novelty
 from stflow.model.training._folds import Masks
 from stflow.model.training._member import Trained, train_member
 from stflow.model.training._regressing import Regressed, regress
@@ -124,8 +125,10 @@ def fit_ensemble(
         members = members if interrupted else [last.member]
     for number, history in enumerate(histories):
         history.insert(0, "flow", number)
+    law, blend = learn_from(unseen, seed)
+    novelty = learn_novelty(slides, folds, seed)
     return Fitted(
-        Ensemble(copy.deepcopy(features), seen.regression, members, *learn_from(unseen, seed)),
+        Ensemble(copy.deepcopy(features), seen.regression, members, law, novelty, blend),
         pd.concat(histories, ignore_index=True),
         len(flows),
         interrupted,

@@ -73,7 +73,7 @@ def measure_trust(
 
 def _score(each: Unseen, others: list[Unseen], units: Units, seed: int) -> dict:
     """Score the genes of one slide by what was learned on others."""
-    law, blend, _ = learn_from(others, seed)
+    law, blend = learn_from(others, seed)
     rows = each.slide.middle(MAX_SPOTS)
     at = torch.from_numpy(rows)
     predicted, spread = each.blended(blend)[at], each.spread[at] * blend**2

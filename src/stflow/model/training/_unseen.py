@@ -16,7 +16,7 @@ from stflow.model.residuals import ResidualLaw
 from stflow.model.training._crops import TensorSlide
 from stflow.model.training._member import Trained
 
-CALIBRATION_SAMPLES, USUAL = 8, 0.95
+CALIBRATION_SAMPLES = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,9 +29,8 @@ class Unseen:
         The spots.
     flow, spread
         Mean and variance of draws of the flow, shape (N, G).
-    regression, nearest
-        Prediction of the regression, shape (N, G), and the distance of the features to those of
-        its nearest landmark, shape (N,).
+    regression
+        Prediction of the regression, shape (N, G).
     clean
         Whether the spots had no say in when the flow stopped, either.
     group
@@ -42,7 +41,6 @@ class Unseen:
     flow: Tensor
     spread: Tensor
     regression: Tensor
-    nearest: Tensor
     clean: bool
     group: int
 
@@ -83,9 +81,8 @@ def predict_unseen(
             for each in zip(*moments, strict=True)
         )
         slide = slide.subset(kept)
-        known = regression(slide.features), regression.nearest(slide.features)
-        clean = bool(trained.by_half)
-        found.append(Unseen(slide, flow, spread, *known, clean=clean, group=group))
+        known, clean = regression(slide.features), bool(trained.by_half)
+        found.append(Unseen(slide, flow, spread, known, clean=clean, group=group))
     return found
 
 
@@ -101,8 +98,8 @@ def _draw(
     return flow.mean(0), flow.var(0)
 
 
-def learn_from(unseen: list[Unseen], seed: int) -> tuple[ResidualLaw, float, float]:
-    """Learn the law of what flow and regression leave, how they add up, and how far is far."""
+def learn_from(unseen: list[Unseen], seed: int) -> tuple[ResidualLaw, float]:
+    """Learn the law of what flow and regression leave, and how they add up."""
     blend = learn_blend(unseen)
     predicted = [each.blended(blend) for each in unseen]
     law = ResidualLaw.fit(
@@ -114,8 +111,7 @@ def learn_from(unseen: list[Unseen], seed: int) -> tuple[ResidualLaw, float, flo
     )
     spread = torch.cat([each.spread for each in unseen])
     law.account_for(torch.cat(predicted), spread * blend**2)
-    nearest = torch.cat([each.nearest for each in unseen]).numpy()
-    return law, blend, float(np.quantile(nearest, USUAL))
+    return law, blend
 
 
 def learn_blend(unseen: list[Unseen]) -> float:
