@@ -295,3 +295,14 @@ def test_sections_of_a_folder_and_what_they_lack(root: Path, offline: Path) -> N
     (root / SPOTS).unlink()
     (root / COUNTS).unlink()
     assert her2st_sections(root) == {}
+
+
+def test_spots_of_a_larger_picture(root: Path, offline: Path) -> None:
+    """Pictures of patient A are published small, their spots are not."""
+    with Image.open(root / IMAGE) as picture:
+        small = picture.resize((100, 84))
+    small.save(root / IMAGE)
+    with pytest.raises(
+        ValueError, match=r"E1.jpg is 100 x 84 px, but spots in .* reach to 2\d\d, "
+    ):
+        her2st("C5", root=root)

@@ -18,6 +18,7 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata import build_slide
 from stflow._validation import listing, require_counts, require_unique
+from stflow.images import Level
 from stflow.images.files import read_raster
 
 _URL = "https://github.com/almaan/her2st/raw/master/data/"
@@ -62,7 +63,8 @@ def her2st(
     ConnectionError
         A file is neither in a local folder nor can it be downloaded.
     ValueError
-        A file is damaged.
+        A file is damaged, or the spots are those of a larger picture, as in the sections of
+        patient A: their pictures are published small, their spots are not.
 
     Notes
     -----
@@ -92,6 +94,7 @@ def her2st(
     table.obs["section"] = pd.Categorical([section] * table.n_obs)
     table.obs["patient"] = pd.Categorical([entry["patient"]] * table.n_obs)
     levels = read_raster(image_path)
+    _require_inside(table.obsm[_keys.SPATIAL], levels[0], spots_path, image_path)
     return build_slide(levels, table, radius=_DIAMETER_UM / 2 / mpp, mpp=mpp, technology="st")
 
 
@@ -207,3 +210,14 @@ def _join(spots: pd.DataFrame, counts: AnnData, *, where: str) -> AnnData:
     table.obs["array_row"] = spots["y"].to_numpy()
     table.obsm[_keys.SPATIAL] = spots[["pixel_x", "pixel_y"]].to_numpy(dtype=np.float64)
     return table
+
+
+def _require_inside(centres: np.ndarray, level: Level, spots: Path, image: Path) -> None:
+    """Raise ``ValueError`` where spots lie beyond the picture."""
+    (width, height), reach = level.size, np.rint(centres.max(0)).astype(int)
+    if (reach >= (width, height)).any():
+        raise ValueError(
+            f"{image} is {width} x {height} px, but spots in {spots} reach to {reach[0]}, "
+            f"{reach[1]}: they are those of a larger picture. Multiply pixel_x and pixel_y by the "
+            "width of this one over the width of that."
+        )

@@ -233,7 +233,7 @@ def draw_biomarkers(maps: Sequence[MarkerMap]) -> Figure:
     grid = figure.subplots(len(maps), 1 + len(names), squeeze=False)
     for line, one in zip(grid, maps, strict=True):
         _draw_map(line[0], one, one.measured, "not measured")
-        line[0].set_ylabel(f"{one.gene}\n{one.slide}", fontsize=11)
+        line[0].set_ylabel("\n".join([one.gene, *wrap(one.slide, TITLE_CHARS)]), fontsize=11)
         line[0].set_title("measured", fontsize=10)
         for ax, name in zip(line[1:], names, strict=True):
             values = one.predicted.get(name, np.full(len(one.coords), np.nan))
