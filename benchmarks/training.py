@@ -59,7 +59,7 @@ class Trainer:
         slides = make_slides(n_spots)
         counts = torch.cat([slide.expression for slide in slides]).expm1().round()
         prior = fit_prior("zinb", counts, {}, generator=torch.Generator())
-        how = {"lr": 5e-4, "seed": 0, "early_stopping": 1, "saved": None}
+        how = {"lr": 5e-4, "seed": 0, "patience": 1, "saved": None}
         self.crops = Crops(slides, prior, 0)
         self.module = FlowTraining(untrained(N_GENES).train(), slides[:1], prior, **how)
         self.seconds: Counter[str] = Counter()

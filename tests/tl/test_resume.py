@@ -180,7 +180,7 @@ def test_a_finished_run_is_found_again_and_goes_on(tissue, whole, tmp_path) -> N
 
 
 def test_early_stopping_goes_on_counting(tissue, tmp_path) -> None:
-    patient = {"early_stopping": 2, "lr": 0.05, "max_epochs": 40}
+    patient = {"early_stopping": 2 * 8, "lr": 0.05, "max_epochs": 40}
     uncut = fit(tissue, **patient)
     n = len(uncut.history)
     assert n == stopped(uncut.history, 2)[1] < 40
@@ -206,7 +206,7 @@ OTHER = {
     "seed": ({"seed": 1}, "seed is 1, there 0"),
     "lr": ({"lr": 0.01}, "lr is 0.01, there 0.0005"),
     "batch": ({"batch_size": 2}, "batch_size is 2, there 4"),
-    "patience": ({"early_stopping": 3}, "early_stopping is 3, there 20"),
+    "patience": ({"early_stopping": 3}, "early_stopping is 3, there 160"),
     "config": ({"shape": {"dropout": 0.1}}, "dropout is 0.1, there 0.2"),
     "prior": ({"shape": {"prior": "zero"}}, "prior is 'zero', there 'zinb'"),
     "genes": ({"genes": PANEL[::-1]}, r"genes is .*; expression of the slides differs"),
@@ -358,7 +358,7 @@ def test_several_flows_are_resumed_one_by_one(tissue, tmp_path) -> None:
 
 
 def test_a_flow_without_a_whole_epoch_is_left_out(tissue) -> None:
-    with pytest.warns(UserWarning, match="after 2 whole epochs, in flow 1 of 3"):
+    with pytest.warns(UserWarning, match="after 2 whole epochs, in flow 1 of 4"):
         part = fit(tissue, StopInFlow(1, 0), shape={"n_flows": 3}, max_epochs=2)
     assert len(part.ensemble.members) == 1
     assert "validated on S1" in repr(part)
