@@ -36,9 +36,9 @@ class Flow(Published):
     Unlike the preprint's, and like that of ``stf.tl.fit``, it reads principal components of a
     spot's embedding and of the mean embedding of its neighbours, learned from all training slides;
     a step takes one crop of at most 512 spots, weights are averaged over steps, and the last layer
-    starts at the mean expression. Parameters of the prior are fitted to the training counts of each gene, per
-    10,000 in these units, by maximum likelihood, where the preprint searches a grid. All variants
-    share this.
+    starts at the mean expression. Parameters of the prior are fitted to the training counts of
+    each gene, per 10,000 in these units, by maximum likelihood, where the preprint searches a
+    grid. All variants share this.
 
     Parameters
     ----------
