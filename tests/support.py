@@ -93,6 +93,7 @@ SHAPE = {"hidden": 32, "n_layers": 2, "n_flows": 1}
 SMALL = {
     "config": SHAPE,
     "max_epochs": 3,
+    "batch_size": 4,
     "device": "cpu",
     "show_progress_bar": False,
 }

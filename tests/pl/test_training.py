@@ -55,6 +55,15 @@ def test_a_model_shows_its_history(history):
     np.testing.assert_array_equal(curves(axes)["training"][:, 1], history["train_loss"])
 
 
+def test_the_flow_that_learns_from_everything_is_told_apart(history):
+    last = history.assign(flow=2, train_loss=[9.0, 8.0, 7.0, 6.0], val_loss=np.nan)
+    axes = training(pd.concat([history.assign(flow=0), history.assign(flow=1), last]))
+    dashed = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
+    assert [list(line.get_ydata()) for line in dashed] == [[9, 8, 7, 6]]
+    names = ["training", "validation", "training on everything", "best epoch: 2, 2"]
+    assert sorted(legend(axes)) == sorted(names)
+
+
 def test_without_validation_there_is_no_best_epoch(history):
     axes = training(history.assign(val_loss=np.nan))
     assert list(curves(axes)) == ["training"]

@@ -79,8 +79,9 @@ def test_validation_slide_teaches_the_flow_nothing(tissue) -> None:
 def test_history_and_description(tissue) -> None:
     model = fit(tissue, validation="S2")
     figures = ["train_loss", "val_loss", "val_pearson", "val_loss_0", "val_loss_1"]
-    assert list(model.history) == ["flow", "epoch", *figures]
+    assert list(model.history) == ["flow", "epoch", "step", *figures]
     assert list(model.history["epoch"]) == [0, 1, 2]
+    assert list(model.history["step"]) == [8, 16, 24]
     assert np.isfinite(model.history).all(axis=None)
     assert model.genes == tuple(PANEL)
     assert model.encoder["width"] == model.n_inputs == 12
@@ -91,10 +92,10 @@ def test_history_and_description(tissue) -> None:
 
 def test_stops_early_and_keeps_the_best_weights(tissue) -> None:
     """It trains until either half of the held-out spots, too, has seen no gain."""
-    long = fit(tissue, max_epochs=40, early_stopping=2, lr=0.05)
+    long = fit(tissue, max_epochs=40, early_stopping=2 * 8, lr=0.05)
     best, n_epochs = stopped(long.history, 2)
     assert len(long.history) == n_epochs < 40
-    short = fit(tissue, max_epochs=best + 1, early_stopping=99, lr=0.05)
+    short = fit(tissue, max_epochs=best + 1, early_stopping=999, lr=0.05)
     states = [model.ensemble.members[0].denoiser.state_dict() for model in (long, short)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 

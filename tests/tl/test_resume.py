@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from support import SHAPE, SMALL, snapshot, stopped
 
 import stflow as stf
-from stflow.model.training import _loop, _plan, open_states
+from stflow.model.training import _fitting, _loop, _plan, open_states
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model was trained on")
 
@@ -180,7 +181,7 @@ def test_a_finished_run_is_found_again_and_goes_on(tissue, whole, tmp_path) -> N
 
 
 def test_early_stopping_goes_on_counting(tissue, tmp_path) -> None:
-    patient = {"early_stopping": 2, "lr": 0.05, "max_epochs": 40}
+    patient = {"early_stopping": 2 * 8, "lr": 0.05, "max_epochs": 40}
     uncut = fit(tissue, **patient)
     n = len(uncut.history)
     assert n == stopped(uncut.history, 2)[1] < 40
@@ -206,7 +207,7 @@ OTHER = {
     "seed": ({"seed": 1}, "seed is 1, there 0"),
     "lr": ({"lr": 0.01}, "lr is 0.01, there 0.0005"),
     "batch": ({"batch_size": 2}, "batch_size is 2, there 4"),
-    "patience": ({"early_stopping": 3}, "early_stopping is 3, there 20"),
+    "patience": ({"early_stopping": 3}, "early_stopping is 3, there 160"),
     "config": ({"shape": {"dropout": 0.1}}, "dropout is 0.1, there 0.2"),
     "prior": ({"shape": {"prior": "zero"}}, "prior is 'zero', there 'zinb'"),
     "genes": ({"genes": PANEL[::-1]}, r"genes is .*; expression of the slides differs"),
@@ -321,6 +322,17 @@ def test_ctrl_c_before_there_is_a_model(tissue, tmp_path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+SEVERAL = {"shape": {"n_flows": 3}, "max_epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def several(_tissue) -> stf.STFlow:
+    """A run of three flows by turns and a last one that nothing cut off."""
+    model = fit(_tissue, **SEVERAL)
+    assert model.history["flow"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    return model
+
+
 class StopInFlow(Stop):
     """Interrupt an epoch of one of several flows."""
 
@@ -336,11 +348,9 @@ class StopInFlow(Stop):
         self.left -= 1
 
 
-def test_several_flows_are_resumed_one_by_one(tissue, tmp_path) -> None:
-    several = {"shape": {"n_flows": 3}, "max_epochs": 2}
-    uncut = fit(tissue, **several)
-    with pytest.warns(UserWarning, match="after 3 whole epochs, in flow 2 of 3"):
-        part = fit(tissue, StopInFlow(1, 1), resume=tmp_path, **several)
+def test_several_flows_are_resumed_one_by_one(tissue, several, tmp_path) -> None:
+    with pytest.warns(UserWarning, match="after 3 whole epochs, in flow 2 of 4"):
+        part = fit(tissue, StopInFlow(1, 1), resume=tmp_path, **SEVERAL)
     assert len(part.ensemble.members) == 2
     assert part.history["flow"].tolist() == [0, 0, 1]
     out = stf.tl.predict(tissue["S1"], part, inplace=False).obsm["stflow"]
@@ -348,17 +358,68 @@ def test_several_flows_are_resumed_one_by_one(tissue, tmp_path) -> None:
     files = ["flow-0.safetensors", "flow-1.safetensors", "run.json"]
     assert sorted(each.name for each in tmp_path.iterdir()) == files
     spy = Spy()
-    assert equal(fit(tissue, spy, resume=tmp_path, **several), uncut)
-    assert spy.seen == [1, 0, 1]
+    assert equal(fit(tissue, spy, resume=tmp_path, **SEVERAL), several)
+    assert spy.seen == [1, 0, 1, 0, 1]
     with pytest.raises(
         ValueError,
         match=r"of another fit: n_flows is 2, there 3; validation is \['S1, S3', 'S2'\], there",
     ):
-        fit(tissue, resume=tmp_path, **{**several, "shape": {"n_flows": 2}})
+        fit(tissue, resume=tmp_path, **{**SEVERAL, "shape": {"n_flows": 2}})
+
+
+@pytest.mark.parametrize(("n_epochs", "flow"), [(0, 3), (1, 4)])
+def test_ctrl_c_in_the_last_flow_leaves_those_by_turns(
+    tissue, several, tmp_path, n_epochs: int, flow: int
+) -> None:
+    """And it is resumed where its last whole epoch ended."""
+    with pytest.warns(UserWarning, match=f"after {6 + n_epochs} whole epochs, in flow {flow} of 4"):
+        part = fit(tissue, StopInFlow(3, n_epochs), resume=tmp_path, **SEVERAL)
+    assert len(part.ensemble.members) == 3
+    assert len(several.ensemble.members) == 1
+    assert part.history["flow"].tolist() == [0, 0, 1, 1, 2, 2] + [3] * n_epochs
+    assert part.history["val_loss"].isna().tolist() == [False] * 6 + [True] * n_epochs
+    assert part.info["interrupted"]
+    assert part.info["validation"] == several.info["validation"] == ["S1", "S2", "S3"]
+    pd.testing.assert_frame_equal(part.trust, several.trust)
+    part.save(tmp_path / "model")
+    read, out = stf.STFlow.load(tmp_path / "model"), []
+    for model in (part, read, several):
+        out.append(stf.tl.predict(tissue["S1"], model, inplace=False).obsm["stflow"].to_numpy())
+    assert np.array_equal(out[0], out[1])
+    assert not np.array_equal(out[0], out[2])
+    shutil.rmtree(tmp_path / "model")
+    spy = Spy()
+    assert equal(fit(tissue, spy, resume=tmp_path, **SEVERAL), several)
+    assert spy.seen == [*range(n_epochs, 2)]
+
+
+def test_a_longer_run_goes_on_with_its_last_flow(tissue, several, tmp_path) -> None:
+    short, spy = fit(tissue, resume=tmp_path, **{**SEVERAL, "max_epochs": 1}), Spy()
+    assert short.history["flow"].tolist() == [0, 1, 2, 3]
+    assert equal(fit(tissue, spy, resume=tmp_path, **SEVERAL), several)
+    assert spy.seen == [1, 1, 1, 1]
+    again = Spy()
+    assert equal(fit(tissue, again, resume=tmp_path, **SEVERAL), several)
+    assert again.seen == []
+
+
+def test_a_longer_run_that_needs_fewer_last_epochs_starts_its_last_flow_anew(
+    tissue, several, tmp_path, monkeypatch
+) -> None:
+    """As where flows were best sooner than they seemed to be."""
+    fit(tissue, resume=tmp_path, **SEVERAL)
+    monkeypatch.setattr(_fitting, "_as_long_as", lambda *given: replace(given[2], max_epochs=1))
+    spy = Spy()
+    model = fit(tissue, spy, resume=tmp_path, **SEVERAL)
+    assert spy.seen == [0]
+    assert model.history["flow"].tolist() == [0, 0, 1, 1, 2, 2, 3]
+    assert equal(model, fit(tissue, **SEVERAL))
+    assert not equal(model, several)
+    assert [len(state.rows) for state in open_states(tmp_path, 4)] == [2, 2, 2, 1]
 
 
 def test_a_flow_without_a_whole_epoch_is_left_out(tissue) -> None:
-    with pytest.warns(UserWarning, match="after 2 whole epochs, in flow 1 of 3"):
+    with pytest.warns(UserWarning, match="after 2 whole epochs, in flow 1 of 4"):
         part = fit(tissue, StopInFlow(1, 0), shape={"n_flows": 3}, max_epochs=2)
     assert len(part.ensemble.members) == 1
     assert "validated on S1" in repr(part)

@@ -49,11 +49,11 @@ COUNTING = ("units", "layer", "total_key", "min_counts", "table_key")
     metavar="NAME=VALUE",
     help="What shapes the model, as stf.Config names it, such as n_flows=1; repeat for several.",
 )
-@opt.option("--max-epochs", default=Schedule.max_epochs, help="Epochs at most.")
+@opt.option("--max-epochs", default=Schedule.max_epochs, help="Rounds over the spots at most.")
 @opt.option(
     "--early-stopping",
     default=Schedule.early_stopping,
-    help="Epochs without gain after which to stop.",
+    help="Training steps without gain after which to stop.",
 )
 @opt.option("--lr", default=Schedule.lr, help="Learning rate.")
 @opt.option("--batch-size", default=Schedule.batch_size, help="Crops in a training step.")

@@ -28,9 +28,10 @@ class Config:
         the most variable ones. What they have in common says more of each than it does itself. 0
         takes the panel alone.
     n_flows
-        Flows at most, each with another fold of the slides held out, or another block of the only
-        one. 1 takes a fraction of the time: it holds out the last slide, or the fifth of the only
-        one's spots at one end. None: 4, or 1 where the slide to hold out is named.
+        Flows by turns at most, each with another fold of the patients or slides held out, or
+        another block of the only slide; one more learns from everything, and predicts. 1 takes a
+        fraction of the time: this flow predicts, and holds out the last slide, or the fifth of the
+        only one's spots at one end. None: 4, or 1 where the slide to hold out is named.
     prior
         What the flow starts from: ``"zinb"`` or ``"nb"``, (zero-inflated) negative binomial counts
         fitted to each gene by maximum likelihood; ``"empirical"``, the training counts

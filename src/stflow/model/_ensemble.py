@@ -119,7 +119,7 @@ class Ensemble(nn.Module):
 
     @property
     def members(self) -> list[Member]:
-        """The flows, one a fold of the training slides."""
+        """The flow that predicts, or those so far, one a fold, of a fit that was cut off."""
         return cast("list[Member]", list(self._members))
 
     @property

@@ -40,8 +40,10 @@ class STFlow:
     config
         Hyper-parameters.
     history
-        One row an epoch of a flow: ``flow``, ``epoch``, ``train_loss``, ``val_loss``,
-        ``val_pearson``, and, where there are halves, ``val_loss_0`` and ``val_loss_1`` of these.
+        One row an epoch of a flow: ``flow``, ``epoch``, ``step`` (steps so far), ``train_loss``,
+        ``val_loss``, ``val_pearson``, and, where there are halves, ``val_loss_0`` and
+        ``val_loss_1`` of these. Flows by turns come first; that which learns from everything has
+        no held-out spots, and NaN.
     trust
         One row a gene (index ``gene``), scored on slides that were left out whole while training:
         ``pearson``, ``partial`` (given how deep a spot was read), ``ceiling`` (what counting noise
@@ -131,7 +133,7 @@ class STFlow:
         slide
             Spots with the embeddings that the model was trained on.
         n_samples
-            Draws, which the model's flows take by turns; their mean is the prediction.
+            Draws of the flow; their mean is the prediction.
         n_steps
             Evaluations S of the denoiser for each draw.
         chunk_size

@@ -32,6 +32,8 @@ def training(
 ) -> Axes | None:
     """Draw training and validation loss of each flow against the epoch, the best epoch marked.
 
+    The flow that learns from everything has no validation loss; its curve is dashed.
+
     Parameters
     ----------
     model
@@ -69,7 +71,8 @@ def training(
     history = _history(model)
     axes = one_axes(ax, figsize=figsize, dpi=dpi, title=title)
     flow = history["flow"] if "flow" in history else np.zeros(len(history))
-    best = [epoch for _, part in history.groupby(np.asarray(flow)) for epoch in _draw(axes, part)]
+    parts = [part for _, part in history.groupby(np.asarray(flow))]
+    best = [epoch for part in parts for epoch in _draw(axes, part, alone=len(parts) == 1)]
     handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     if best:
         handles[f"best epoch: {', '.join(best)}"] = handles.pop("best epoch")
@@ -78,11 +81,15 @@ def training(
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
 
 
-def _draw(axes: Axes, history: pd.DataFrame) -> list[str]:
+def _draw(axes: Axes, history: pd.DataFrame, *, alone: bool) -> list[str]:
     """Draw the curves of one flow; return its best epoch, if there is one."""
     epochs, train_loss, val_loss = (history[name].to_numpy(dtype=float) for name in _COLUMNS)
-    axes.plot(epochs, train_loss, label="training", color="C0")
-    if np.isnan(val_loss).all():
+    on_all = np.isnan(val_loss).all()
+    if on_all and not alone:
+        axes.plot(epochs, train_loss, "--", label="training on everything", color="C2")
+    else:
+        axes.plot(epochs, train_loss, label="training", color="C0")
+    if on_all:
         return []
     axes.plot(epochs, val_loss, label="validation", color="C1")
     best = int(np.nanargmin(val_loss))

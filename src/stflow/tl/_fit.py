@@ -58,15 +58,16 @@ def fit(
 
     A frame-averaging transformer learns by flow matching to turn draws of a prior into the
     expression of whole crops, given the embeddings and the positions of their spots. Several are
-    trained, and each leaves out other patients (or slides, where two patients are not known, or,
-    of a single slide, another block of spots) that decide when it stops and which of its weights
-    are kept. How much of their mean is blended with a kernel ridge regression on the same
-    features, and how far off the blend is, is learned from spots that neither had seen. Nothing is
-    written to ``data``.
+    trained by turns, and each leaves out other patients (or slides, where two patients are not
+    known, or, of a single slide, another block of spots) that decide when it is best. One more is
+    then trained on everything, for as many steps as those took to be best on average, and it alone
+    predicts. How much of it is blended with a kernel ridge regression on the same features, and
+    how far off the blend is, is learned from spots that a flow and a regression had not seen.
+    Nothing is written to ``data``.
 
-    Ctrl-C while training ends it with the best model so far and a warning. With
-    ``resume``, the same call takes up an unfinished run where its last whole epoch ended; on
-    the CPU the result is that of a run that was never cut off.
+    Ctrl-C while training ends it with the best model so far and a warning; before the last flow is
+    done, the flows by turns predict. With ``resume``, the same call takes up an unfinished run
+    where its last whole epoch ended; on the CPU the result is that of a run that was never cut off.
 
     Parameters
     ----------
@@ -106,9 +107,10 @@ def fit(
         What shapes the model: an :class:`stflow.Config`, or a dict of some of its values, such as
         ``{"n_flows": 1}``. None: its defaults.
     max_epochs
-        Epochs at most; an epoch is one random crop for each slide, or 32 if that is more.
+        Epochs at most: rounds over the spots, in random crops of at most 512, of 32 crops at least.
     early_stopping
-        Epochs without gain on the held-out spots after which to stop.
+        Training steps without gain on the held-out spots after which to stop, at the end of an
+        epoch.
     lr
         Learning rate of Adam.
     batch_size
@@ -119,7 +121,8 @@ def fit(
         Seed of everything that is drawn; the global random state is left as it was.
     resume
         Folder for the state of training, written after each epoch and read when it is there.
-        A finished run is not trained again; a larger ``max_epochs`` continues it. Callbacks and
+        A finished run is not trained again; a larger ``max_epochs`` continues it, but for a last
+        flow that then needs fewer epochs and starts anew. Callbacks and
         loggers in ``trainer_kwargs`` start anew. None: nothing is written.
     table_key
         Name of the table in each slide.

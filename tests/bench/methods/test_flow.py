@@ -67,7 +67,7 @@ def test_each_name_is_the_variant_it_says(members, arrays, name) -> None:
     member, history = trained.member, trained.history
     assert type(member.prior) is prior
     assert len(history) == 1
-    assert schedule.batch_size == 4
+    assert schedule.batch_size == 1
     denoiser = member.denoiser
     assert [type(each) for each in denoiser.layers] == 4 * [layer]
     assert (denoiser.hidden, denoiser.flow) == (128, name != "flow_no_fm")
@@ -162,7 +162,7 @@ def test_the_epoch_is_the_best_on_the_slides_that_were_passed(members, arrays) -
     FlowEpochOnTest(**how).fit(arrays[:2], seed=0, peek=[arrays[2]])
     (honest, _), (peeked, schedule) = members
     assert np.array_equal(honest.history["train_loss"], peeked.history["train_loss"])
-    assert schedule.early_stopping == 3
+    assert schedule.early_stopping == 3 * 32
     assert not np.array_equal(honest.history["val_pearson"], peeked.history["val_pearson"])
     n_best = int(peeked.history["val_pearson"].argmax()) + 1
     FlowEpochOnTest(**{**how, "max_epochs": n_best}).fit(arrays[:2], seed=0, peek=[arrays[2]])
@@ -198,7 +198,7 @@ def test_the_full_model_is_the_one_of_fit(arrays, monkeypatch) -> None:
     )
     method = FullModel(max_epochs=1, **HOW).fit(arrays[:2], seed=0)
     (fitted,) = seen
-    assert len(fitted.ensemble.members) == 2
+    assert len(fitted.ensemble.members) == 1
     predicted = method.predict(arrays[2])
     samples = method.sample(arrays[2], 6, seed=1)
     assert samples.shape == (6, *predicted.shape)

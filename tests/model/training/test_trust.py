@@ -29,7 +29,7 @@ def make_unseen(seed: int, *, clean: bool = True) -> Unseen:
     slide = tensor_slide(square(12), torch.zeros(n, 1), measured)
     slide = replace(slide, totals=torch.tensor(totals, dtype=torch.float32))
     spread = torch.full((n, 3), 0.05)
-    return Unseen(slide, predicted, spread, predicted, clean)
+    return Unseen(slide, predicted, spread, predicted, clean, seed)
 
 
 def test_genes_that_are_told_apart_from_chance() -> None:

@@ -18,7 +18,7 @@ from stflow.bench.methods._method import ProtocolName, Published
 from stflow.bench.methods._parts import LR, RATES, egnn
 from stflow.model import Config, Features
 from stflow.model.denoiser import N_STEPS, SlideSampler, draws, spatial_attention
-from stflow.model.training import to_tensors, train_member
+from stflow.model.training import steps_in_epoch, to_tensors, train_member
 from stflow.slide import Slide
 
 N_SAMPLES = 8
@@ -28,17 +28,17 @@ class Flow(Published):
     """The preprint's model as this library has it, trained once. ``choice`` is the learning rate.
 
     Four layers, four heads, eight neighbours, hidden width 128, dropout 0.2, five steps of the
-    sampler, at most 100 epochs of crops, Adam, stopped after 20 epochs without gain (appendix
-    A). The last training slide (or a block of the only one) is left out to say when to stop, and
+    sampler, at most 100 epochs of crops, Adam (appendix A), stopped after 160 steps without gain.
+    The last training slide (or a block of the only one) is left out to say when to stop, and
     the prediction is the mean of eight samples of the flow that was trained without it. Rate 5e-4
     (protocol ``"hest"``) or among 1e-3, 5e-4 and 1e-4 (``"nested"``).
 
     Unlike the preprint's, and like that of ``stf.tl.fit``, it reads principal components of a
     spot's embedding and of the mean embedding of its neighbours, learned from all training slides;
-    a step takes four crops, weights are averaged over steps, and the last layer starts at the
-    mean expression. Parameters of the prior are fitted to the training counts of each gene, per
-    10,000 in these units, by maximum likelihood, where the preprint searches a grid. All variants
-    share this.
+    a step takes one crop of at most 512 spots, weights are averaged over steps, and the last layer
+    starts at the mean expression. Parameters of the prior are fitted to the training counts of
+    each gene, per 10,000 in these units, by maximum likelihood, where the preprint searches a
+    grid. All variants share this.
 
     Parameters
     ----------
@@ -93,11 +93,13 @@ class Flow(Published):
     def _train(self, rest: list[Slide], held_out: Slide, rate: float, seed: int) -> Predictor:
         device = resolve_device(self.device)
         features = Features.fit([*rest, held_out], self._config.n_components, seed)
+        kept = to_tensors(rest, features)
         schedule = Schedule(self.max_epochs or Schedule.max_epochs, lr=rate)
         if self.peeks:
-            schedule = replace(schedule, early_stopping=schedule.max_epochs)
+            n_steps = schedule.max_epochs * steps_in_epoch(kept, schedule.batch_size)
+            schedule = replace(schedule, early_stopping=n_steps)
         trained = train_member(
-            to_tensors(rest, features),
+            kept,
             to_tensors(self._judges(held_out), features),
             self._config,
             schedule,
