@@ -28,6 +28,7 @@ from stflow.model.training._unseen import Unseen, learn_from, predict_unseen
 from stflow.slide import Slide, left_out_together, spot_weights, subset
 
 MAX_CALIBRATION = 8192
+Way = tuple[int, FlowState | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,46 +95,47 @@ def fit_ensemble(
         Ctrl-C before an epoch was finished.
     """
     how: dict[str, Any] = {"config": config, "seed": seed, "device": device, **training}
-    seeds = spawn_seeds(seed, len(folds) + 1)
-    flows: list[Trained] = []
-    unseen: list[Unseen] = []
-    n_spots = MAX_CALIBRATION // sum(bool(mask.any()) for masks in folds for mask in masks)
-    states = saved or [None] * (len(folds) + 1)
-    interrupted = False
-    for number, masks in enumerate(folds):
-        here = {"saved": states[number], "own_seed": seeds[number], **how}
-        here["label"] = f"fit, flow {number + 1} of {len(folds)}"
-        trained, found = _leave_out(slides, masks, schedule, n_spots=n_spots, **here)
-        interrupted = trained.interrupted
-        flows += [trained] * bool(len(trained.history))
-        unseen += found
-        if interrupted:
-            break
-    if not flows:
-        raise KeyboardInterrupt
+    states = [*saved, *[None] * (len(folds) + 1)]
+    ways = list(zip(spawn_seeds(seed, len(folds) + 1), states, strict=False))
+    flows, unseen, interrupted = _by_turns(slides, folds, schedule, ways[:-1], **how)
     seen, features = _look(slides, [np.full(slide.n_spots, True) for slide in slides], config, seed)
-    members, histories = [flow.member for flow in flows], [flow.history for flow in flows]
+    histories, members = [flow.history for flow in flows], [flow.member for flow in flows]
     if len(flows) > 1 and not interrupted:
         as_long = _as_long_as(histories, seen, schedule)
-        state = states[len(folds)]
-        if state is not None and len(state.rows) > as_long.max_epochs:
-            state = replace(state, tensors={}, rows=[])
-        here = {"saved": state, "own_seed": seeds[-1], "label": "fit, last flow", **how}
-        last = _train(seen, [], features, as_long, **here)
+        last = _train(seen, [], features, as_long, **_last(ways[-1], as_long), **how)
         interrupted = last.interrupted
-        histories += [last.history] * bool(len(last.history))
-        members = members if interrupted else [last.member]
-    for number, history in enumerate(histories):
-        history.insert(0, "flow", number)
+        histories, members = [*histories, last.history], members if interrupted else [last.member]
     law, blend = learn_from(unseen, seed)
     novelty = learn_novelty(slides, folds, seed)
+    history = pd.concat(dict(enumerate(histories)), names=["flow"]).reset_index(level="flow")
     return Fitted(
         Ensemble(copy.deepcopy(features), seen.regression, members, law, novelty, blend),
-        pd.concat(histories, ignore_index=True),
+        history.reset_index(drop=True),
         len(flows),
         interrupted,
         measure_trust(unseen, slides[0].genes, slides[0].units, seed),
     )
+
+
+def _by_turns(
+    slides: list[Slide], folds: list[Masks], schedule: Schedule, ways: list[Way], **how: Any
+) -> tuple[list[Trained], list[Unseen], bool]:
+    """Train a flow for each fold, predict what each leaves out, and tell of Ctrl-C."""
+    flows: list[Trained] = []
+    unseen: list[Unseen] = []
+    n_spots = MAX_CALIBRATION // sum(bool(mask.any()) for masks in folds for mask in masks)
+    for number, (masks, (own_seed, saved)) in enumerate(zip(folds, ways, strict=True)):
+        label = f"fit, flow {number + 1} of {len(folds)}"
+        here = {"n_spots": n_spots, "own_seed": own_seed, "saved": saved, "label": label, **how}
+        trained, found = _leave_out(slides, masks, schedule, **here)
+        if len(trained.history):
+            flows.append(trained)
+            unseen += found
+        if trained.interrupted:
+            break
+    if not flows:
+        raise KeyboardInterrupt
+    return flows, unseen, trained.interrupted
 
 
 def _leave_out(
@@ -175,6 +177,14 @@ def _train(
 ) -> Trained:
     parts = {"features": features, "scale": seen.scale}
     return train_member(seen.slides, held_out, config, schedule, seed=own_seed, **parts, **how)
+
+
+def _last(way: Way, as_long: Schedule) -> dict[str, Any]:
+    """Settle how the last flow is trained; a state that went on for too long is of no use."""
+    own_seed, saved = way
+    if saved is not None and len(saved.rows) > as_long.max_epochs:
+        saved = replace(saved, tensors={}, rows=[])
+    return {"own_seed": own_seed, "saved": saved, "label": "fit, last flow"}
 
 
 def _as_long_as(histories: list[pd.DataFrame], seen: Regressed, schedule: Schedule) -> Schedule:
