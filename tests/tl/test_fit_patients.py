@@ -184,6 +184,7 @@ def test_a_part_that_is_called_like_another_slide(tissue) -> None:
         fit(data, "donor")
 
 
+@pytest.mark.slow
 def test_sections_of_her2st_are_of_one_patient(embedded) -> None:
     sections = {name: embedded(name, 0.5) for name in ("C2", "C3")}
     genes = stf.pp.select_genes(sections, n_top_genes=3)
