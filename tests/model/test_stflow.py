@@ -67,8 +67,20 @@ def test_priors_are_saved(tissue, tmp_path, prior: str) -> None:
 
 
 def test_shows_a_fit_that_diverged(model) -> None:
-    lost = model.history.assign(val_loss=np.nan, val_pearson=np.nan)
-    assert "Pearson nan at epoch 0, 0" in repr(replace(model, history=lost))
+    """After their first epoch; no fit has none."""
+    lost = model.history.assign(val_pearson=np.nan)
+    lost.loc[lost["epoch"] > 0, "val_loss"] = np.nan
+    assert "Pearson nan at epoch 0, 0\n" in repr(replace(model, history=lost))
+
+
+def test_shows_the_epochs_of_flows_that_were_judged(model) -> None:
+    """Not that of the last flow, which learns from everything."""
+    assert model.history["flow"].nunique() == 3
+    judged = model.history[model.history["flow"] < 2]
+    best = judged.loc[judged.groupby("flow")["val_loss"].idxmin()]
+    first, second = best["epoch"]
+    told = f"by turns: Pearson {best['val_pearson'].mean():.3f} at epoch {first}, {second}\n"
+    assert told in repr(model)
 
 
 def test_loading_leaves_the_global_random_state(saved) -> None:

@@ -22,7 +22,7 @@ class Prediction:
     sd
         Its standard deviation, shape (N, G), or None after a single sample.
     latent
-        Last state of each spot in the first flow's denoiser, shape (N, d).
+        Last state of each spot in the flow's denoiser, shape (N, d).
     novelty
         How far each spot's features are from those of training spots, shape (N,): 1 is what
         95 % of held-out training spots stay below.

@@ -34,7 +34,7 @@ def attention(
 ) -> AnnData | None:
     """Write how much each spot listens to each of its neighbours, as a graph.
 
-    The attention of the first flow's network in its last evaluation for one draw, the first that
+    The attention of the flow's network in its last evaluation for one draw, the first that
     :func:`stflow.tl.predict` takes with the same seed, averaged over layers and heads. Measured
     counts are not read.
 

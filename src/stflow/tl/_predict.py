@@ -83,8 +83,8 @@ def predict(
     model
         What :func:`stflow.tl.fit` returned.
     n_samples
-        Draws, which the model's flows take by turns; the prediction is their mean, that of one
-        draw the first flow's. With 2 or more there is a standard deviation.
+        Draws of the flow; the prediction is their mean. With 2 or more there is a standard
+        deviation.
     n_steps
         Evaluations of the denoiser for each draw.
     keep_samples

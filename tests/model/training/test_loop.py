@@ -1,11 +1,15 @@
-"""When training stops: early stopping is counted in steps, whatever an epoch holds."""
+"""What an epoch holds, and when training stops: early stopping is counted in steps."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support import square, tensor_slide
 
 from stflow._schedule import Schedule
@@ -13,7 +17,7 @@ from stflow.flow import make_prior
 from stflow.model._config import Config
 from stflow.model.denoiser import Denoiser
 from stflow.model.training import _loop
-from stflow.model.training._crops import TensorSlide
+from stflow.model.training._crops import TensorSlide, draws_in_epoch, steps_in_epoch
 
 CONFIG = Config(hidden=16, n_layers=1, n_heads=2)
 NO_LR = 1e-20
@@ -41,6 +45,37 @@ def train(slides: list[TensorSlide], schedule: Schedule, n_held_out: int = 1) ->
         trainer_kwargs={},
     )
     return history
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_draws"),
+    [
+        ([180] * 4, 32),  # fewer than a round over so few spots: 8
+        ([5000], 32),  # 20
+        ([5000] * 4, 78),
+        ([3000] * 20, 234),
+        ([180] * 20, 40),
+        ([5000, 180], 32),
+    ],
+)
+def test_an_epoch_is_a_round_over_the_spots(sizes: list[int], n_draws: int) -> None:
+    slides = [SimpleNamespace(n_spots=n) for n in sizes]
+    assert draws_in_epoch(slides) == n_draws
+    assert [steps_in_epoch(slides, batch_size) for batch_size in (1, 4)] == [
+        n_draws,
+        -(-n_draws // 4),
+    ]
+
+
+@given(st.lists(st.integers(1, 9000), min_size=1, max_size=30), st.integers(1, 40))
+def test_no_round_is_short_of_spots(sizes: list[int], batch_size: int) -> None:
+    """A crop holds half of the spots that it might, on average; no epoch is of fewer than 32."""
+    slides = [SimpleNamespace(n_spots=n) for n in sizes]
+    n_draws, per_draw = draws_in_epoch(slides), np.minimum(sizes, 512).mean() / 2
+    assert n_draws >= max(32, 2 * len(sizes))
+    assert n_draws * per_draw >= sum(sizes) - per_draw / 2 - 1e-6
+    assert n_draws == 32 or n_draws * per_draw <= sum(sizes) + per_draw / 2 + 1e-6
+    assert 0 <= steps_in_epoch(slides, batch_size) * batch_size - n_draws < batch_size
 
 
 @pytest.mark.parametrize(

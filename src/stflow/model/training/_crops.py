@@ -174,9 +174,9 @@ class Crops(Dataset[Batch]):
 
 
 def draws_in_epoch(slides: list[TensorSlide]) -> int:
-    """Count the draws of a round over the spots; of few spots, or many slides, it is longer."""
+    """Count the draws of a round over the spots, at least ``MIN_DRAWS``."""
     sizes = np.array([slide.n_spots for slide in slides])
-    return max(MIN_DRAWS, len(slides), round(2 * sizes.sum() / np.minimum(sizes, MAX_CROP).mean()))
+    return max(MIN_DRAWS, round(2 * sizes.sum() / np.minimum(sizes, MAX_CROP).mean()))
 
 
 def steps_in_epoch(slides: list[TensorSlide], batch_size: int) -> int:
