@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Target:
 
     n_genes: int
     n_expressed: int
+    _: KW_ONLY
     units: Units = "cp10k"
     smoothed: bool = False
 
