@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Target:
 
     n_genes: int
     n_expressed: int
+    _: KW_ONLY
     units: Units = "cp10k"
     smoothed: bool = False
 
@@ -65,7 +66,9 @@ def read_places(obs: pd.DataFrame, *, where: str) -> np.ndarray:
         A place is no whole number, or two spots have one.
     """
     for column in _keys.ARRAY:
-        require_key(column, obs, what=f"column of .obs of {where}:", hint="Smoothing needs it.")
+        require_key(
+            column, obs.columns, what=f"column of .obs of {where}:", hint="Smoothing needs it."
+        )
     places = obs[_keys.ARRAY].to_numpy(dtype=np.float64)
     if not (places == np.rint(places)).all():
         raise ValueError(f"Places on the array of {where} are not whole numbers.")

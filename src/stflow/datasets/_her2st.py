@@ -18,7 +18,6 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata import build_slide
 from stflow._validation import listing, require_counts, require_unique
-from stflow.images import Level
 from stflow.images.files import read_raster
 
 _URL = "https://github.com/almaan/her2st/raw/master/data/"
@@ -94,7 +93,7 @@ def her2st(
     table.obs["section"] = pd.Categorical([section] * table.n_obs)
     table.obs["patient"] = pd.Categorical([entry["patient"]] * table.n_obs)
     levels = read_raster(image_path)
-    _require_inside(table.obsm[_keys.SPATIAL], levels[0], spots_path, image_path)
+    _require_inside(table.obsm[_keys.SPATIAL], levels[0].shape, spots_path, image_path)
     return build_slide(levels, table, radius=_DIAMETER_UM / 2 / mpp, mpp=mpp, technology="st")
 
 
@@ -212,9 +211,9 @@ def _join(spots: pd.DataFrame, counts: AnnData, *, where: str) -> AnnData:
     return table
 
 
-def _require_inside(centres: np.ndarray, level: Level, spots: Path, image: Path) -> None:
+def _require_inside(centres: np.ndarray, shape: tuple[int, ...], spots: Path, image: Path) -> None:
     """Raise ``ValueError`` where spots lie beyond the picture."""
-    (width, height), reach = level.size, np.rint(centres.max(0)).astype(int)
+    (height, width), reach = shape[-2:], np.rint(centres.max(0)).astype(int)
     if (reach >= (width, height)).any():
         raise ValueError(
             f"{image} is {width} x {height} px, but spots in {spots} reach to {reach[0]}, "
