@@ -24,8 +24,8 @@ class Prediction:
     latent
         Last state of each spot in the flow's denoiser, shape (N, d).
     novelty
-        How far each spot's features are from those of training spots, shape (N,): 1 is what
-        95 % of held-out training spots stay below.
+        How unlike the training slides each spot and its slide look, shape (N,): 1 is what at
+        least 95 % of held-out training spots stay below.
     samples
         Draws of the expression, shape (N, G, S), or None when they were not kept.
     shift, shift_df

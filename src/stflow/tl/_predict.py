@@ -147,8 +147,9 @@ def predict(
     ``.obsm["X_" + key_added]``
         Latent state of each spot, shape (N, hidden).
     ``.obs[key_added + "_novelty"]``
-        How unlike all training spots a spot looks: 95 % of held-out training spots are below 1.
-        Where it is above, nothing was learned from images of that kind.
+        How unlike the training slides a spot and its whole slide look, in tissue, stain and
+        scanner: at least 95 % of held-out training spots are below 1. Where it is above, nothing
+        was learned from images of that kind.
     ``.obs[key_added + "_observed"]``
         With ``observed``: whether a spot is one of them, whose counts stand in place of a
         prediction.
