@@ -80,7 +80,7 @@ class Law:
 
 @lru_cache(maxsize=8)
 def _expected_log1p(dispersion: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Expectation of log1p of negative binomial counts, as a function of the log of their mean.
+    """Return the expectation of log1p counts as a function of the log of their mean.
 
     The probabilities are summed for some means, between which a spline interpolates.
     """
