@@ -23,7 +23,6 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy.stats import norm, t
 
 import stflow as stf
 from stflow import metrics
@@ -40,7 +39,7 @@ POOL: dict[str, Any] = {
     "patient_depth": 0.5,
     "patient_stain": 0.1,
 }
-N_PATIENTS, N_SECTIONS, N_UNSEEN, N_GENES = 16, 3, 10, 20
+N_PATIENTS, N_SECTIONS, N_UNSEEN, N_GENES = 60, 3, 10, 20
 FIT: dict[str, Any] = {"max_epochs": 2, "config": {"n_layers": 1, "hidden": 32}}
 LEVELS = (0.5, 0.8, 0.9)
 WITH, ALONE = "get.intervals", "spots alone"
@@ -109,26 +108,28 @@ def intervals(table: AnnData, level: float, *, shifted: bool) -> tuple[np.ndarra
         lower, upper = stf.get.intervals(table, level=level)
         return lower.to_numpy(), upper.to_numpy()
     mean, sd = (table.obsm[key].to_numpy() for key in ("stflow", "stflow_sd"))
-    df = table.uns["stflow"]["shift_df"]
-    of_equal_width = t.ppf(0.9, df) / norm.ppf(0.9)
-    shared = of_equal_width * table.var.loc[table.obsm["stflow"].columns, "stflow_shift"].to_numpy()
+    info = table.uns["stflow"]
+    shared = metrics.normal_sd(info["shift_df"]) * info["shift"]
     spots = np.sqrt(np.clip(sd**2 - shared**2, 0, None))
     lower, upper = metrics.gaussian_interval(mean, spots, level=level)
     return lower.clip(min=0), upper.clip(min=0)
 
 
-def score(model: stf.STFlow, tables: list[AnnData], *, shifted: bool) -> dict[str, float]:
-    """Coverage and width of the intervals, means over spots, genes and slides."""
-    found: dict[str, list[float]] = {}
+def score(model: stf.STFlow, tables: list[AnnData]) -> dict[str, dict[str, float]]:
+    """Coverage and width of both kinds of intervals, means over spots, genes and slides."""
+    found = []
     for table in tables:
         done = stf.tl.predict(table, model, inplace=False, show_progress_bar=False)
         (slide,) = stf.get.slides(table, list(model.genes), units=model.units)
-        for level in LEVELS:
-            lower, upper = intervals(done, level, shifted=shifted)
-            covered = metrics.coverage(slide.expression, lower, upper).mean()
-            found.setdefault(f"covered_{100 * level:.0f}", []).append(float(covered))
-            found.setdefault(f"width_{100 * level:.0f}", []).append(float((upper - lower).mean()))
-    return {name: float(np.mean(values)) for name, values in found.items()}
+        for kind in (WITH, ALONE):
+            row: dict[str, Any] = {"intervals": kind}
+            for level in LEVELS:
+                lower, upper = intervals(done, level, shifted=kind == WITH)
+                covered = metrics.coverage(slide.expression, lower, upper)
+                row[f"covered_{100 * level:.0f}"] = covered.mean()
+                row[f"width_{100 * level:.0f}"] = (upper - lower).mean()
+            found.append(row)
+    return pd.DataFrame(found).groupby("intervals", sort=False).mean().to_dict("index")
 
 
 def train(
@@ -159,9 +160,8 @@ def measure(
     if not setting.named or setting.n_patients == 1:
         scored[SAME] = [table for each in patients for table in pool[each][setting.n_sections :]]
     for on, tables in scored.items():
-        for kind in (WITH, ALONE):
+        for kind, found in score(model, tables).items():
             about = {"training": str(setting), "units": units, "draw": draw}
-            found = score(model, tables, shifted=kind == WITH)
             yield {**about, "scored on": on, "intervals": kind, **found}
     print(f"{setting}, {units}, draw {draw}: {time.process_time() - start:.0f} s", flush=True)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -66,26 +68,31 @@ class Law:
         return (counts * (rng.random(mean.shape) >= self.zero_inflation)).astype(np.int32)
 
     def expected_log1p(self, mean: np.ndarray) -> np.ndarray:
-        """Compute the expectation of log1p counts, shape (N, G).
-
-        The probabilities are summed for some means, between which a spline interpolates.
-        """
-        from scipy.interpolate import CubicSpline
-        from scipy.stats import nbinom
-
-        nodes = np.linspace(*_LOG_MEAN_RANGE, _N_NODES)
-        success = self.dispersion / (self.dispersion + np.exp(nodes))
-        most = int(nbinom.isf(_TAIL, self.dispersion, success[-1]))
-        counts = np.arange(1, most + 1)
-        chances = nbinom.pmf(counts, self.dispersion, success[:, None])
-        at_nodes = chances @ np.log1p(counts)
-        spline, log_mean = CubicSpline(nodes, at_nodes), np.log(mean)
+        """Compute the expectation of log1p counts, shape (N, G)."""
+        spline, log_mean = _expected_log1p(self.dispersion), np.log(mean)
         places, weights = np.polynomial.hermite_e.hermegauss(_N_QUANTILES if self.hidden else 1)
         expected = sum(
             weight * spline(np.clip(log_mean + self.hidden * place, *_LOG_MEAN_RANGE))
             for place, weight in zip(places, weights / weights.sum(), strict=True)
         )
         return (1 - self.zero_inflation) * np.asarray(expected)
+
+
+@lru_cache(maxsize=8)
+def _expected_log1p(dispersion: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the expectation of log1p counts as a function of the log of their mean.
+
+    The probabilities are summed for some means, between which a spline interpolates.
+    """
+    from scipy.interpolate import CubicSpline
+    from scipy.stats import nbinom
+
+    nodes = np.linspace(*_LOG_MEAN_RANGE, _N_NODES)
+    success = dispersion / (dispersion + np.exp(nodes))
+    most = int(nbinom.isf(_TAIL, dispersion, success[-1]))
+    counts = np.arange(1, most + 1)
+    chances = nbinom.pmf(counts, dispersion, success[:, None])
+    return CubicSpline(nodes, chances @ np.log1p(counts))
 
 
 def draw_law(
