@@ -265,7 +265,7 @@ def draw(frame: pd.DataFrame) -> None:
         for (on, kind), look in LOOKS.items()
     ]
     goal = plt.Rectangle((0, 0), 1, 1, color="C0", alpha=0.2, linewidth=0, label="goal")
-    figure.legend(handles=[*handles, goal], loc="outside upper center", ncols=5, frameon=False)
+    figure.legend(handles=[*handles, goal], loc="outside upper center", ncols=3, frameon=False)
     figure.savefig(RESULTS / "patients.png", dpi=120)
 
 
