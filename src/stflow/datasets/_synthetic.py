@@ -164,10 +164,10 @@ def synthetic(
         hidden=hidden,
         rng=rng,
     )
-    patients = draw_patients(cohort, n_genes, rng.spawn(1)[0]) or [None]
+    patients = draw_patients(cohort, n_genes, rng.spawn(1)[0])
     slides = {}
     for number, slide_seed in enumerate(slide_seeds):
-        patient = patients[number % len(patients)]
+        patient = patients[number % len(patients)] if patients else None
         made = _make_slide(scene, law, patient, np.random.default_rng(slide_seed))
         slides[f"S{number + 1}"] = made
     return slides

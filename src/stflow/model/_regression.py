@@ -37,7 +37,8 @@ class KernelRidge(nn.Module):
     @classmethod
     def of(cls, path: KernelPath, coefficients: np.ndarray, intercept: np.ndarray) -> Self:
         """Make one of a path's landmarks, their weights (M, G) and an intercept (G,)."""
-        model = cls(*path.landmarks.shape, len(intercept))
+        n_landmarks, n_features = path.landmarks.shape
+        model = cls(n_landmarks, n_features, len(intercept))
         model.landmarks.copy_(torch.from_numpy(path.landmarks))
         model.weights.copy_(torch.from_numpy(coefficients))
         model.intercept.copy_(torch.from_numpy(intercept))

@@ -73,8 +73,8 @@ class Observed:
         away.clamp_(float(GRID[0]), float(GRID[-1]))
         nowhere = np.zeros(mean.shape, dtype=np.float32)
         moved = law.condition(nowhere, self.smoother, self.spots.numpy(), away.numpy())
-        moved = torch.from_numpy(moved).to(mean.dtype)
-        return self.hold(torch.addcmul(mean + self.shift, spread, moved))
+        residual = spread * torch.from_numpy(moved).to(mean.dtype)
+        return self.hold(mean + self.shift + residual)
 
     def shrink(self, variance: Tensor, law: ResidualLaw, seed: int) -> Tensor:
         """Make the variance (N, G) within a slide smaller the nearer a spot is to what is known."""

@@ -175,7 +175,7 @@ def _train(
     own_seed: int,
     **how: Any,
 ) -> Trained:
-    parts = {"features": features, "scale": seen.scale}
+    parts: dict[str, Any] = {"features": features, "scale": seen.scale}
     return train_member(seen.slides, held_out, config, schedule, seed=own_seed, **parts, **how)
 
 

@@ -81,8 +81,8 @@ def _score(each: Unseen, others: list[Unseen], units: Units, seed: int) -> dict:
     sd = (within + law.shift.sd.square()).sqrt().double().numpy()
     slide = each.slide.subset(rows)
     measured, mean = slide.expression.double().numpy(), predicted.double().numpy()
-    shift = {"shift": law.shift.scale.double().numpy(), "df": float(law.shift.df)}
-    interval = shifted_interval(mean, sd, **shift, level=LEVEL)
+    shift, df = law.shift.scale.double().numpy(), float(law.shift.df)
+    interval = shifted_interval(mean, sd, shift=shift, df=df, level=LEVEL)
     found = {
         "pearson": pearson(measured, mean),
         "coverage_90": coverage(measured, *interval),
