@@ -22,7 +22,7 @@ from stflow.slide._slide import Slide
 from stflow.tl._cross_validate import cross_validate
 
 FAST = CV_FAST
-SMALL_FIT = {name: SMALL[name] for name in ("config", "max_epochs")}
+SMALL_FIT = {name: SMALL[name] for name in ("config", "max_epochs", "batch_size")}
 
 
 class Spy(Ridge):

@@ -101,7 +101,7 @@ def train(
         saved=saved,
         judged_by=judged_by,
         in_halves=in_halves,
-        fused=device.type == "cpu",
+        fused=device.type == "cpu" and not {"precision", "plugins"} & trainer_kwargs.keys(),
     )
     done = len(module.rows)
     with (

@@ -53,8 +53,8 @@ class FlowTraining(pl.LightningModule):
         Whether each half of the held-out spots is a judge of its own as well, so that weights are
         known that the other half had no say in; training then goes on until no judge sees a gain.
     fused
-        Whether Adam moves all weights at once: four times as fast on the CPU, and no friend of
-        half precision elsewhere, where gradients are scaled.
+        Whether Adam moves all weights at once: four times as fast on the CPU. Where precision is
+        mixed, lightning clips no gradients for it.
 
     Attributes
     ----------
