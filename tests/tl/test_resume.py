@@ -207,7 +207,7 @@ OTHER = {
     "seed": ({"seed": 1}, "seed is 1, there 0"),
     "lr": ({"lr": 0.01}, "lr is 0.01, there 0.0005"),
     "batch": ({"batch_size": 2}, "batch_size is 2, there 4"),
-    "patience": ({"early_stopping": 3}, "early_stopping is 3, there 160"),
+    "patience": ({"early_stopping": 3}, "early_stopping is 3, there 128"),
     "config": ({"shape": {"dropout": 0.1}}, "dropout is 0.1, there 0.2"),
     "prior": ({"shape": {"prior": "zero"}}, "prior is 'zero', there 'zinb'"),
     "genes": ({"genes": PANEL[::-1]}, r"genes is .*; expression of the slides differs"),
