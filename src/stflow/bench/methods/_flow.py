@@ -28,7 +28,7 @@ class Flow(Published):
     """The preprint's model as this library has it, trained once. ``choice`` is the learning rate.
 
     Four layers, four heads, eight neighbours, hidden width 128, dropout 0.2, five steps of the
-    sampler, at most 100 epochs of crops, Adam (appendix A), stopped after 160 steps without gain.
+    sampler, at most 100 epochs of crops, Adam (appendix A), stopped after 128 steps without gain.
     The last training slide (or a block of the only one) is left out to say when to stop, and
     the prediction is the mean of eight samples of the flow that was trained without it. Rate 5e-4
     (protocol ``"hest"``) or among 1e-3, 5e-4 and 1e-4 (``"nested"``).
