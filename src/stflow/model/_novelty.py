@@ -87,7 +87,7 @@ class Novelty(nn.Module):
         left = np.empty((embedding.shape[0], len(self.relations)), dtype=np.float32)
         free = self.free.numpy()
         for rows, block in row_blocks(embedding):
-            left[rows] = (torch.from_numpy(block) - self.mean) @ self.relations.T
+            left[rows] = ((torch.from_numpy(block) - self.mean) @ self.relations.T).numpy()
         weights = neighbour_weights(graph)
         n_neighbours = weights.getnnz(1)[:, None]
         left += n_neighbours * (weights @ left)
