@@ -56,7 +56,7 @@ def warn_of_blank_slides(slides: Sequence[Slide], recipe: Mapping[str, Any]) -> 
         Of their embedding; ``blank`` is the share of blank tiles by region.
     """
     if "blank" in recipe:
-        field_um = min(recipe["mpp"]) * recipe["tile_px"]
+        field_um = min(recipe["widths_um"])
         name = slides[0].name.partition("/")[0]
         warn_of_blank_tiles(recipe["blank"], field_um=field_um, slide=name)
     for slide in slides:

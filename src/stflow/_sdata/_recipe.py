@@ -68,7 +68,8 @@ def require_same_recipe(
     """
     names = [name for name in {**wanted, **recipe} if name not in NOT_COMPARED]
     odd = [name for name in names if not _alike(name, recipe, wanted)]
-    follow = {"widths_um"} if "mpp" in recipe and "mpp" in wanted else set()
+    tiles = all({"mpp", "tile_px"} <= set(each) for each in (recipe, wanted))
+    follow = {"widths_um"} if tiles else set()
     if set(odd) - follow:
         mine, theirs = (
             ", ".join(f"{name}={each[name]!r}" for name in odd if name in each) or "no recipe"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stflow._validation import warn
 from stflow.embedding._cache import VectorCache, require_cache_folder
@@ -56,11 +57,31 @@ def cache_folder(
 def open_cache(
     folder: Path | None,
     encoder: Encoder,
-    tile_px: int,
+    way: Mapping[str, Any],
     shape: tuple[int, int, int],
     *,
     asked_for: bool,
 ) -> VectorCache | nullcontext[None]:
+    """Open the cache of an encoder; an empty context without a folder.
+
+    Parameters
+    ----------
+    folder
+        Where, if anywhere.
+    encoder
+        Makes the vectors.
+    way
+        What else tells vectors of the same pixels apart; ``tile_px``, the side of tiles.
+    shape
+        Rows, vectors of a row, and width of a vector.
+    asked_for
+        Whether it is an error when vectors cannot be written, or only a warning.
+
+    Raises
+    ------
+    ValueError
+        The encoder shows no weights to know it by.
+    """
     if folder is None:
         return nullcontext()
     if not encoder.shows_weights:
@@ -69,7 +90,7 @@ def open_cache(
             "so its vectors cannot be kept; pass an nn.Module or leave out `cache=`."
         )
     recipe = {key: value for key, value in encoder.recipe().items() if key != "versions"}
-    recipe |= {"tile_px": int(tile_px), "transform_sha256": encoder.transform_sha256(tile_px)}
+    recipe |= {**way, "transform_sha256": encoder.transform_sha256(way["tile_px"])}
     return VectorCache(
         folder,
         recipe,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from stflow.embedding._fold import fold, has_folded
 from stflow.embedding._rounding import to_bfloat16
-from stflow.encoders import Encoder
+from stflow.encoders import Encoder, StagePool
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -86,6 +86,11 @@ def tiles_at_a_time(device: torch.device) -> int:
     return 8 if device.type == "cpu" else 64
 
 
+def piece_px(device: torch.device | str) -> int:
+    """Side of the pieces of an image that a device runs stages on fastest."""
+    return 512 if torch.device(device).type == "cpu" else 2048
+
+
 def computes_bfloat16(device: torch.device | str) -> bool:
     """Whether a device has instructions for bfloat16, rather than emulate it."""
     kind = torch.device(device).type
@@ -101,16 +106,27 @@ def _in_float32(encoder: Encoder) -> Encoder:
     if not isinstance(encoder.model, nn.Module):
         return encoder
     on_cpu = torch.device(encoder.device).type == "cpu"
-    model = fold(encoder.model, fuse=on_cpu).to(memory_format=torch.channels_last)
-    return replace(encoder, model=model)
+
+    def faster(part: nn.Module) -> nn.Module:
+        return fold(part, fuse=on_cpu).to(memory_format=torch.channels_last)
+
+    return replace(encoder, model=_each_part(encoder.model, faster))
+
+
+def _each_part(model: nn.Module, change: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """Change the stages of a network one by one, which others run alone, or all of it."""
+    return model.each(change) if isinstance(model, StagePool) else change(model)
 
 
 def _in_bfloat16(encoder: Encoder) -> nn.Module:
     """Cast a folded network whole on the CPU; let torch choose what to cast elsewhere."""
     model, kind = encoder.model, torch.device(encoder.device).type
-    if kind == "cpu" and isinstance(model, nn.Module) and has_folded(model):
-        return _Cast(to_bfloat16(model))
-    return _Autocast(model, kind)
+    if not isinstance(model, nn.Module):
+        return _Autocast(model, kind)
+    casts = kind == "cpu" and has_folded(model)
+    return _each_part(
+        model, lambda part: _Cast(to_bfloat16(part)) if casts else _Autocast(part, kind)
+    )
 
 
 class _Cast(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stflow._digest import tensors_digest
 from stflow._square import N_SYMMETRIES, turn
+from stflow.encoders._pooling import StagePool
 
 Pooling: TypeAlias = Literal["stages", "final"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
@@ -81,6 +82,28 @@ class Encoder:
         batch = torch.from_numpy(tiles).to(self.device).permute(0, 3, 1, 2)
         views = range(N_SYMMETRIES) if self.dihedral else [0]
         return np.stack([self._forward(turn(batch, view)) for view in views]).mean(axis=0)
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """The stages whose maps make the vectors, where they need no whole tile; else none."""
+        plain = self.transform is None and not self.dihedral
+        return list(self.model.stages) if plain and isinstance(self.model, StagePool) else []
+
+    @torch.inference_mode()
+    def start(self, pixels: np.ndarray) -> Tensor:
+        """Return what the first stage takes.
+
+        Parameters
+        ----------
+        pixels
+            RGB, uint8, shape (H, W, 3).
+
+        Returns
+        -------
+        Normalised pixels, shape (1, 3, H, W), where the model lies.
+        """
+        batch = torch.from_numpy(pixels[None]).to(self.device).permute(0, 3, 1, 2)
+        return self._transformed(batch.float())
 
     def width(self, tile_px: int) -> int:
         """Return the length F of a vector, found by encoding one white tile.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 import torch
-from timm.models import EfficientNet
 from torch import Tensor, nn
+
+from stflow.encoders._stages import cut_into_stages
 
 
 class StagePool(nn.Module):
@@ -14,27 +15,33 @@ class StagePool(nn.Module):
 
     Parameters
     ----------
-    model
-        The network.
-    maps
-        Gives the network's maps, each of shape (B, channels, height, width), for tiles.
+    stages
+        One takes what the last map of the one before is; each gives maps, of shape
+        (B, channels, height, width).
     """
 
-    def __init__(
-        self, model: nn.Module, maps: Callable[[nn.Module, Tensor], Sequence[Tensor]]
-    ) -> None:
+    def __init__(self, stages: nn.ModuleList) -> None:
         super().__init__()
-        self.model = model
-        self.maps = maps
+        self.stages = stages
 
     def forward(self, tiles: Tensor) -> Tensor:
         """Return the vectors, shape (B, twice the channels of all maps): mean, sd, map by map."""
         vectors: list[Tensor] = []
-        for features in self.maps(self.model, tiles):
+        for features in self._maps(tiles):
             pixels = features.flatten(2).transpose(1, 2).float()
             mean = pixels.mean(1, keepdim=True)
             vectors += [mean[:, 0], (pixels - mean).square_().mean(1).sqrt_()]
         return torch.cat(vectors, dim=1)
+
+    def each(self, change: Callable[[nn.Module], nn.Module]) -> StagePool:
+        """Return the same pooling of stages that are changed one by one."""
+        return StagePool(nn.ModuleList([change(stage) for stage in self.stages]))
+
+    def _maps(self, tiles: Tensor) -> Iterator[Tensor]:
+        for stage in self.stages:
+            maps = stage(tiles)
+            yield from maps
+            tiles = maps[-1]
 
 
 def is_convolutional(model: nn.Module) -> bool:
@@ -44,17 +51,4 @@ def is_convolutional(model: nn.Module) -> bool:
 
 def pool_stages(model: nn.Module) -> StagePool:
     """Pool the stages of a timm network: all blocks but the first of an EfficientNet."""
-    return StagePool(model, _block_maps if isinstance(model, EfficientNet) else _stage_maps)
-
-
-def _block_maps(model: nn.Module, tiles: Tensor) -> list[Tensor]:
-    features = model.bn1(model.conv_stem(tiles))  # type: ignore[operator]
-    maps = []
-    for block in model.blocks:  # type: ignore[union-attr]
-        features = block(features)
-        maps.append(features)
-    return maps[1:]
-
-
-def _stage_maps(model: nn.Module, tiles: Tensor) -> list[Tensor]:
-    return model.forward_intermediates(tiles, intermediates_only=True, output_fmt="NCHW")  # type: ignore[operator]
+    return StagePool(cut_into_stages(model))

@@ -180,7 +180,7 @@ def _plain(name: str, weights: str | PathLike[str] | None) -> nn.Module:
 def assemble(card: Card, network: nn.Module, *, pooling: Pooling) -> nn.Module:
     """Make the network of a card give the vectors that the card promises."""
     if pooling == "stages":
-        return Promised(pool_stages(network), card, width=card.stages_width)
+        return pool_stages(network)
     if card.pooling:
         network = TokenPool(network, pooling=card.pooling, leading=card.leading)
     return Promised(network, card, width=card.width)

@@ -27,6 +27,9 @@ def is_blank(tiles: np.ndarray) -> np.ndarray:
     step = max(1, min(tiles.shape[1:3]) // LOOKED_AT_PX)
     pixels = np.moveaxis(tiles[:, ::step, ::step], -1, 1)
     channels = np.ascontiguousarray(pixels, dtype=np.float32)
-    contrast = channels.std(axis=(2, 3)).max(axis=-1)
-    colour = np.ptp(channels.mean(axis=(2, 3)), axis=-1)
-    return (contrast < CONTRAST) & (colour < COLOUR)
+    return looks_blank(channels.mean(axis=(2, 3)), channels.std(axis=(2, 3)))
+
+
+def looks_blank(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Which tiles show nothing, by mean and standard deviation of their channels, shape (n, 3)."""
+    return (deviation.max(axis=-1) < CONTRAST) & (np.ptp(mean, axis=-1) < COLOUR)

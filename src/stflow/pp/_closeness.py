@@ -5,47 +5,70 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stflow._sdata.places import PlacedSpots
-from stflow._validation import warn
+from stflow._validation import listing, warn
+from stflow.images import outside
+from stflow.pp._look import Look
 
+NAMES = {"area": "Boxes", "tiles": "Tiles"}
 MOST_ENLARGED = 5.0
 FEWER_PX = 64
 
 
-def check_closeness(
-    places: Sequence[PlacedSpots], widths_um: Sequence[float], *, tile_px: int
-) -> None:
-    """Warn of images that show nothing as fine as the closest tiles; refuse those of no pixel.
+def check_closeness(places: Sequence[PlacedSpots], look: Look) -> None:
+    """Warn of images that show nothing as fine as is looked for; refuse those of no pixel.
 
     Parameters
     ----------
     places
         The spots on their images.
-    widths_um
-        Widths of their tiles.
-    tile_px
-        Side of a tile in pixels.
+    look
+        Widths and scales.
 
     Raises
     ------
     ValueError
-        A tile is narrower than a pixel of an image.
+        A tile or box is narrower than a pixel of an image.
     """
-    width = min(widths_um)
+    width = min(look.widths_um)
     for name, image_mpp in {place.image_key: place.mpp for place in places}.items():
         if width < image_mpp:
             raise ValueError(
-                f"Tiles of {width:.3g} um are narrower than a pixel of image {name!r}, "
-                f"{image_mpp:.3g} um. `widths_um=` is the field of view of a spot, such as 112; "
-                "micrometres per pixel of a tile are `mpp=`."
+                f"{NAMES[look.how]} of {width:.3g} um are narrower than a pixel of image "
+                f"{name!r}, {image_mpp:.3g} um. `widths_um=` is the field of view of a spot, such "
+                "as 112; micrometres per pixel as the encoder sees them are `mpp=`."
             )
-        enlarged = image_mpp * tile_px / width
+        enlarged = image_mpp / min(look.mpp)
         if enlarged > MOST_ENLARGED:
             warn(
-                f"Image {name!r} has {image_mpp:.3g} um per pixel, so that tiles of {width:.4g} um "
-                f"are {width / image_mpp:.0f} of its pixels enlarged {enlarged:.3g} times to "
-                f"{tile_px}, and show no detail as an encoder knows it. Take the full-resolution "
-                f"image (of Visium not hires or lowres). Where there is none, `tile_px={FEWER_PX}` "
-                "shows as much in less time, with every one of `widths_um=` at "
-                f"{FEWER_PX * image_mpp / MOST_ENLARGED:.3g} or more; the same for all slides of a "
-                "model."
+                f"Image {name!r} has {image_mpp:.3g} um per pixel and is enlarged {enlarged:.3g} "
+                f"times to {min(look.mpp):.3g}, so that it shows no detail as an encoder knows it. "
+                "Take the full-resolution image (of Visium not hires or lowres). "
+                f"{_way_out(look, image_mpp)}"
             )
+
+
+def require_inside(places: Sequence[PlacedSpots], look: Look) -> None:
+    """Raise ``ValueError`` where the narrowest tile or box of a spot is all outside its image."""
+    width = min(look.widths_um)
+    for place in places:
+        lost = outside(place.levels, place.centres_px, size=width / place.mpp)
+        if lost.any():
+            raise ValueError(
+                f"{lost.sum()} of {len(lost)} spots of {place.region.name!r} lie outside image "
+                f"{place.image_key!r}, their {NAMES[look.how].lower()} included: "
+                f"{listing(place.region.instances[lost], limit=3)}. Remove them, or check the "
+                "transformations of the image and the shapes; `stf.pl.spots(sdata)` shows both."
+            )
+
+
+def _way_out(look: Look, image_mpp: float) -> str:
+    if look.how == "area":
+        return (
+            f"Where there is none, `mpp={image_mpp / MOST_ENLARGED:.2g}` or more shows as much in "
+            "less time; the same for all slides of a model."
+        )
+    return (
+        f"Where there is none, `tile_px={FEWER_PX}` shows as much in less time, with every one of "
+        f"`widths_um=` at {FEWER_PX * image_mpp / MOST_ENLARGED:.3g} or more; the same for all "
+        "slides of a model."
+    )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from spatialdata import SpatialData
 
 from stflow import _keys
@@ -20,26 +19,24 @@ from stflow._sdata import (
     store_path,
     warn_of_blank_tiles,
 )
-from stflow._sdata.places import PlacedSpots, spots_on_image
+from stflow._sdata.places import spots_on_image
 from stflow._sdata.written import require_new_embedding, write_embedding
-from stflow._validation import listing, require_choice, require_count
-from stflow._widths import looks
+from stflow._validation import require_choice, require_count
 from stflow.embedding import (
     PRECISIONS,
     Precision,
-    TileJob,
     cache_folder,
-    encode_tiles,
     move,
     open_cache,
     prepare,
     replicate,
     tiles_at_a_time,
 )
-from stflow.encoders import Encoder, Pooling, get_encoder
-from stflow.images import outside, read_tiles
-from stflow.pp._blank import BlankCount
-from stflow.pp._closeness import check_closeness
+from stflow.encoders import Encoder, Pooling, get_encoder, probe
+from stflow.pp._closeness import check_closeness, require_inside
+from stflow.pp._embed_area import embed_area
+from stflow.pp._embed_tiles import embed_tiles
+from stflow.pp._look import TILE_PX, How, choose_look
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +49,8 @@ def embed(
     encoder: str | Encoder | Callable[[torch.Tensor], torch.Tensor] | Any = "efficientnet_lite0",
     widths_um: float | Sequence[float] | None = None,
     mpp: float | Sequence[float] | None = None,
-    tile_px: int = 224,
+    how: How | None = None,
+    tile_px: int | None = None,
     pooling: Pooling | None = None,
     dihedral: bool = False,
     image_key: str | Mapping[str, str] | None = None,
@@ -69,14 +67,17 @@ def embed(
     show_progress_bar: bool = True,
     inplace: bool = True,
 ) -> AnnData | None:
-    """Embed the H&E tiles around each spot.
+    """Embed the H&E image around each spot.
 
-    A tile is a square of so many micrometres centred on the spot, cut from the level of the image
-    nearest to the wanted scale and resampled to ``tile_px`` pixels; outside the image it is white.
-    Several show a spot closely and with its surroundings, and their vectors are joined. An image
-    coarser than a tile is enlarged, with a warning beyond 5 times. The tiles do not depend on how
-    the image is chunked. They are read in the background, block by block, while others are
-    encoded, so that memory holds a few blocks of the image whatever its size.
+    By ``"area"``, the encoder runs once over the tissue, and each spot reads mean and standard
+    deviation of its maps in boxes of so many micrometres around it: the cost is that of the area,
+    whatever the number of spots and widths, and a box is as fine as the maps are. By ``"tiles"``,
+    a square around each spot is cut out for each width, resampled to ``tile_px`` pixels and
+    encoded by itself. Several widths show a spot closely and with its surroundings, and their
+    vectors are joined. The image is read from the level nearest to the wanted scale; outside it is
+    glass, white. An image coarser than asked for is enlarged, with a warning beyond 5 times. The
+    vectors do not depend on how the image is chunked. It is read in the background, block by
+    block, while what was read is encoded, so that memory holds a strip of it whatever its size.
 
     Parameters
     ----------
@@ -91,21 +92,24 @@ def embed(
         normalisation of your own. It is brought to ``device``, but for a callable, which stays
         where it is.
     widths_um
-        Field of view of a spot: the width of its tile in micrometres. With several, each spot is
-        embedded at each width, at the cost of a tile each, and the vectors are joined in that
-        order. None: 112, 224 and 448, unless ``mpp`` is given.
+        Field of view of a spot: the width of its box or tile in micrometres, or several, whose
+        vectors are joined in that order. None: 112, 224 and 448, unless ``mpp`` says it of tiles.
     mpp
-        Micrometres per pixel of a tile, its width / ``tile_px``, or several; in the place of
-        ``widths_um``.
+        Micrometres per pixel as the encoder sees the image. By area: one number, None: 0.5. By
+        tiles: in the place of ``widths_um``, the width of a tile / ``tile_px``, or several.
+    how
+        ``"area"`` or ``"tiles"``. None: by area where the encoder has maps that can be made of
+        tissue of any size (`stflow.encoders.list` says of which), by tiles where it has none, or
+        ``tile_px`` or several ``mpp`` are given. A model reads only embeddings made its way.
     tile_px
-        Side of a tile in pixels, as the encoder takes it.
+        Side of a tile in pixels, as the encoder takes it. None: 224.
     pooling
         ``"stages"`` (mean and standard deviation over space of intermediate maps) or ``"final"``
         (the network's own output). None: stages for convolutional networks, final for others,
         or as ``get_encoder`` was told.
     dihedral
         Whether to average each vector over the 8 flips and rotations of its tile, so that it
-        does not depend on how the slide lay on the scanner; eight times the work.
+        does not depend on how the slide lay on the scanner; by tiles, at eight times the work.
     image_key
         Name of the image, or a name for each region of the table. None: the only one.
     image_mpp
@@ -124,24 +128,25 @@ def embed(
         vectors of made-up tiles keep that cosine.
     cache
         Folder to keep vectors in, so that an interrupted run goes on where it stopped, and the
-        same tiles are not encoded again. It knows a tile by its pixels, and the encoder by digests
-        of its weights and of what its transform does, so a changed image or spot is never taken
-        for the old one; delete it when you like. None: for an encoder known by name and a
-        SpatialData that is on disk, a folder beside it, ``<store>.embeddings``, while that can be
-        written. True: that folder, whatever the encoder. False: nowhere.
+        same tiles and boxes are not encoded again. It knows them by the pixels that they depend
+        on, and the encoder by digests of its weights and of what its transform does, so a changed
+        image or spot is never taken for the old one; delete it when you like. None: for an encoder
+        known by name and a SpatialData that is on disk, a folder beside it,
+        ``<store>.embeddings``, while that can be written. True: that folder, whatever the encoder.
+        False: nowhere.
     batch_size
         Number of tiles to encode at a time. None: 8 on the CPU, where more fall out of its
         cache, else 64.
     num_workers
-        Number of threads that cut tiles, beside the one that reads. None: 1 on the CPU, whose
-        cores encode, else up to 8.
+        Number of threads that cut tiles or pieces of the image, beside the one that reads. None: 1
+        on the CPU, whose cores encode, else up to 8.
     device
         Where to encode: ``"auto"`` (CUDA, else CPU), a torch device, such as ``"mps"``, or
-        several, such as ``("cuda:0", "cuda:1")``, which share the batches.
+        several, such as ``("cuda:0", "cuda:1")``, which share the work.
     overwrite
         Whether ``key_added`` may replace what is there.
     show_progress_bar
-        Whether to show progress, in tiles.
+        Whether to show progress, in tiles or boxes.
     inplace
         Whether to write to the table or return a copy of it with the embedding.
 
@@ -150,13 +155,13 @@ def embed(
     None, or the copy of the table when not ``inplace``. Writes to the table:
 
     ``.obsm[key_added]``
-        Embedding, float32, shape (N, F).
+        Embedding, float32, shape (N, F); by area beyond 4 GiB a memory map of a temporary file.
     ``.uns[key_added]``
         Recipe: encoder, digest of its weights, pooling, normalisation, ``transform`` (as it shows
-        itself, or its name), ``tile_px``, ``widths_um`` and ``mpp`` (a number for each tile of a
-        spot), ``dihedral``, ``width`` F, ``precision``, versions; beside it, of each region,
-        ``image_mpp`` and ``blank``, the share of its spots whose closest tiles show nothing, such
-        as bare glass.
+        itself, or its name), ``how``, ``widths_um``, ``mpp`` (of each tile of a spot, or one),
+        ``tile_px`` of tiles, ``dihedral``, ``width`` F, ``precision``, versions; beside it, of each
+        region, ``image_mpp`` and ``blank``, the share of its spots whose narrowest box or tile
+        shows nothing, such as bare glass.
 
     Raises
     ------
@@ -164,22 +169,24 @@ def embed(
         The table, the image, the shapes, or the shape of some spots is missing.
     ValueError
         The key is taken, an argument makes no sense or was already decided in ``get_encoder``, the
-        table has no spots, the image is not 8-bit RGB, nothing tells its scale, a tile lies outside
-        it or is narrower than one of its pixels, the encoder is unknown or does not fit the tiles,
-        it gives vectors of different lengths or values that are not finite, or ``cache`` holds
-        something else or is for an encoder that shows no weights.
+        table has no spots, the image is not 8-bit RGB, nothing tells its scale, a tile or box lies
+        outside it, is narrower than one of its pixels or (a box) wider than it, the encoder is
+        unknown, does not fit the tiles or has no maps to be read by area, it gives vectors of
+        different lengths or values that are not finite, or ``cache`` holds something else or is for
+        an encoder that shows no weights.
     TypeError
         ``sdata`` is no SpatialData, or ``encoder`` is nothing that encodes.
     OSError
-        The image cannot be read, the weights cannot be had, or ``cache`` cannot be written.
+        The image cannot be read, the weights cannot be had, the disk has no room for the vectors,
+        or ``cache`` cannot be written.
 
     Warns
     -----
     UserWarning
-        An image is more than 5 times coarser than the closest tiles; more than 15 % of the spots
-        of a region (half, where tiles are narrower than 50 um) lie on bare glass, as when the
-        image is mirrored; or the folder that ``cache=None`` stands for cannot be used, so that no
-        more vectors are kept.
+        An image is more than 5 times coarser than asked for, or narrower than a box; more than 15 %
+        of the spots of a region (half, where the narrowest box is narrower than 50 um) lie on bare
+        glass, as when the image is mirrored; or the folder that ``cache=None`` stands for cannot be
+        used, so that no more vectors are kept.
 
     Examples
     --------
@@ -193,8 +200,9 @@ def embed(
     devices = _devices(device)
     batch_size, num_workers = _at_a_time(devices[0], batch_size, num_workers)
     require_choice(precision, PRECISIONS, name="precision")
-    _require_counts(tile_px=tile_px, batch_size=batch_size, num_workers=num_workers)
-    widths, scales = looks(widths_um, mpp, tile_px=tile_px)
+    _require_counts(batch_size=batch_size, num_workers=num_workers)
+    asked: dict[str, Any] = {"widths_um": widths_um, "mpp": mpp, "tile_px": tile_px}
+    wanted = choose_look(how, **asked, has_maps=True, encoder=str(encoder)).how
     table = get_table(sdata, table_key)
     where = f"Table {table_key!r}"
     require_new_embedding(table, key_added, overwrite=overwrite, where=where)
@@ -202,40 +210,40 @@ def embed(
         spots_on_image(sdata, table, region, image_key=image_key, image_mpp=image_mpp)
         for region in _all_regions(table, shapes_key)
     ]
-    check_closeness(places, widths, tile_px=tile_px)
-    cutting = {"tile_px": int(tile_px), "batch_size": batch_size, "num_workers": num_workers}
-    blank = {place.region.name: BlankCount() for place in places}
-    jobs = _jobs(places, scales, blank, **cutting)
     by_name = encoder.by_name if isinstance(encoder, Encoder) else isinstance(encoder, str)
     folder = cache_folder(cache, store=store_path(sdata), by_name=by_name)
     if isinstance(encoder, Encoder):
         chosen = move(encoder, devices[0])
     else:
         chosen = get_encoder(encoder, pooling=pooling, dihedral=dihedral, device=devices[0])
-    chosen = prepare(chosen, precision=precision, tile_px=tile_px)
-    replicas = replicate(chosen, devices)
-    shape = (table.n_obs, len(scales), chosen.width(tile_px))
-    with open_cache(folder, chosen, tile_px, shape, asked_for=cache is not None) as store:
-        embedding = encode_tiles(
-            jobs,
-            replicas,
-            shape=shape,
-            batch_size=batch_size,
-            cache=store,
-            show_progress_bar=show_progress_bar,
-        ).reshape(table.n_obs, -1)
-    shares = {name: count.share for name, count in blank.items()}
-    warn_of_blank_tiles(shares, field_um=min(widths))
+    reaches = probe(chosen.stages, device=devices[0]) if wanted == "area" else None
+    look = choose_look(how, **asked, has_maps=reaches is not None, encoder=chosen.name)
+    check_closeness(places, look)
+    require_inside(places, look)
+    side = look.tile_px or TILE_PX
+    chosen = prepare(chosen, precision=precision, tile_px=side)
+    shape = (table.n_obs, len(look.widths_um), chosen.width(side))
+    with open_cache(folder, chosen, look.way(), shape, asked_for=cache is not None) as store:
+        working: dict[str, Any] = {
+            "shape": shape,
+            "num_workers": num_workers,
+            "cache": store,
+            "show_progress_bar": show_progress_bar,
+        }
+        replicas = replicate(chosen, devices)
+        if look.how == "area":
+            vectors, blank = embed_area(places, replicas, look, reaches=reaches or [], **working)
+        else:
+            vectors, blank = embed_tiles(places, replicas, look, batch_size=batch_size, **working)
+    warn_of_blank_tiles(blank, field_um=min(look.widths_um))
     recipe = {
         **chosen.recipe(),
-        "tile_px": int(tile_px),
-        "widths_um": widths,
-        "mpp": scales,
+        **look.recipe(),
         "image_mpp": {place.region.name: place.mpp for place in places},
-        "blank": shares,
+        "blank": blank,
     }
     target = table if inplace else table.copy()
-    write_embedding(target, key_added, embedding, recipe)
+    write_embedding(target, key_added, vectors.reshape(table.n_obs, -1), recipe)
     return None if inplace else target
 
 
@@ -283,40 +291,3 @@ def _all_regions(table: AnnData, shapes_key: str | None) -> list[Region]:
             "embed the spots of all, or take a subset of the table."
         )
     return regions
-
-
-def _jobs(
-    places: list[PlacedSpots], scales: list[float], blank: dict[str, BlankCount], **cutting: int
-) -> list[TileJob]:
-    """Tiles to cut, scale by scale; those of the closest look are counted in ``blank``."""
-    jobs = []
-    for scale, mpp in enumerate(scales):
-        for place in places:
-            job = _job(place, scale, mpp, **cutting)
-            is_closest = scale == int(np.argmin(scales))
-            jobs.append(blank[place.region.name].watch(job) if is_closest else job)
-    return jobs
-
-
-def _job(place: PlacedSpots, scale: int, mpp: float, *, tile_px: int, **cutting: int) -> TileJob:
-    size = tile_px * mpp / place.mpp
-    lost = outside(place.levels, place.centres_px, size=size)
-    if lost.any():
-        raise ValueError(
-            f"{lost.sum()} of {len(lost)} spots of {place.region.name!r} lie outside image "
-            f"{place.image_key!r}, their tiles included: "
-            f"{listing(place.region.instances[lost], limit=3)}. Remove them, or check the "
-            "transformations of the image and the shapes; `stf.pl.spots(sdata)` shows both."
-        )
-    tiles = read_tiles(place.levels, place.centres_px, size=size, tile_px=tile_px, **cutting)
-    return TileJob(place.region.rows, scale, _blaming(place.image_key, tiles))
-
-
-def _blaming(
-    image_key: str, batches: Iterator[tuple[np.ndarray, np.ndarray]]
-) -> Generator[tuple[np.ndarray, np.ndarray], None, None]:
-    """Pass batches on; an error while reading them names the image."""
-    try:
-        yield from batches
-    except Exception as error:
-        raise OSError(f"Image {image_key!r} could not be read: {error}") from error

@@ -1,0 +1,206 @@
+"""A walk down the tissue: the boxes of one band of spots after the other. Arrays and torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from stflow.embedding._boxes import Boxes, moments
+from stflow.embedding._cache import DIGEST_BYTES, VectorCache
+from stflow.embedding._maps import Maps, Piece, lay_out, pieces_needed, tops
+from stflow.embedding._pieces import THUMB_STEP, Pieces
+from stflow.encoders import Encoder, Reach, halo_px
+from stflow.images import Level, looks_blank
+
+BAND_PX = 2048
+MOST_BOXES = 65536
+DECIMALS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AreaJob:
+    """The spots of one region, on the image that they lie on.
+
+    Parameters
+    ----------
+    rows
+        The region's rows of the result, shape (N,).
+    levels
+        The pyramid of the image, level 0 first.
+    centres
+        Of the spots, in pixels of the encoder's scale, x then y, shape (N, 2).
+    scale
+        Level-0 pixels per pixel of the encoder.
+    image_key
+        What messages call the image.
+    """
+
+    rows: np.ndarray
+    levels: Sequence[Level]
+    centres: np.ndarray
+    scale: float
+    image_key: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """What was found of some spots.
+
+    Parameters
+    ----------
+    spots
+        Their positions, shape (n,).
+    vectors
+        Shape (n, boxes, F).
+    is_blank
+        Whether their narrowest box shows nothing, shape (n,).
+    digests, made
+        Of the boxes that no cache knew, and their vectors.
+    """
+
+    spots: np.ndarray
+    vectors: np.ndarray
+    is_blank: np.ndarray
+    digests: np.ndarray
+    made: np.ndarray
+
+
+class Walk:
+    """Reads spots from the top down; memory holds the tissue of one band and its surroundings.
+
+    Parameters
+    ----------
+    job
+        What to read.
+    spots
+        Positions of these of its spots, from the top down.
+    encoder
+        Makes the maps.
+    reaches
+        Its stages.
+    piece
+        Least side of the pieces in which they run, in pixels.
+    widths_px
+        Of the boxes, in pixels of the encoder's scale.
+    num_workers
+        Number of threads that cut pieces, beside the one that reads.
+    cache
+        Asked before encoding.
+    """
+
+    def __init__(
+        self,
+        job: AreaJob,
+        spots: np.ndarray,
+        *,
+        encoder: Encoder,
+        reaches: Sequence[Reach],
+        piece: int,
+        widths_px: np.ndarray,
+        num_workers: int,
+        cache: VectorCache | None,
+    ) -> None:
+        self.job, self.cache = job, cache
+        self.widths_px = widths_px
+        self.halo = halo_px(reaches)
+        self.parts = self._cut(spots)
+        self.layers = lay_out(reaches, self._boxes(spots).extent(), piece=piece)
+        self.pieces = Pieces(
+            job.levels,
+            image_key=job.image_key,
+            scale=job.scale,
+            layer=self.layers[0],
+            needed=self._needed(),
+            num_workers=num_workers,
+        )
+        self.maps = Maps(encoder, self.layers, self.pieces.pixels)
+
+    def bands(self) -> Generator[Band, None, None]:
+        """Read band after band."""
+        with self.pieces:
+            for spots in self.parts:
+                boxes = self._boxes(spots)
+                above = tops(self.layers, boxes.lower[:, 1].min())
+                self.maps.let_go(above)
+                self.pieces.let_go(above[0])
+                yield self._band(spots, boxes)
+
+    def _cut(self, spots: np.ndarray) -> list[np.ndarray]:
+        rows = (self.job.centres[spots, 1] // BAND_PX).astype(int)
+        most = max(1, MOST_BOXES // len(self.widths_px))
+        bands = np.split(spots, np.flatnonzero(np.diff(rows)) + 1)
+        return [part for band in bands for part in np.array_split(band, -(-len(band) // most))]
+
+    def _needed(self) -> set[Piece]:
+        """Pieces of the image that some box depends on."""
+        needed: set[Piece] = set()
+        for spots in self.parts:
+            boxes = self._boxes(spots)
+            wanted = [set(boxes.by_piece(layer.piece)) for layer in self.layers]
+            needed |= pieces_needed(self.layers, wanted)
+            needed |= set(boxes.grown(self.halo).by_piece(self.layers[0].piece))
+        return needed
+
+    def _boxes(self, spots: np.ndarray) -> Boxes:
+        """Put boxes around spots, those of a spot one after the other."""
+        centres, half = self.job.centres[spots, None], self.widths_px[:, None] / 2
+        return Boxes((centres - half).reshape(-1, 2), (centres + half).reshape(-1, 2))
+
+    @torch.inference_mode()
+    def _band(self, spots: np.ndarray, boxes: Boxes) -> Band:
+        n = len(self.widths_px)
+        narrowest = np.arange(int(self.widths_px.argmin()), len(boxes), n)
+        is_blank = self._is_blank(boxes.take(narrowest))
+        if self.cache is None:
+            vectors = self._read(boxes)
+            return Band(spots, vectors.reshape(len(spots), n, -1), is_blank, np.empty(0), vectors)
+        digests = self._digests(boxes)
+        known, found = self.cache.find(digests)
+        made = self._read(boxes.take(np.flatnonzero(~known)))
+        vectors = np.empty((len(boxes), found.shape[1]), dtype=np.float32)
+        vectors[known], vectors[~known] = found, made
+        return Band(spots, vectors.reshape(len(spots), n, -1), is_blank, digests[~known], made)
+
+    def _read(self, boxes: Boxes) -> np.ndarray:
+        """Vectors of boxes, float32, shape (n, F)."""
+        if not len(boxes):
+            return np.empty((0, 0), dtype=np.float32)
+        found = []
+        for k, layer in enumerate(self.layers):
+            pieces = (
+                (layer.part(piece)[:2], at, self.maps.get(k, piece))
+                for piece, at in boxes.by_piece(layer.piece).items()
+            )
+            found += moments(boxes, layer.strides, pieces)
+        return np.concatenate(found, axis=1)
+
+    def _is_blank(self, boxes: Boxes) -> np.ndarray:
+        side = self.layers[0].piece
+        pieces = (
+            ((x * side, y * side), at, [self.pieces.thumb((x, y))])
+            for (x, y), at in boxes.by_piece(side).items()
+        )
+        return looks_blank(*moments(boxes, [THUMB_STEP], pieces))
+
+    def _digests(self, boxes: Boxes) -> np.ndarray:
+        """Tell each box from any other: by the pixels that it depends on, and where it lies."""
+        side = self.layers[0].piece
+        ranges = np.hstack(boxes.grown(self.halo).corners(side))
+        groups, which = np.unique(ranges, axis=0, return_inverse=True)
+        around = [
+            b"".join(
+                self.pieces.digest((x, y)) for y in range(y0, y1 + 1) for x in range(x0, x1 + 1)
+            )
+            for x0, y0, x1, y1 in groups.tolist()
+        ]
+        corner = ranges[:, :2] * side
+        places = np.hstack([boxes.lower - corner, boxes.upper - corner]).round(DECIMALS) + 0.0
+        told = [
+            hashlib.sha256(around[group] + place.tobytes()).digest()[:DIGEST_BYTES]
+            for group, place in zip(which.ravel(), places, strict=True)
+        ]
+        return np.array(told, dtype=f"S{DIGEST_BYTES}")

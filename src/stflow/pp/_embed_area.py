@@ -1,0 +1,123 @@
+"""Vectors of boxes around spots, from one pass of the encoder over the tissue."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stflow._sdata.places import PlacedSpots
+from stflow._validation import warn
+from stflow.embedding import AreaJob, VectorCache, encode_area, piece_px
+from stflow.images import Level, choose_level
+from stflow.pp._look import Look
+
+if TYPE_CHECKING:
+    from stflow.encoders import Encoder, Reach
+
+MOST_BYTES = 4 * 2**30
+FRACTIONS = 4096
+
+
+def embed_area(
+    places: Sequence[PlacedSpots],
+    encoders: Sequence[Encoder],
+    look: Look,
+    *,
+    reaches: Sequence[Reach],
+    shape: tuple[int, int, int],
+    num_workers: int,
+    cache: VectorCache | None,
+    show_progress_bar: bool,
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Run the encoder over the tissue, and read its maps in boxes of each width around all spots.
+
+    Parameters
+    ----------
+    places
+        The spots of each region, on its image.
+    encoders
+        Replicas of one encoder.
+    look
+        Widths, and the one scale.
+    reaches
+        The stages of the first of them.
+    shape
+        Rows, widths and width of a vector of the result.
+    num_workers
+        Number of threads that cut pieces of the image.
+    cache
+        Where vectors are kept.
+    show_progress_bar
+        Whether to show progress, in boxes.
+
+    Returns
+    -------
+    Vectors, float32, in the shape asked for, beyond 4 GiB in a temporary file; and by region the
+    share of spots whose narrowest box shows nothing.
+    """
+    (mpp,) = look.mpp
+    _check_widths(places, look)
+    jobs = [_job(place, mpp) for place in places]
+    vectors = _room(shape)
+    blank = encode_area(
+        jobs,
+        encoders,
+        [_on(encoder, reaches) for encoder in encoders],
+        widths_px=[width / mpp for width in look.widths_um],
+        vectors=vectors,
+        piece=piece_px(encoders[0].device),
+        num_workers=num_workers,
+        cache=cache,
+        show_progress_bar=show_progress_bar,
+    )
+    names = (place.region.name for place in places)
+    return vectors, {n: float(each.mean()) for n, each in zip(names, blank, strict=True)}
+
+
+def _job(place: PlacedSpots, mpp: float) -> AreaJob:
+    scale = _short(mpp / place.mpp, place.levels)
+    centres = place.centres_px / scale
+    return AreaJob(place.region.rows, place.levels, centres, scale, place.image_key)
+
+
+def _short(scale: float, levels: Sequence[Level]) -> float:
+    """Round a scale so that Pillow's single precision holds every corner of a piece exactly."""
+    step = choose_level(levels, scale).scale[0] / FRACTIONS
+    return max(1, round(scale / step)) * step
+
+
+def _on(encoder: Encoder, reaches: Sequence[Reach]) -> list[Reach]:
+    """Pair the stages of a replica with their reach."""
+    pairs = zip(reaches, encoder.stages, strict=True)
+    return [replace(reach, stage=stage) for reach, stage in pairs]
+
+
+def _check_widths(places: Sequence[PlacedSpots], look: Look) -> None:
+    for place in places:
+        longest = max(place.levels[0].size) * place.mpp
+        if min(look.widths_um) > longest:
+            raise ValueError(
+                f"Boxes of {min(look.widths_um):.4g} um are wider than image {place.image_key!r}, "
+                f"{longest:.4g} um. `widths_um=` is the field of view of a spot, such as 112."
+            )
+        if max(look.widths_um) > longest:
+            warn(
+                f"Boxes of {max(look.widths_um):.4g} um are wider than image {place.image_key!r}, "
+                f"{longest:.4g} um, so that they show the glass around it."
+            )
+
+
+def _room(shape: tuple[int, int, int]) -> np.ndarray:
+    """Make an array in memory, or on disk where it would take much of it."""
+    size = 4 * int(np.prod(shape, dtype=np.int64))
+    if size <= MOST_BYTES:
+        return np.empty(shape, dtype=np.float32)
+    with tempfile.TemporaryFile() as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        return np.memmap(file, dtype=np.float32, shape=shape, mode="r+")

@@ -1,0 +1,96 @@
+"""How the encoder looks at the spots: by tiles, or once over the tissue and read in boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from stflow._validation import require_choice, require_count
+from stflow._widths import looks
+
+How: TypeAlias = Literal["area", "tiles"]
+HOWS: tuple[How, ...] = get_args(How)
+TILE_PX = 224
+AREA_MPP = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Widths and scales of what is looked at.
+
+    Parameters
+    ----------
+    how
+        ``"tiles"`` or ``"area"``.
+    widths_um
+        Of the tiles or boxes of a spot.
+    mpp
+        Micrometres per pixel as the encoder sees it: of each tile, or one.
+    tile_px
+        Side of a tile in pixels; 0 without tiles.
+    """
+
+    how: How
+    widths_um: list[float]
+    mpp: list[float]
+    tile_px: int
+
+    def way(self) -> dict[str, Any]:
+        """Return what tells a vector of the same pixels from another."""
+        return {"how": self.how, "tile_px": self.tile_px}
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what slides must have in common for a model to read them."""
+        said = {"how": self.how, "widths_um": self.widths_um, "mpp": self.mpp}
+        return said | ({"tile_px": self.tile_px} if self.tile_px else {})
+
+
+def choose_look(
+    how: How | None,
+    *,
+    widths_um: float | Sequence[float] | None,
+    mpp: float | Sequence[float] | None,
+    tile_px: int | None,
+    has_maps: bool,
+    encoder: str,
+) -> Look:
+    """Decide by the encoder and the arguments, never by the slide.
+
+    Parameters
+    ----------
+    how, widths_um, mpp, tile_px
+        As `embed` takes them.
+    has_maps
+        Whether the encoder can be run over tissue of any size.
+    encoder
+        What messages call it.
+
+    Raises
+    ------
+    ValueError
+        An argument makes no sense, or not with ``how``.
+    """
+    if tile_px is not None:
+        require_count(tile_px, name="tile_px")
+    several = isinstance(mpp, Sequence) and len(mpp) > 1
+    words = {"`tile_px=`": tile_px is not None, "several `mpp=`": several}
+    of_tiles = [word for word, given in words.items() if given]
+    if how is None:
+        how = "area" if has_maps and not of_tiles else "tiles"
+    require_choice(how, HOWS, name="how")
+    if how == "tiles":
+        side = TILE_PX if tile_px is None else int(tile_px)
+        widths, scales = looks(widths_um, mpp, tile_px=side)
+        return Look("tiles", widths, scales, side)
+    if of_tiles:
+        raise ValueError(f"`how='area'` has no tiles; leave out {of_tiles[0]}, or `how=`.")
+    if not has_maps:
+        raise ValueError(
+            f"Encoder {encoder!r} cannot be run once over the tissue: it has no maps, looks at its "
+            "whole input, or is told to transform or turn tiles. Leave out `how=`, or take one "
+            "with 'area' in the column `how` of `stf.encoders.list()`."
+        )
+    widths, _ = looks(widths_um, None, tile_px=TILE_PX)
+    _, scales = looks(None, AREA_MPP if mpp is None else mpp, tile_px=1)
+    return Look("area", widths, scales, 0)
