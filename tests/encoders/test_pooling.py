@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from stflow.encoders._pooling import StagePool, is_convolutional, pool_stages
+from stflow.encoders._stages import Stage
 
 
 class Doubling(nn.Module):
@@ -31,8 +32,22 @@ def test_mean_and_standard_deviation_map_by_map():
 
 
 def test_a_map_of_one_pixel_deviates_by_zero():
-    pooled = StagePool(nn.Identity(), lambda model, tiles: [tiles])
+    pooled = StagePool(nn.ModuleList([Stage(nn.Identity())]))
     assert pooled(torch.full((1, 3, 1, 1), 5.0)).tolist() == [[5, 5, 5, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "regnetx_002"])
+def test_networks_cut_into_stages_give_the_maps_that_they_show(name):
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=0).eval()
+    tiles = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        shown = model.forward_intermediates(tiles, intermediates_only=True, output_fmt="NCHW")
+        pooled = pool_stages(model)
+        vectors = pooled(tiles)
+    expected = [f(m) for m in shown for f in (lambda m: m.mean((2, 3)), spread)]
+    assert len(pooled.stages) == len(shown)
+    torch.testing.assert_close(vectors, torch.cat(expected, dim=1))
 
 
 def test_efficientnets_pool_the_maps_after_every_block_but_the_first():

@@ -154,6 +154,7 @@ def test_recipe(sdata, colour_encoder, run):
         "transform": "normalise",
         "dihedral": True,
         "precision": "float32",
+        "how": "tiles",
         "tile_px": 16,
         "widths_um": [16.0, 32.0],
         "mpp": [1.0, 2.0],
@@ -431,6 +432,9 @@ REFUSED = [
     ({"batch_size": 0}, ValueError, "`batch_size` must be a whole number"),
     ({"image_mpp": -1}, ValueError, "`image_mpp` must be a positive number"),
     ({"mpp": 400.0}, ValueError, "spans 12800 pixels"),
+    ({"how": "regions"}, ValueError, "`how` is 'regions'; available: 'area', 'tiles'"),
+    ({"how": "area"}, ValueError, "`how='area'` has no tiles; leave out `tile_px=`"),
+    ({"how": "area", "tile_px": None}, ValueError, "has no maps, .* `stf.encoders.list\\(\\)`"),
     ({"device": "quantum"}, ValueError, "`device` is 'quantum'; available: 'auto', "),
     ({"encoder": "resnet5"}, ValueError, "Unknown encoder 'resnet5'; close: "),
     ({"encoder": 3}, TypeError, "not int"),
@@ -853,7 +857,7 @@ def test_an_image_much_coarser_than_its_tiles_is_told(points, run):
     keys, mpps = {"left": "he", "right": "hires"}, {"left": 0.5, "right": 4.0}
     with pytest.warns(UserWarning, match="um per pixel") as told:
         run(both, image_key=keys, image_mpp=mpps, mpp=(1.0, 0.5))
-    said = r"'hires' has 4 um per pixel, .* 8 um are 2 of its pixels enlarged 8 times to 16"
+    said = r"'hires' has 4 um per pixel, .* 8 um are 2 of its pixels enlarged 8 times"
     assert [re.search(said, str(each.message)) is not None for each in told] == [True]
     assert told[0].filename == __file__
 
@@ -861,7 +865,7 @@ def test_an_image_much_coarser_than_its_tiles_is_told(points, run):
 def test_what_the_warning_of_a_coarse_image_advises_is_silent(points, run):
     coarse = slide({"spots": shapes(points)}, {"he": he()}, mpp=3.187)
     how = {"image_mpp": 3.187, "widths_um": (112, 224, 448), "overwrite": True}
-    told = r"112 um are 35 of .* 6\.37 times to 224.* `tile_px=64` .*`widths_um=` at 40\.8 or more"
+    told = r"112 um are 35 of .* 6\.37 times, .* `tile_px=64` .*`widths_um=` at 40\.8 or more"
     with pytest.warns(UserWarning, match=told):
         run(coarse, **how, tile_px=224)
     with warnings.catch_warnings():

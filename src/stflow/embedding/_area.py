@@ -76,11 +76,10 @@ def encode_area(
     }
     with tqdm(total=total, desc="Embedding", unit="box", disable=not show_progress_bar) as bar:
         for job, is_blank in zip(jobs, blank, strict=True):
+            shares = zip(_shares(job, encoders), encoders, reaches, strict=True)
             walks = [
-                Walk(job, spots, encoder=encoder, reaches=own, widths_px=widths, **how)
-                for spots, encoder, own in zip(
-                    _shares(job, encoders), encoders, reaches, strict=True
-                )
+                Walk(job, spots, encoder=encoder, reaches=own, **how)
+                for spots, encoder, own in shares
                 if len(spots)
             ]
             for band in _together([walk.bands() for walk in walks]):

@@ -160,15 +160,13 @@ class Walk:
             return Band(spots, vectors.reshape(len(spots), n, -1), is_blank, np.empty(0), vectors)
         digests = self._digests(boxes)
         known, found = self.cache.find(digests)
-        made = self._read(boxes.take(np.flatnonzero(~known)))
+        made = self._read(boxes.take(np.flatnonzero(~known))) if not known.all() else found[:0]
         vectors = np.empty((len(boxes), found.shape[1]), dtype=np.float32)
         vectors[known], vectors[~known] = found, made
         return Band(spots, vectors.reshape(len(spots), n, -1), is_blank, digests[~known], made)
 
     def _read(self, boxes: Boxes) -> np.ndarray:
         """Vectors of boxes, float32, shape (n, F)."""
-        if not len(boxes):
-            return np.empty((0, 0), dtype=np.float32)
         found = []
         for k, layer in enumerate(self.layers):
             pieces = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from timm.models import ConvNeXt, EfficientNet, RegNet, ResNet
 from torch import Tensor, nn
@@ -45,29 +46,29 @@ def cut_into_stages(model: nn.Module) -> nn.ModuleList:
     return nn.ModuleList([AllStages(model)] if layers is None else layers(model))
 
 
-def _efficientnet(model: nn.Module) -> Iterator[Stage]:
-    first, second, *others = model.blocks  # type: ignore[misc]
+def _efficientnet(model: Any) -> Iterator[Stage]:
+    first, second, *others = model.blocks
     yield Stage(model.conv_stem, model.bn1, first, second)
     yield from map(Stage, others)
 
 
-def _resnet(model: nn.Module) -> Iterator[Stage]:
+def _resnet(model: Any) -> Iterator[Stage]:
     yield Stage(model.conv1, model.bn1, model.act1)
     yield Stage(model.maxpool, model.layer1)
     yield from map(Stage, (model.layer2, model.layer3, model.layer4))
 
 
-def _convnext(model: nn.Module) -> Iterator[Stage]:
-    first, *others = model.stages  # type: ignore[misc]
+def _convnext(model: Any) -> Iterator[Stage]:
+    first, *others = model.stages
     yield Stage(model.stem, first)
     yield from map(Stage, others)
 
 
-def _regnet(model: nn.Module) -> Iterator[Stage]:
+def _regnet(model: Any) -> Iterator[Stage]:
     yield from map(Stage, (model.stem, model.s1, model.s2, model.s3, model.s4))
 
 
-CHAINS: dict[type[nn.Module], Callable[[nn.Module], Iterator[Stage]]] = {
+CHAINS: dict[type[nn.Module], Callable[[Any], Iterator[Stage]]] = {
     EfficientNet: _efficientnet,
     ResNet: _resnet,
     ConvNeXt: _convnext,

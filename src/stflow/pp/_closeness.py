@@ -40,10 +40,11 @@ def check_closeness(places: Sequence[PlacedSpots], look: Look) -> None:
         enlarged = image_mpp / min(look.mpp)
         if enlarged > MOST_ENLARGED:
             warn(
-                f"Image {name!r} has {image_mpp:.3g} um per pixel and is enlarged {enlarged:.3g} "
-                f"times to {min(look.mpp):.3g}, so that it shows no detail as an encoder knows it. "
-                "Take the full-resolution image (of Visium not hires or lowres). "
-                f"{_way_out(look, image_mpp)}"
+                f"Image {name!r} has {image_mpp:.3g} um per pixel, so that "
+                f"{_seen(look, image_mpp)} enlarged {enlarged:.3g} times, and show no detail as an "
+                "encoder knows it. Take the full-resolution image (of Visium not hires or lowres). "
+                f"Where there is none, {_way_out(look, image_mpp)} in less time; the same for all "
+                "slides of a model."
             )
 
 
@@ -61,14 +62,17 @@ def require_inside(places: Sequence[PlacedSpots], look: Look) -> None:
             )
 
 
+def _seen(look: Look, image_mpp: float) -> str:
+    if look.how == "area":
+        return "its pixels are"
+    width = min(look.widths_um)
+    return f"tiles of {width:.4g} um are {width / image_mpp:.0f} of its pixels"
+
+
 def _way_out(look: Look, image_mpp: float) -> str:
     if look.how == "area":
-        return (
-            f"Where there is none, `mpp={image_mpp / MOST_ENLARGED:.2g}` or more shows as much in "
-            "less time; the same for all slides of a model."
-        )
+        return f"`mpp={image_mpp / MOST_ENLARGED:.2g}` or more shows as much"
+    least = FEWER_PX * image_mpp / MOST_ENLARGED
     return (
-        f"Where there is none, `tile_px={FEWER_PX}` shows as much in less time, with every one of "
-        f"`widths_um=` at {FEWER_PX * image_mpp / MOST_ENLARGED:.3g} or more; the same for all "
-        "slides of a model."
+        f"`tile_px={FEWER_PX}` with every one of `widths_um=` at {least:.3g} or more shows as much"
     )

@@ -34,8 +34,8 @@ from stflow.embedding import (
 )
 from stflow.encoders import Encoder, Pooling, get_encoder, probe
 from stflow.pp._closeness import check_closeness, require_inside
-from stflow.pp._embed_area import embed_area
-from stflow.pp._embed_tiles import embed_tiles
+from stflow.pp._embed_area import by_area
+from stflow.pp._embed_tiles import by_tiles
 from stflow.pp._look import TILE_PX, How, choose_look
 
 if TYPE_CHECKING:
@@ -220,21 +220,17 @@ def embed(
     look = choose_look(how, **asked, has_maps=reaches is not None, encoder=chosen.name)
     check_closeness(places, look)
     require_inside(places, look)
+    working = {"num_workers": num_workers, "show_progress_bar": show_progress_bar}
+    if look.how == "area":
+        encode = by_area(places, look, reaches or [], **working)
+    else:
+        encode = by_tiles(places, look, batch_size=batch_size, **working)
     side = look.tile_px or TILE_PX
     chosen = prepare(chosen, precision=precision, tile_px=side)
     shape = (table.n_obs, len(look.widths_um), chosen.width(side))
+    replicas = replicate(chosen, devices)
     with open_cache(folder, chosen, look.way(), shape, asked_for=cache is not None) as store:
-        working: dict[str, Any] = {
-            "shape": shape,
-            "num_workers": num_workers,
-            "cache": store,
-            "show_progress_bar": show_progress_bar,
-        }
-        replicas = replicate(chosen, devices)
-        if look.how == "area":
-            vectors, blank = embed_area(places, replicas, look, reaches=reaches or [], **working)
-        else:
-            vectors, blank = embed_tiles(places, replicas, look, batch_size=batch_size, **working)
+        vectors, blank = encode(replicas, shape, store)
     warn_of_blank_tiles(blank, field_um=min(look.widths_um))
     recipe = {
         **chosen.recipe(),

@@ -14,7 +14,7 @@ from stflow._sdata.places import PlacedSpots
 from stflow._validation import warn
 from stflow.embedding import AreaJob, VectorCache, encode_area, piece_px
 from stflow.images import Level, choose_level
-from stflow.pp._look import Look
+from stflow.pp._look import Encode, Look
 
 if TYPE_CHECKING:
     from stflow.encoders import Encoder, Reach
@@ -23,60 +23,62 @@ MOST_BYTES = 4 * 2**30
 FRACTIONS = 4096
 
 
-def embed_area(
+def by_area(
     places: Sequence[PlacedSpots],
-    encoders: Sequence[Encoder],
     look: Look,
-    *,
     reaches: Sequence[Reach],
-    shape: tuple[int, int, int],
+    *,
     num_workers: int,
-    cache: VectorCache | None,
     show_progress_bar: bool,
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Run the encoder over the tissue, and read its maps in boxes of each width around all spots.
+) -> Encode:
+    """Lay out the boxes of all spots.
 
     Parameters
     ----------
     places
         The spots of each region, on its image.
-    encoders
-        Replicas of one encoder.
     look
         Widths, and the one scale.
     reaches
-        The stages of the first of them.
-    shape
-        Rows, widths and width of a vector of the result.
+        The stages of the encoder.
     num_workers
         Number of threads that cut pieces of the image.
-    cache
-        Where vectors are kept.
     show_progress_bar
         Whether to show progress, in boxes.
 
     Returns
     -------
-    Vectors, float32, in the shape asked for, beyond 4 GiB in a temporary file; and by region the
-    share of spots whose narrowest box shows nothing.
+    What runs the encoder over the tissue and reads them; vectors beyond 4 GiB lie in a temporary
+    file.
+
+    Raises
+    ------
+    ValueError
+        The narrowest box is wider than an image.
     """
-    (mpp,) = look.mpp
     _check_widths(places, look)
+    (mpp,) = look.mpp
     jobs = [_job(place, mpp) for place in places]
-    vectors = _room(shape)
-    blank = encode_area(
-        jobs,
-        encoders,
-        [_on(encoder, reaches) for encoder in encoders],
-        widths_px=[width / mpp for width in look.widths_um],
-        vectors=vectors,
-        piece=piece_px(encoders[0].device),
-        num_workers=num_workers,
-        cache=cache,
-        show_progress_bar=show_progress_bar,
-    )
-    names = (place.region.name for place in places)
-    return vectors, {n: float(each.mean()) for n, each in zip(names, blank, strict=True)}
+
+    def encode(
+        encoders: Sequence[Encoder], shape: tuple[int, int, int], cache: VectorCache | None
+    ) -> tuple[np.ndarray, dict[str, float]]:
+        vectors = _room(shape)
+        blank = encode_area(
+            jobs,
+            encoders,
+            [_on(encoder, reaches) for encoder in encoders],
+            widths_px=[width / mpp for width in look.widths_um],
+            vectors=vectors,
+            piece=piece_px(encoders[0].device),
+            num_workers=num_workers,
+            cache=cache,
+            show_progress_bar=show_progress_bar,
+        )
+        names = (place.region.name for place in places)
+        return vectors, {n: float(each.mean()) for n, each in zip(names, blank, strict=True)}
+
+    return encode
 
 
 def _job(place: PlacedSpots, mpp: float) -> AreaJob:

@@ -1,4 +1,4 @@
-"""Vectors of the tiles around spots that lie on images."""
+"""The tiles around spots that lie on images."""
 
 from __future__ import annotations
 
@@ -11,48 +11,43 @@ from stflow._sdata.places import PlacedSpots
 from stflow.embedding import TileJob, VectorCache, encode_tiles
 from stflow.images import read_tiles
 from stflow.pp._blank import BlankCount
-from stflow.pp._look import Look
+from stflow.pp._look import Encode, Look
 
 if TYPE_CHECKING:
     from stflow.encoders import Encoder
 
 
-def embed_tiles(
+def by_tiles(
     places: Sequence[PlacedSpots],
-    encoders: Sequence[Encoder],
     look: Look,
     *,
-    shape: tuple[int, int, int],
     batch_size: int,
     num_workers: int,
-    cache: VectorCache | None,
     show_progress_bar: bool,
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Encode the tiles of all spots at each width.
+) -> Encode:
+    """Lay out the tiles of all spots at each width.
 
     Parameters
     ----------
     places
         The spots of each region, on its image.
-    encoders
-        Replicas of one encoder.
     look
         Widths and scales.
-    shape
-        Rows, widths and width of a vector of the result.
     batch_size
         Number of tiles to encode at a time.
     num_workers
         Number of threads that cut tiles.
-    cache
-        Where vectors are kept.
     show_progress_bar
         Whether to show progress, in tiles.
 
     Returns
     -------
-    Vectors, float32, in the shape asked for, and by region the share of spots whose closest tiles
-    show nothing.
+    What reads and encodes them.
+
+    Raises
+    ------
+    ValueError
+        A tile spans more pixels than are read at once.
     """
     blank = {place.region.name: BlankCount() for place in places}
     cutting = {"tile_px": look.tile_px, "batch_size": batch_size, "num_workers": num_workers}
@@ -62,15 +57,21 @@ def embed_tiles(
             job = _job(place, scale, mpp, **cutting)
             is_closest = scale == int(np.argmin(look.mpp))
             jobs.append(blank[place.region.name].watch(job) if is_closest else job)
-    vectors = encode_tiles(
-        jobs,
-        encoders,
-        shape=shape,
-        batch_size=batch_size,
-        cache=cache,
-        show_progress_bar=show_progress_bar,
-    )
-    return vectors, {name: count.share for name, count in blank.items()}
+
+    def encode(
+        encoders: Sequence[Encoder], shape: tuple[int, int, int], cache: VectorCache | None
+    ) -> tuple[np.ndarray, dict[str, float]]:
+        vectors = encode_tiles(
+            jobs,
+            encoders,
+            shape=shape,
+            batch_size=batch_size,
+            cache=cache,
+            show_progress_bar=show_progress_bar,
+        )
+        return vectors, {name: count.share for name, count in blank.items()}
+
+    return encode
 
 
 def _job(place: PlacedSpots, scale: int, mpp: float, *, tile_px: int, **cutting: int) -> TileJob:

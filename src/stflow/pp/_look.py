@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
 
 from stflow._validation import require_choice, require_count
 from stflow._widths import looks
 
 How: TypeAlias = Literal["area", "tiles"]
+Encode: TypeAlias = Callable[..., tuple[np.ndarray, dict[str, float]]]
+"""Takes replicas of an encoder, the shape of the result and a cache; gives vectors, float32, and
+by region the share of spots whose narrowest box or tile shows nothing."""
 HOWS: tuple[How, ...] = get_args(How)
 TILE_PX = 224
 AREA_MPP = 0.5
