@@ -21,7 +21,7 @@ BOW = shapely.Polygon([(0, 0), (20, 20), (20, 0), (0, 60)])
 
 
 def at(shape: shapely.Geometry, x: float, y: float) -> shapely.Geometry:
-    return shapely.transform(shape, lambda xy: xy + [x, y])
+    return shapely.transform(shape, lambda xy: xy + np.array([x, y]))
 
 
 def slide(*cells: shapely.Geometry | None, mpp: float | None = 0.5, **kwargs) -> SpatialData:
@@ -97,8 +97,8 @@ def test_what_crosses_itself_is_mended_with_a_warning():
 def test_what_has_no_area_is_left_out_with_a_warning():
     line = shapely.Polygon([(0, 0), (5, 5), (9, 9)])
     cells = [at(ELL, 50, 50), shapely.Polygon(), line, at(ELL, 90, 90), None]
+    sdata = slide(*cells)
     with pytest.warns(UserWarning, match=r"3 of 5 shapes 'cells' have no area .*: '1', '2', '4'"):
-        sdata = slide(*cells)
         stf.pp.grid(sdata, shapes_key="cells")
     assert list(sdata["table"].obs_names) == list(sdata["spots"].index) == ["0", "3"]
     with pytest.raises(ValueError, match=r"2 of 2 shapes 'cells' have no area.*None is left"):
@@ -108,9 +108,7 @@ def test_what_has_no_area_is_left_out_with_a_warning():
 def test_of_two_outlines_around_one_place_the_first_stays():
     wide = shapely.box(90, 90, 110, 110)
     sdata = slide(wide, at(ELL, 300, 300), shapely.box(95, 95, 105, 105))
-    with pytest.warns(
-        UserWarning, match="1 of 3 shapes 'cells' have the centroid of another .*'2'"
-    ):
+    with pytest.warns(UserWarning, match="1 of 3 .* have the centroid of another .*: '2'"):
         stf.pp.grid(sdata, shapes_key="cells")
     stf.pp.neighbors(sdata, n_neighs=1)
 

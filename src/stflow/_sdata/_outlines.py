@@ -124,8 +124,33 @@ def outlines_on_image(sdata: SpatialData, shapes_key: str, image_key: str) -> gp
     found = gpd.GeoDataFrame(found.drop(columns=found.geometry.name), geometry=pixels)
     found.attrs = {}
     found = _apart(found.set_axis(names), what=what)
-    _require_on_image(found, get_pyramid(sdata, image_key)[0].size, what=what, image=image_key)
+    require_on_image(found, sdata, image_key, what=what)
     return ShapesModel.parse(found, transformations=image_places(sdata, image_key))
+
+
+def require_on_image(
+    found: gpd.GeoDataFrame, sdata: SpatialData, image_key: str, *, what: str
+) -> None:
+    """Raise ``ValueError`` where an outline, in pixels of an image, does not touch it.
+
+    Parameters
+    ----------
+    found, what
+        The outlines, and what messages call them.
+    sdata, image_key
+        The slide, and the name of the image.
+    """
+    width, height = get_pyramid(sdata, image_key)[0].size
+    outside = ~found.geometry.intersects(shapely.box(0, 0, width, height)).to_numpy()
+    if outside.any():
+        left, top, right, bottom = found.total_bounds
+        raise ValueError(
+            f"{outside.sum()} of {len(found)} {what} lie outside image {image_key!r}, which is "
+            f"{width} x {height} pixels: {listing(found.index[outside], limit=3)}. In its pixels "
+            f"all of them reach from {left:.0f}, {top:.0f} to {right:.0f}, {bottom:.0f}. Where "
+            "they were drawn on another image, or at another scale, relate the two with "
+            "`spatialdata.transformations.set_transformation`; else leave these out."
+        )
 
 
 def _apart(found: gpd.GeoDataFrame, *, what: str) -> gpd.GeoDataFrame:
@@ -141,20 +166,3 @@ def _apart(found: gpd.GeoDataFrame, *, what: str) -> gpd.GeoDataFrame:
                 raise ValueError(f"{text}: {told}. None is left to be a spot.")
             warn(f"{text} and are left out: {told}.")
     return found[~empty & ~twice]
-
-
-def _require_on_image(
-    found: gpd.GeoDataFrame, size: tuple[int, int], *, what: str, image: str
-) -> None:
-    """Raise ``ValueError`` where an outline does not touch the image."""
-    area = shapely.box(0, 0, *size)
-    outside = ~found.geometry.intersects(area).to_numpy()
-    if outside.any():
-        left, top, right, bottom = found.total_bounds
-        raise ValueError(
-            f"{outside.sum()} of {len(found)} {what} lie outside image {image!r}, which is "
-            f"{size[0]} x {size[1]} pixels: {listing(found.index[outside], limit=3)}. In its pixels "
-            f"they reach from {left:.0f}, {top:.0f} to {right:.0f}, {bottom:.0f}. Relate them with "
-            "`spatialdata.transformations.set_transformation` where they are given in other units, "
-            "or leave these out."
-        )
