@@ -13,6 +13,7 @@ from stflow.io._counts import find_counts, read_counts
 from stflow.io._outputs import require_file, require_folder
 from stflow.io._placed import array_slide, find_picture
 from stflow.io._positions import place, read_positions
+from stflow.io._summed_bins import sum_bins
 
 WHAT = "output of Space Ranger for Visium HD"
 COUNTS = "filtered_feature_bc_matrix"
@@ -28,11 +29,11 @@ def read_visium_hd(
     image_mpp: float | None = None,
     counts_file: str | PathLike[str] | None = None,
 ) -> SpatialData:
-    """Read the bins of a Visium HD slide and the full-resolution H&E image under them.
+    """Read the bins or the cells of a Visium HD slide and the full-resolution H&E image.
 
-    Read are the counts and positions of bins of one size, and the image, which stays lazy, as
-    :func:`read_wsi` reads it. What else lies in the folder does not matter. Look at the result
-    with ``stf.pl.spots(sdata)`` first.
+    Read are the counts and positions of bins of one size, or the counts and outlines of cells, and
+    the image, which stays lazy, as :func:`read_wsi` reads it. What else lies in the folder does not
+    matter. Look at the result with ``stf.pl.spots(sdata)`` first.
 
     Parameters
     ----------
@@ -40,7 +41,8 @@ def read_visium_hd(
         Output folder of Space Ranger 3 or 4 (``outs``), with ``binned_outputs``; or that folder
         itself.
     bin_um
-        Side of the bins in micrometres: 2, 8 or 16, as far as the folder holds them.
+        Side of the bins in micrometres: 2, 8 or 16, as far as the folder holds them, or a multiple
+        of the smallest that it holds, such as 24, summed from these.
     image
         Microscope image that Space Ranger was given. None: the only file in
         ``microscope_image``, or called ``*image.tif``, ``.btf``, ... ``"hires"`` and ``"lowres"``
@@ -54,7 +56,8 @@ def read_visium_hd(
     Returns
     -------
     SpatialData in pixels of the image, as :func:`read_visium` gives it. ``shapes["spots"]`` are
-    circles as wide as a bin.
+    circles as wide as a bin. Of bins that were summed, ``.obs["n_summed"]`` tells how many bins
+    under tissue lie in each, fewer at the edge of the tissue.
 
     Raises
     ------
@@ -89,13 +92,14 @@ def read_visium_hd(
     if image_mpp is not None:
         require_mpp(image_mpp)
     folder = require_folder(path, what=WHAT)
-    bins = _bins(folder, bin_um)
+    bins, factor = _bins(folder, bin_um)
     counts = find_counts(bins, counts_file, COUNTS, what=WHAT)
     positions = require_file(bins / "spatial", POSITIONS, what=WHAT, argument="path")
     spatial = [bins / "spatial", folder / "spatial"]
     picture = find_picture(folder, image, IMAGES, spatial=spatial)
+    table = place(read_counts(counts), read_positions(positions), path=positions)
     return array_slide(
-        place(read_counts(counts), read_positions(positions), path=positions),
+        table if factor == 1 else sum_bins(table, bin_um=bin_um, factor=factor),
         picture,
         path=bins,
         lattice="square",
@@ -106,8 +110,8 @@ def read_visium_hd(
     )
 
 
-def _bins(folder: Path, bin_um: int) -> Path:
-    """Folder of the bins of a size, refused when there are none."""
+def _bins(folder: Path, bin_um: int) -> tuple[Path, int]:
+    """Folder of the bins of a size, or of smaller ones, and how many of these lie along it."""
     inner = folder / "binned_outputs"
     root = inner if inner.is_dir() else folder
     held = {
@@ -121,10 +125,12 @@ def _bins(folder: Path, bin_um: int) -> Path:
             f"{folder} is not the whole {WHAT}: no 'binned_outputs' with 'square_008um' or other "
             f"bins. {root} holds {there}. A slide of Visium is read by `stf.io.read_visium`."
         )
-    if bin_um not in held:
+    sides = [side for side in held if bin_um % side == 0]
+    if not sides:
         raise ValueError(
-            f"{folder} has no bins of {bin_um} um; available: "
+            f"{folder} has no bins of {bin_um} um, and none that sum to them; available: "
             f"{listing(each.name for each in held.values())}. Pass one as `bin_um=`, such as "
-            f"`bin_um={max(held)}`."
+            f"`bin_um={max(held)}`, or a multiple of one."
         )
-    return held[bin_um]
+    side = bin_um if bin_um in held else min(sides)
+    return held[side], bin_um // side
