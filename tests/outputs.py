@@ -344,7 +344,7 @@ def xenium(
 
 def write_boundaries(path: Path, cells: pd.DataFrame, areas: pd.Series, version: int) -> None:
     """Corners of 12-gons around centroids, the first again at the end; numbered from 2 on."""
-    turn = np.linspace(0, 2 * np.pi, 13)
+    turn = np.append(np.linspace(0, 2 * np.pi, 12, endpoint=False), 0)
     radius = np.sqrt(areas.to_numpy() / (6 * np.sin(np.pi / 6)))[:, None]
     corners = pd.DataFrame(
         {

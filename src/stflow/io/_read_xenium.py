@@ -15,7 +15,7 @@ from spatialdata import SpatialData
 from spatialdata.transformations import Affine, set_transformation
 
 from stflow import _keys
-from stflow._sdata import build_slide
+from stflow._sdata import build_slide, circles
 from stflow._validation import listing, require_mpp, require_positive, require_unique
 from stflow.images.files import open_image
 from stflow.io._alignment import read_alignment
@@ -148,18 +148,12 @@ def read_xenium(
     table = _place(read_counts(counts), _read_cells(cells), to_um, path=cells)
     table, shapes = _outlined(folder, table, to_um)
     require_inside(file, he, table.obsm[_keys.SPATIAL])
-    radius = np.sqrt(table.obs[CELL_AREA].to_numpy() / np.pi) / mpp
+    if _keys.SPOTS not in shapes:
+        radius = np.sqrt(table.obs[CELL_AREA].to_numpy() / np.pi) / mpp
+        shapes[_keys.SPOTS] = circles(table.obsm[_keys.SPATIAL], radius, table.obs_names.to_numpy())
+    told = {"mpp_source": "alignment" if image_mpp is None else "argument", **provenance(file, he)}
     sdata = build_slide(
-        file.levels,
-        table,
-        mpp=mpp,
-        technology="xenium",
-        radius=None if _keys.SPOTS in shapes else radius,
-        shapes=shapes,
-        properties={
-            "mpp_source": "alignment" if image_mpp is None else "argument",
-            **provenance(file, he),
-        },
+        file.levels, table, mpp=mpp, technology="xenium", shapes=shapes, properties=told
     )
     affine = Affine(to_um, input_axes=("x", "y"), output_axes=("x", "y"))
     for element in (sdata.images[_keys.IMAGE], *sdata.shapes.values()):
