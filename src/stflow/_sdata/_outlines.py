@@ -42,7 +42,7 @@ def mend(polygons: np.ndarray, names: Sequence[object], *, what: str) -> np.ndar
     UserWarning
         Some cross themselves and are mended.
     """
-    whole = np.where(shapely.is_missing(polygons), shapely.Polygon(), polygons)
+    whole = shapely.force_2d(np.where(shapely.is_missing(polygons), shapely.Polygon(), polygons))
     broken = ~shapely.is_valid(whole)
     whole[broken] = shapely.make_valid(whole[broken], method="structure", keep_collapsed=False)
     whole[shapely.area(whole) == 0] = shapely.Polygon()
@@ -115,8 +115,7 @@ def outlines_on_image(sdata: SpatialData, shapes_key: str, image_key: str) -> gp
         raise ValueError(
             f"The {what} hold {listing(sorted(kinds - POLYGONS))}; spots are polygons or circles."
         )
-    plain = shapely.force_2d(found.geometry.to_numpy())
-    pixels = shapely.transform(plain, lambda points: moved(points, matrix))
+    pixels = shapely.transform(found.geometry.to_numpy(), lambda points: moved(points, matrix))
     if round_ones:
         found = found.assign(radius=found["radius"] * side_of_unit(matrix))
     else:

@@ -24,7 +24,7 @@ from stflow._sdata import (
     resolve_image,
 )
 from stflow._validation import listing, warn
-from stflow.io._geojson import WHAT, geometry, read_features
+from stflow.io._geojson import WHAT, polygons_of, read_features
 from stflow.io._outputs import reading
 
 # What QuPath calls its objects, today and before version 0.4.
@@ -175,8 +175,8 @@ def _drawn(path: Path) -> list[Drawn]:
     """Outlines of a file, nuclei after all else; refuse what holds none."""
     features = read_features(path)
     with reading(path, WHAT):
-        shapes = [geometry(feature) for feature in features]
-        nuclei = [_nucleus(feature) for feature in features]
+        shapes = polygons_of(features)
+        nuclei = _nuclei(features)
     kinds = Counter(
         str((feature.get("geometry") or {}).get("type"))
         for feature, shape in zip(features, shapes, strict=True)
@@ -221,10 +221,11 @@ def _class_of(feature: dict[str, Any]) -> str | None:
     return said.get("name") or ": ".join(said.get("names") or ()) or None
 
 
-def _nucleus(feature: dict[str, Any]) -> shapely.Geometry | None:
-    """Nucleus of a cell, which stands beside its outline, or with what else is known of it."""
-    beside = geometry(feature, NUCLEUS)
-    return beside if beside is not None else geometry(feature.get("properties") or {}, NUCLEUS)
+def _nuclei(features: list[dict[str, Any]]) -> np.ndarray:
+    """Nuclei of cells, which stand beside their outlines, or with what else is known of them."""
+    beside = polygons_of(features, NUCLEUS)
+    within = polygons_of([feature.get("properties") or {} for feature in features], NUCLEUS)
+    return np.where(shapely.is_missing(beside), within, beside)
 
 
 def _element(drawn: list[Drawn], path: Path, **places: Any) -> gpd.GeoDataFrame:

@@ -15,7 +15,7 @@ from stflow._sdata import build_slide
 from stflow._validation import require_unique
 from stflow.images.files import open_image
 from stflow.io._counts import find_counts, read_counts
-from stflow.io._geojson import geometry, read_features
+from stflow.io._geojson import polygons_of, read_features
 from stflow.io._outlined import (
     CELL_AREA,
     NUCLEI,
@@ -107,7 +107,7 @@ def _read(path: Path, factor: float) -> pd.Series:
     features = read_features(path)
     with reading(path, "segmented cells of Space Ranger"):
         named = [f"cellid_{int(each['properties']['cell_id']):09}-1" for each in features]
-        found = pd.Series([geometry(each) for each in features], index=named, dtype=object)
+        found = pd.Series(polygons_of(features), index=named, dtype=object)
     require_unique(named, what=f"cells in {path}")
     return moved_by(found, lambda points: points * factor)
 
