@@ -332,6 +332,16 @@ def test_outlines_that_are_less_than_a_triangle(slide) -> None:
     assert (len(sdata["spots"]), len(sdata["nuclei"])) == (30, 27)
 
 
+def test_a_folder_without_a_single_nucleus(slide) -> None:
+    path = slide[0] / "nucleus_boundaries.parquet"
+    pd.read_parquet(path).iloc[:0].to_parquet(path)
+    assert list(stf.io.read_xenium(slide[0], alignment=np.eye(3)).shapes) == ["spots"]
+    path = slide[0] / "cell_boundaries.parquet"
+    pd.read_parquet(path).iloc[:0].to_parquet(path)
+    with pytest.raises(ValueError, match=r"30 of 30 cells cannot be placed .*no outline"):
+        stf.io.read_xenium(slide[0], alignment=np.eye(3))
+
+
 def test_boundaries_that_are_damaged(slide) -> None:
     path = slide[0] / "cell_boundaries.parquet"
     pd.read_parquet(path).drop(columns="vertex_x").to_parquet(path)

@@ -111,6 +111,15 @@ def test_cells_that_have_no_place_of_their_own(slide, tmp_path: Path) -> None:
     np.testing.assert_allclose(sdata["table"].obsm["spatial"], centres)
 
 
+def test_files_without_a_single_outline(slide) -> None:
+    nothing = json.dumps({"type": "FeatureCollection", "features": []})
+    (slide[0] / "segmented_outputs" / "nucleus_segmentations.geojson").write_text(nothing)
+    assert list(stf.io.read_visium_hd(slide[0], cells=True).shapes) == ["spots"]
+    (slide[0] / "segmented_outputs" / PARTS).write_text(nothing)
+    with pytest.raises(ValueError, match="36 of 36 cells cannot be placed .*no outline"):
+        stf.io.read_visium_hd(slide[0], cells=True)
+
+
 def test_outlines_of_other_cells(slide) -> None:
     path = slide[0] / "segmented_outputs" / PARTS
     held = json.loads(path.read_text())

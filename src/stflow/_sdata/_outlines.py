@@ -48,7 +48,7 @@ def mend(polygons: np.ndarray, names: Sequence[object], *, what: str) -> np.ndar
     whole[shapely.area(whole) == 0] = shapely.Polygon()
     mended = np.flatnonzero(broken & ~shapely.is_empty(whole))
     if len(mended):
-        told = listing((names[row] for row in mended), limit=3)
+        told = listing((names[int(row)] for row in mended), limit=3)
         warn(f"{len(mended)} of {len(whole)} {what} cross themselves and are mended: {told}.")
     return whole
 

@@ -50,7 +50,8 @@ def place_outlines(
     """
     at = cells.index.get_indexer(table.obs_names)
     lost = at < 0
-    found = np.where(lost, None, cells.to_numpy(object)[at])
+    found = np.full(table.n_obs, None, dtype=object)
+    found[~lost] = cells.to_numpy(object)[at[~lost]]
     whole = mend(found, list(table.obs_names), what=f"cells in {path}")
     empty = shapely.is_empty(whole)
     centres = shapely.get_coordinates(shapely.centroid(whole[~empty]))

@@ -207,7 +207,9 @@ def _described(
     feature: dict[str, Any], outline: shapely.Geometry, name: str, *, of_cell: bool
 ) -> Drawn:
     about = feature.get("properties") or {}
-    kind = about.get("objectType") or about.get("object_type") or OLD_KINDS.get(feature.get("id"))
+    kind = (
+        about.get("objectType") or about.get("object_type") or OLD_KINDS.get(str(feature.get("id")))
+    )
     kind = kind or ("cell" if of_cell else "annotation")
     element = KINDS.get(str(kind), KINDS["annotation"])
     return Drawn(element, outline, name, about.get("name"), _class_of(feature))
@@ -239,7 +241,9 @@ def _element(drawn: list[Drawn], path: Path, **places: Any) -> gpd.GeoDataFrame:
     if len(kept) < len(drawn):
         lost = listing(np.delete(names, kept), limit=3)
         warn(f"{len(drawn) - len(kept)} of {len(drawn)} {what} have no area, left out: {lost}.")
-    columns = {"classification": pd.Categorical([drawn[row].classification for row in kept])}
+    columns: dict[str, Any] = {
+        "classification": pd.Categorical([drawn[row].classification for row in kept])
+    }
     called = [drawn[row].name for row in kept]
     if any(called):
         columns["name"] = called
