@@ -116,7 +116,7 @@ def test_files_without_a_single_outline(slide) -> None:
     (slide[0] / "segmented_outputs" / "nucleus_segmentations.geojson").write_text(nothing)
     assert list(stf.io.read_visium_hd(slide[0], cells=True).shapes) == ["spots"]
     (slide[0] / "segmented_outputs" / PARTS).write_text(nothing)
-    with pytest.raises(ValueError, match="36 of 36 cells cannot be placed .*no outline"):
+    with pytest.raises(ValueError, match=r"36 of 36 cells cannot be placed .*no outline"):
         stf.io.read_visium_hd(slide[0], cells=True)
 
 
