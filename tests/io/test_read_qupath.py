@@ -213,8 +213,9 @@ def test_cells_become_spots_that_are_predicted_and_written(tmp_path: Path, tissu
     stf.pp.embed(sdata, encoder=colours, mpp=8.0, tile_px=28, show_progress_bar=False)
     stf.pp.neighbors(sdata)
     stf.tl.predict(sdata, model, show_progress_bar=False)
+    assert np.isfinite(stf.get.predicted(sdata).X).all()
     sdata.write(tmp_path / "slide.zarr")
     back = read_zarr(tmp_path / "slide.zarr")
-    assert np.isfinite(stf.get.predicted(back).X).all()
+    assert back["table"].n_obs == 40
     assert back["spots"].loc["uuid-1", "classification"] == "Tumor: Positive"
     assert back["nuclei"].geometry.iloc[0].equals(NUCLEUS)
