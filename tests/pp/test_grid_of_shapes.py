@@ -5,10 +5,13 @@ from __future__ import annotations
 import dask.array as da
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 import shapely
+from anndata import AnnData
 from spatialdata import SpatialData
-from spatialdata.models import Image2DModel, ShapesModel
+from spatialdata.models import Image2DModel, ShapesModel, TableModel
 from spatialdata.transformations import Identity, Scale, get_transformation
 from support import colours
 
@@ -92,6 +95,26 @@ def test_what_crosses_itself_is_mended_with_a_warning():
     )
     plain = np.array([bow.centroid.x, bow.centroid.y])  # what a crossing outline would give
     assert np.abs(sdata["table"].obsm["spatial"][1] - plain).max() > 1
+
+
+def test_outlines_with_a_table_of_their_own_are_placed_by_the_same_rule():
+    """As sopa leaves them: the table annotates what crosses itself or is empty."""
+    sdata = slide(at(ELL, 500, 500), at(BOW, 100, 100), at(ELL, 700, 500))
+    names = np.arange(3)
+    obs = pd.DataFrame({"region": pd.Categorical(["cells"] * 3), "cell": names}, names.astype(str))
+    table = AnnData(sp.csr_matrix((3, 1), dtype=np.float32), obs=obs)
+    sdata["t"] = TableModel.parse(table, region="cells", region_key="region", instance_key="cell")
+    stf.pp.neighbors(sdata, n_neighs=2, table_key="t")
+    found = sdata["t"].obsp["spatial_distances"]
+    with pytest.warns(UserWarning, match="mended"):
+        stf.pp.grid(sdata, shapes_key="cells")
+    stf.pp.neighbors(sdata, n_neighs=2)
+    np.testing.assert_allclose(
+        found.toarray(), sdata["table"].obsp["spatial_distances"].toarray(), rtol=1e-6
+    )
+    sdata["cells"].loc[0, "geometry"] = shapely.Polygon()
+    with pytest.raises(ValueError, match=r"1 spot centres of 'cells' .*pp\.grid\(sdata, shapes"):
+        stf.pp.neighbors(sdata, n_neighs=2, table_key="t", overwrite=True)
 
 
 def test_what_has_no_area_is_left_out_with_a_warning():

@@ -14,6 +14,7 @@ from spatialdata.transformations import BaseTransformation
 
 from stflow._sdata._build import PIXELS
 from stflow._sdata._images import affine_to_image, get_pyramid
+from stflow._sdata._mended import made_whole
 from stflow._sdata._systems import image_places, moved, side_of_unit
 from stflow._validation import listing, require_key, require_unique, warn
 
@@ -44,7 +45,7 @@ def mend(polygons: np.ndarray, names: Sequence[object], *, what: str) -> np.ndar
     """
     whole = shapely.force_2d(np.where(shapely.is_missing(polygons), shapely.Polygon(), polygons))
     broken = ~shapely.is_valid(whole)
-    whole[broken] = shapely.make_valid(whole[broken], method="structure", keep_collapsed=False)
+    whole[broken] = made_whole(whole[broken])
     whole[shapely.area(whole) == 0] = shapely.Polygon()
     mended = np.flatnonzero(broken & ~shapely.is_empty(whole))
     if len(mended):
