@@ -69,8 +69,6 @@ BESIDE_XENIUM = [
     "analysis.zarr.zip",
     "analysis_summary.html",
     "aux_outputs/overview_scan.png",
-    "cell_boundaries.csv.gz",
-    "cell_boundaries.parquet",
     "cell_feature_matrix.zarr.zip",
     "cell_feature_matrix/matrix.mtx.gz",
     "cells.csv.gz",
@@ -78,8 +76,6 @@ BESIDE_XENIUM = [
     "gene_panel.json",
     "metrics_summary.csv",
     "morphology.ome.tif",
-    "nucleus_boundaries.csv.gz",
-    "nucleus_boundaries.parquet",
     "transcripts.parquet",
     "transcripts.zarr.zip",
 ]
@@ -256,6 +252,42 @@ def visium_hd(
     return places.set_index("barcode"), counts
 
 
+def blob(x: float, y: float, width: float) -> np.ndarray:
+    """Corners of an L, the first again at the end, whose bounds are a square around a place."""
+    corners = [(0, 0), (1, 0), (1, 0.4), (0.4, 0.4), (0.4, 1), (0, 1), (0, 0)]
+    return np.array([x, y]) + (np.array(corners) - 0.5) * width
+
+
+def segmented(
+    root: Path, *, mpp: float = 0.5, n: int = 6, lost: Iterable[int] = ()
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Space Ranger's cells: n x n outlines of 16 px; every other one has a nucleus of 6 px.
+
+    Outlines of the ``lost`` are left out. They come in another order than the counts.
+    """
+    folder = root / "segmented_outputs"
+    lay(folder, ["cloupe.cloupe", "graphclust_annotated_cell_segmentations.geojson"])
+    (folder / "spatial").mkdir()
+    write_factors(folder / "spatial", microns_per_pixel=mpp)
+    middles = [(15 + 25 * column, 15 + 25 * row) for row in range(n) for column in range(n)]
+    cells = {f"cellid_{i + 1:09}-1": blob(x, y, 16) for i, (x, y) in enumerate(middles)}
+    for name, width, step in (("cell", 16, 1), ("nucleus", 6, 2)):
+        features = [
+            {
+                "type": "Feature",
+                "geometry": {"type": "Polygon", "coordinates": [blob(x, y, width).tolist()]},
+                "properties": {"cell_id": i + 1},
+            }
+            for i, (x, y) in list(enumerate(middles))[::-step]
+            if i not in lost
+        ]
+        held = {"type": "FeatureCollection", "features": features}
+        (folder / f"{name}_segmentations.geojson").write_text(json.dumps(held))
+    counts = draw_counts(n * n)
+    write_matrix(folder / "filtered_feature_cell_matrix.h5", list(cells), counts)
+    return cells, counts
+
+
 def xenium(
     root: Path, *, n: int = 30, size_um: float = 60.0, version: int = 2
 ) -> tuple[pd.DataFrame, np.ndarray]:
@@ -300,11 +332,30 @@ def xenium(
             segmentation_method="Segmented by boundary stain",
         )
     cells.to_parquet(root / "cells.parquet", index=False)
+    write_boundaries(root / "cell_boundaries.parquet", cells, cells["cell_area"], version)
+    nuclei = cells[cells["nucleus_area"].notna()]
+    write_boundaries(root / "nucleus_boundaries.parquet", nuclei, nuclei["nucleus_area"], version)
     cells["cell_id"] = cells["cell_id"].astype(str)
     counts = draw_counts(n)
     matrix = root / "cell_feature_matrix.h5"
     write_matrix(matrix, list(cells["cell_id"]), counts, other="Negative Control Probe")
     return cells.set_index("cell_id"), counts
+
+
+def write_boundaries(path: Path, cells: pd.DataFrame, areas: pd.Series, version: int) -> None:
+    """Corners of 12-gons around centroids, the first again at the end; numbered from 2 on."""
+    turn = np.append(np.linspace(0, 2 * np.pi, 12, endpoint=False), 0)
+    radius = np.sqrt(areas.to_numpy() / (6 * np.sin(np.pi / 6)))[:, None]
+    corners = pd.DataFrame(
+        {
+            "cell_id": np.repeat(cells["cell_id"].to_numpy(), len(turn)),
+            "vertex_x": (cells["x_centroid"].to_numpy()[:, None] + radius * np.cos(turn)).ravel(),
+            "vertex_y": (cells["y_centroid"].to_numpy()[:, None] + radius * np.sin(turn)).ravel(),
+        }
+    )
+    if version > 1:
+        corners["label_id"] = np.repeat(np.arange(len(cells)) + 1, len(turn))
+    corners.to_parquet(path, index=False)
 
 
 def _shifted_hex(number: int) -> str:

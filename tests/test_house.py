@@ -44,7 +44,7 @@ CONTRACT = {
     "bench": {"Source", "from_slides", "read_hest", "read_stimage", "run", "write_tables"},
     "metrics": {"per_gene", "per_gene_spread", "per_gene_structure"},
     "get": {"intervals", "predicted", "slides"},
-    "io": {"read_visium", "read_visium_hd", "read_wsi", "read_xenium"},
+    "io": {"read_qupath", "read_visium", "read_visium_hd", "read_wsi", "read_xenium"},
     "datasets": {"her2st", "redraw", "synthetic"},
     "encoders": {"Encoder", "LicenceNotice", "get_encoder", "list"},
     "baselines": {

@@ -13,7 +13,7 @@ import stflow as stf
 from stflow._cli import main
 
 SHELL = {"slide", "store", "stores", "model", "path", "output", "quiet", "debug"}
-SHELL |= {"genes_file", "no_cache", "shape", "bin_um"}  # the last of one reader alone
+SHELL |= {"genes_file", "no_cache", "shape", "bin_um", "cells"}  # two of one reader alone
 EMBEDDING = [stf.pp.embed, stf.encoders.get_encoder, stf.pp.neighbors, stf.pp.grid]
 EMBEDDING += [stf.io.read_xenium]
 CALLS = {

@@ -24,6 +24,11 @@ def visium_hd(root: Path) -> None:
     outputs.write_image(root / "tissue_image.tif", 200, 190)
 
 
+def segmented(root: Path) -> None:
+    outputs.segmented(root)
+    outputs.write_image(root / "tissue_image.tif", 200, 190)
+
+
 def xenium(root: Path) -> None:
     outputs.xenium(root)
     outputs.write_image(root / "he_image.ome.tif", 290, 300)
@@ -40,6 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (visium, (), 36),
         (visium_hd, ("--bin-um", 8), 49),
+        (segmented, ("--cells",), 36),
         (xenium, ("--alignment", "identity"), 30),
     ],
 )
@@ -75,6 +81,7 @@ def test_an_image_that_nobody_aligned(folder: Path, run: Run) -> None:
         ((), "The output of visium needs --output"),
         (("-o", "new.zarr", "--alignment", "identity"), "--alignment is for xenium"),
         (("-o", "new.zarr", "--bin-um", 8), "--bin-um is for visium_hd"),
+        (("-o", "new.zarr", "--cells"), "--cells is for visium_hd"),
         (("-o", "new.zarr", "--pitch-um", 8), "--pitch-um and --lattice are for whole-slide"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A Visium HD folder of known geometry: bins of a size, scale from their pitch."""
+"""A Visium HD folder of known geometry: bins of a size and their sums, scale from their pitch."""
 
 from __future__ import annotations
 
@@ -51,11 +51,63 @@ def test_bins_of_another_size(slide) -> None:
 
 def test_bins_that_are_not_there(slide) -> None:
     with pytest.raises(
-        ValueError, match=r"no bins of 2 um; .*'square_008um', 'square_016um'\. Pass .*`bin_um=16`"
+        ValueError,
+        match=r"no bins of 2 um, and none .*'square_008um', 'square_016um'\. Pass .*`bin_um=16`",
     ):
         stf.io.read_visium_hd(slide[0], bin_um=2)
     with pytest.raises(ValueError, match="`bin_um` must be a whole number"):
         stf.io.read_visium_hd(slide[0], bin_um=0)
+
+
+@pytest.fixture
+def fine(tmp_path: Path) -> tuple[Path, pd.DataFrame, np.ndarray]:
+    """Folder with 24 x 24 bins of 2 um alone, 4 px each, and the image."""
+    places, counts = outputs.visium_hd(tmp_path / "outs", bin_um=2, bin_px=4, n=24)
+    outputs.write_image(tmp_path / "outs" / "tissue_image.tif", 200, 190)
+    return tmp_path / "outs", places, counts
+
+
+@pytest.mark.parametrize(("bin_um", "factor"), [(4, 2), (8, 4), (24, 12), (10, 5)])
+def test_bins_that_are_sums_of_the_smallest(fine, bin_um: int, factor: int) -> None:
+    root, places, counts = fine
+    sdata = stf.io.read_visium_hd(root, bin_um=bin_um)
+    table = sdata["table"]
+    row, col = (places[key].to_numpy() // factor for key in ("array_row", "array_col"))
+    named = [f"s_{bin_um:03}um_{r:05}_{c:05}-1" for r, c in zip(row, col, strict=True)]
+    sums = pd.DataFrame(counts[:, :4]).groupby(named).sum()
+    assert list(table.obs_names) == list(sums.index) == list(sdata["spots"].index)
+    np.testing.assert_array_equal(table.X.toarray(), sums)
+    assert table.X.sum() == counts[:, :4].sum()
+    np.testing.assert_array_equal(
+        table.obs["n_summed"], pd.Series(named).value_counts()[sums.index]
+    )
+    found = sdata.attrs["slide_properties"]
+    assert found["mpp"] == pytest.approx(0.5)
+    assert found["pitch_um"] == bin_um
+    np.testing.assert_allclose(sdata["spots"]["radius"], bin_um)
+    xy = places[["pxl_col_in_fullres", "pxl_row_in_fullres"]]
+    whole = (table.obs["n_summed"] == factor**2).to_numpy()
+    middles = xy.groupby(named).mean()[whole]
+    np.testing.assert_allclose(table.obsm["spatial"][whole], middles)
+
+
+def test_a_sum_lies_in_the_middle_however_few_of_its_bins_are_under_tissue(fine) -> None:
+    whole = stf.io.read_visium_hd(fine[0])["table"]
+    path = fine[0] / "binned_outputs" / "square_002um" / "spatial" / "tissue_positions.parquet"
+    places = pd.read_parquet(path)
+    places["in_tissue"] = ((places["array_row"] % 4 == 0) & (places["array_col"] < 22)).astype(int)
+    places.to_parquet(path)
+    table = stf.io.read_visium_hd(fine[0])["table"]
+    assert set(table.obs["n_summed"]) == {2, 4}
+    np.testing.assert_allclose(table.obsm["spatial"], whole[table.obs_names].obsm["spatial"])
+    assert table.X.sum() < whole.X.sum()
+
+
+def test_bins_of_the_folder_are_read_and_not_summed(slide) -> None:
+    assert "n_summed" not in stf.io.read_visium_hd(slide[0], bin_um=16)["table"].obs
+    summed = stf.io.read_visium_hd(slide[0], bin_um=32)["table"]
+    assert summed.X.sum() == slide[2][:, :4].sum()
+    assert summed.n_obs == 4
 
 
 def test_the_folder_of_bins_itself(slide) -> None:

@@ -37,14 +37,18 @@ def test_cells_are_spots(slide) -> None:
     sdata = stf.io.read_xenium(root, alignment=np.eye(3))
     assert (list(sdata.images), list(sdata.shapes), list(sdata.tables)) == (
         ["he"],
-        ["spots"],
+        ["spots", "nuclei"],
         ["table"],
     )
-    table, spots = sdata["table"], sdata["spots"]
+    table, spots, nuclei = sdata["table"], sdata["spots"], sdata["nuclei"]
     assert list(table.obs_names) == list(cells.index) == list(spots.index)
     xy = cells[["x_centroid", "y_centroid"]].to_numpy()
     np.testing.assert_allclose(table.obsm["spatial"] * PIXEL_UM, xy)
-    np.testing.assert_allclose(np.pi * (spots["radius"] * PIXEL_UM) ** 2, cells["cell_area"])
+    np.testing.assert_allclose(spots.area * PIXEL_UM**2, cells["cell_area"])
+    assert [len(each.exterior.coords) for each in spots.geometry] == [13] * 30
+    assert list(nuclei.index) == list(cells.index.delete(3))
+    np.testing.assert_allclose(nuclei.area * PIXEL_UM**2, 9.0)
+    assert spots.geometry.loc[nuclei.index].contains(nuclei.geometry).all()
     np.testing.assert_array_equal(table.X.toarray(), counts[:, :4])
     assert list(table.var_names) == ["ERBB2", "FASN", "CD74", "FASN-1"]
     found = sdata.attrs["slide_properties"]
@@ -66,9 +70,10 @@ def test_micrometres_of_the_instrument_are_a_second_system(slide) -> None:
     root, cells, _ = slide
     aligned(root, TURN)
     sdata = stf.io.read_xenium(root)
-    placed = transform(sdata["spots"], to_coordinate_system="xenium").geometry
-    np.testing.assert_allclose(placed.x, cells["x_centroid"])
-    np.testing.assert_allclose(placed.y, cells["y_centroid"])
+    for key, held in {"spots": cells, "nuclei": cells.drop(index=cells.index[3])}.items():
+        placed = transform(sdata[key], to_coordinate_system="xenium").geometry.centroid
+        np.testing.assert_allclose(placed.x, held["x_centroid"])
+        np.testing.assert_allclose(placed.y, held["y_centroid"])
     extent = get_extent(sdata["he"], coordinate_system="xenium")
     assert extent["x"] == pytest.approx((-300 * PIXEL_UM, 300 * PIXEL_UM))
     assert extent["y"] == pytest.approx((10 * PIXEL_UM, 590 * PIXEL_UM))
@@ -199,7 +204,7 @@ def test_the_alignment_wins_over_the_tag_and_the_argument_over_both(slide, tmp_p
         sdata = stf.io.read_xenium(slide[0], **told, image_mpp=0.5)
     found = sdata.attrs["slide_properties"]
     assert (found["mpp"], found["mpp_source"]) == (0.5, "argument")
-    np.testing.assert_allclose(np.pi * (sdata["spots"]["radius"] * 0.5) ** 2, slide[1]["cell_area"])
+    np.testing.assert_allclose(sdata["table"].obs["cell_area"], slide[1]["cell_area"])
 
 
 def test_an_alignment_to_micrometres_is_no_alignment_to_pixels(slide) -> None:
@@ -230,9 +235,15 @@ def test_text_instead_of_parquet_and_hdf5(tmp_path: Path, version: int) -> None:
     outputs.write_image(root / "he_image.ome.tif", 290, 300)
     pd.read_parquet(root / "cells.parquet").to_csv(root / "cells.csv.gz", index=False)
     (root / "cells.parquet").unlink()
+    for name in ("cell_boundaries", "nucleus_boundaries"):
+        pd.read_parquet(root / f"{name}.parquet").to_csv(root / f"{name}.csv.gz", index=False)
+        (root / f"{name}.parquet").unlink()
     (root / "cell_feature_matrix.h5").unlink()
     outputs.write_mex(root / "cell_feature_matrix", list(cells.index), counts)
-    table = stf.io.read_xenium(root, alignment=np.eye(3))["table"]
+    sdata = stf.io.read_xenium(root, alignment=np.eye(3))
+    table = sdata["table"]
+    assert (sdata["spots"].geom_type == "Polygon").all()
+    assert len(sdata["nuclei"]) == (30 if version == 1 else 29)
     assert list(table.obs_names) == list(cells.index)
     np.testing.assert_allclose(
         table.obsm["spatial"] * PIXEL_UM, cells[["x_centroid", "y_centroid"]]
@@ -258,7 +269,87 @@ def test_cells_that_cannot_be_placed_are_left_out(slide) -> None:
         sdata = stf.io.read_xenium(root, alignment=np.eye(3))
     kept = [name for i, name in enumerate(names) if i not in (0, 1, 5, 7, 29)]
     assert list(sdata["table"].obs_names) == list(sdata["spots"].index) == kept
-    assert np.isfinite(sdata["spots"]["radius"]).all()
+    assert (sdata["spots"].area > 0).all()
+    assert set(sdata["nuclei"].index) <= set(kept)
+
+
+# outlines
+
+
+def test_cells_without_outlines_are_circles_of_their_area(slide) -> None:
+    root, cells, _ = slide
+    (root / "cell_boundaries.parquet").unlink()
+    sdata = stf.io.read_xenium(root, alignment=np.eye(3))
+    np.testing.assert_allclose(
+        np.pi * (sdata["spots"]["radius"] * PIXEL_UM) ** 2, cells["cell_area"]
+    )
+    assert len(sdata["nuclei"]) == 29
+    (root / "nucleus_boundaries.parquet").unlink()
+    assert list(stf.io.read_xenium(root, alignment=np.eye(3)).shapes) == ["spots"]
+
+
+def test_the_centre_of_a_spot_is_that_of_its_outline(slide) -> None:
+    path = slide[0] / "cell_boundaries.parquet"
+    corners = pd.read_parquet(path)
+    corners["vertex_x"] += 2
+    corners[corners["cell_id"] != slide[1].index[7]].to_parquet(path)
+    with pytest.warns(UserWarning, match=f"1 of 30 cells .*no outline: '{slide[1].index[7]}'"):
+        table = stf.io.read_xenium(slide[0], alignment=np.eye(3))["table"]
+    expected = slide[1].loc[table.obs_names, ["x_centroid", "y_centroid"]] + [2, 0]
+    np.testing.assert_allclose(table.obsm["spatial"] * PIXEL_UM, expected)
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_several_nuclei_of_a_cell_are_pieces_of_one(slide, numbered: bool) -> None:
+    """Whether or not the file numbers them."""
+    path = slide[0] / "nucleus_boundaries.parquet"
+    corners = pd.read_parquet(path)
+    first, second = slide[1].index[:2]
+    corners.loc[corners["cell_id"] == second, "cell_id"] = first
+    corners[corners.columns if numbered else corners.columns.drop("label_id")].to_parquet(path)
+    if numbered:
+        nuclei = stf.io.read_xenium(slide[0], alignment=np.eye(3))["nuclei"]
+    else:
+        with pytest.warns(UserWarning, match=f"1 of 28 nuclei in .* mended: '{first}'"):
+            nuclei = stf.io.read_xenium(slide[0], alignment=np.eye(3))["nuclei"]
+    assert len(nuclei) == 28
+    assert len(nuclei.geometry[first].geoms) == 2
+    assert nuclei.geometry[first].area * PIXEL_UM**2 == pytest.approx(18)
+    assert nuclei.is_valid.all()
+
+
+def test_outlines_that_are_less_than_a_triangle(slide) -> None:
+    path = slide[0] / "nucleus_boundaries.parquet"
+    corners = pd.read_parquet(path)
+    names = slide[1].index
+    short = corners["cell_id"] == names[0]
+    corners.loc[corners["cell_id"] == names[1], "vertex_x"] = np.nan
+    corners = corners.drop(index=np.flatnonzero(short)[2:])
+    corners.to_parquet(path)
+    told = f"2 of 29 nuclei .* no area and are left out: '{names[0]}', '{names[1]}'"
+    with pytest.warns(UserWarning, match=told):
+        sdata = stf.io.read_xenium(slide[0], alignment=np.eye(3))
+    assert (len(sdata["spots"]), len(sdata["nuclei"])) == (30, 27)
+
+
+def test_a_folder_without_a_single_nucleus(slide) -> None:
+    path = slide[0] / "nucleus_boundaries.parquet"
+    pd.read_parquet(path).iloc[:0].to_parquet(path)
+    assert list(stf.io.read_xenium(slide[0], alignment=np.eye(3)).shapes) == ["spots"]
+    path = slide[0] / "cell_boundaries.parquet"
+    pd.read_parquet(path).iloc[:0].to_parquet(path)
+    with pytest.raises(ValueError, match=r"30 of 30 cells cannot be placed .*no outline"):
+        stf.io.read_xenium(slide[0], alignment=np.eye(3))
+
+
+def test_boundaries_that_are_damaged(slide) -> None:
+    path = slide[0] / "cell_boundaries.parquet"
+    pd.read_parquet(path).drop(columns="vertex_x").to_parquet(path)
+    with pytest.raises(ValueError, match=r"cell_bound.* no column 'vertex_x', only 'cell_id'"):
+        stf.io.read_xenium(slide[0], alignment=np.eye(3))
+    path.write_bytes(outputs.NOT_READ)
+    with pytest.raises(ValueError, match=r"cannot be read as boundaries of Xenium"):
+        stf.io.read_xenium(slide[0], alignment=np.eye(3))
 
 
 def test_cells_of_another_slide(slide) -> None:

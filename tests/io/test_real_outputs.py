@@ -78,13 +78,20 @@ def test_a_folder_with_raw_counts_and_the_small_preview(real: Path) -> None:
 
 def test_a_folder_that_holds_the_smallest_bins_alone(real: Path) -> None:
     folder = real / VISIUMIO_HD
-    with pytest.raises(ValueError, match=r"no bins of 8 um; .*'square_002um'.*`bin_um=2`"):
-        stf.io.read_visium_hd(folder)
+    with pytest.raises(ValueError, match=r"no bins of 3 um, .*'square_002um'.*`bin_um=2`"):
+        stf.io.read_visium_hd(folder, bin_um=3)
     with pytest.warns(UserWarning, match="is a preview"):
         sdata = stf.io.read_visium_hd(folder, bin_um=2, image="lowres")
     assert sdata["table"].n_obs == 10
     factors = (0.2738242950835738, 0.02505533)  # as Space Ranger has them
     assert sdata.attrs["slide_properties"]["mpp"] == pytest.approx(np.divide(*factors), rel=1e-3)
+    for bin_um in (8, 24):
+        with pytest.warns(UserWarning, match="is a preview"):
+            summed = stf.io.read_visium_hd(folder, bin_um=bin_um, image="lowres")
+        assert summed["table"].X.sum() == sdata["table"].X.sum()
+        assert summed["table"].obs["n_summed"].sum() == 10
+        found = summed.attrs["slide_properties"]["mpp"]
+        assert found == pytest.approx(np.divide(*factors), rel=1e-3)
 
 
 def test_counts_of_probes(real: Path) -> None:

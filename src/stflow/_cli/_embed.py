@@ -28,6 +28,7 @@ WIDTHS = ", ".join(f"{width:g}" for width in DEFAULT_WIDTHS_UM)
 @opt.option("--image", help="Output folders: the H&E image; left out, the only one; or hires.")
 @opt.option("--alignment", help="Xenium: file that aligns the image, or identity.")
 @opt.option("--bin-um", type=int, help="Visium HD: side of the bins; left out, 8.")
+@opt.option("--cells", is_flag=True, help="Visium HD: segmented cells in place of bins.")
 @opt.option("--encoder", default="efficientnet_lite0", help="Name of the encoder.")
 @opt.option(
     "--widths-um",
@@ -77,6 +78,7 @@ def embed(
     image: str | None,
     alignment: str | None,
     bin_um: int | None,
+    cells: bool,
     widths_um: tuple[float, ...],
     mpp: tuple[float, ...],
     weights: Path | None,
@@ -94,8 +96,9 @@ def embed(
     are found as well; a graph that is there stays, unless --n-neighs is given.
     """
     kind = instrument(slide) if slide.is_dir() else None
-    if kind is None and (image or alignment or bin_um):
-        raise click.UsageError("--image, --alignment and --bin-um are for output folders.")
+    reading = {"image": image, "alignment": alignment, "bin_um": bin_um, "cells": cells or None}
+    if kind is None and any(reading.values()):
+        raise click.UsageError("--image, --alignment, --bin-um and --cells are for output folders.")
     if output is None and (kind or not slide.is_dir()):
         what = "A whole-slide file" if kind is None else f"The output of {kind}"
         raise click.UsageError(f"{what} needs --output, the store to write.")
@@ -108,7 +111,6 @@ def embed(
     how["cache"] = _cache(output, cache, no_cache=no_cache)
     how["show_progress_bar"] = not quiet
     if output is not None and kind:
-        reading = {"image": image, "alignment": alignment, "bin_um": bin_um}
         _embed_outputs(slide, kind, output, reading, n_neighs, **how)
     elif output is None or slide.is_dir():
         _embed_store(slide, output, n_neighs, **how)

@@ -14,7 +14,9 @@ def instrument(folder: Path) -> str | None:
     """Name the instrument whose output a folder is, None where it is none that is known."""
     if any(folder.glob("*experiment.xenium")):
         return "xenium"
-    if (folder / "binned_outputs").is_dir() or any(folder.glob("square_*um")):
+    inner = ("binned_outputs", "segmented_outputs")
+    of_hd = any((folder / name).is_dir() for name in inner) or any(folder.glob("square_*um"))
+    if of_hd or any(folder.glob("*cell_segmentations.geojson")):
         return "visium_hd"
     return "visium" if (folder / "spatial").is_dir() else None
 
@@ -27,6 +29,7 @@ def read_outputs(
     image_mpp: float | None,
     alignment: str | None,
     bin_um: int | None,
+    cells: bool | None,
 ) -> Any:
     """Read the output of an instrument as SpatialData.
 
@@ -38,8 +41,8 @@ def read_outputs(
         The H&E image and its scale, as readers take them.
     alignment
         File that aligns it, or ``"identity"``: of Xenium alone.
-    bin_um
-        Side of the bins: of Visium HD alone.
+    bin_um, cells
+        Side of the bins, or segmented cells in place of them: of Visium HD alone.
 
     Raises
     ------
@@ -48,7 +51,11 @@ def read_outputs(
     """
     from stflow import io
 
-    of = {"alignment": ("xenium", alignment), "bin_um": ("visium_hd", bin_um)}
+    of = {
+        "alignment": ("xenium", alignment),
+        "bin_um": ("visium_hd", bin_um),
+        "cells": ("visium_hd", cells),
+    }
     how: dict[str, Any] = {"image": image, "image_mpp": image_mpp}
     for name, (owner, value) in of.items():
         if value is not None and owner != kind:

@@ -25,9 +25,10 @@ def build_slide(
     levels: Sequence[da.Array],
     table: AnnData,
     *,
-    radius: float | np.ndarray,
     mpp: float,
     technology: str,
+    radius: float | np.ndarray | None = None,
+    shapes: Mapping[str, gpd.GeoDataFrame] | None = None,
     properties: Mapping[str, Any] | None = None,
 ) -> SpatialData:
     """Put an image, its spots and their counts into one SpatialData.
@@ -40,25 +41,30 @@ def build_slide(
     table
         Raw counts with the spot centres in ``.obsm["spatial"]``, in pixels of the image. It is
         completed in place with what ties its rows to the spots.
-    radius
-        Radius of the spots in pixels, one for all or shape (N,).
     mpp
         Micrometres per pixel.
     technology
         What made the spots: ``"st"``, ``"visium"``, ``"visium_hd"``, ``"xenium"`` or
         ``"synthetic"``.
+    radius
+        Radius of the spots in pixels, one for all or shape (N,). None: ``shapes`` has the spots.
+    shapes
+        What lies on the image beside the circles, or in place of them.
     properties
         What else to keep in ``attrs["slide_properties"]``.
 
     Returns
     -------
-    Slide with a multiscale image, circles, and the table that annotates them.
+    Slide with a multiscale image, spots, and the table that annotates them.
     """
     annotated = annotate(table)
-    x_y = np.asarray(table.obsm[_keys.SPATIAL])
+    held = dict(shapes or {})
+    if radius is not None:
+        x_y = np.asarray(table.obsm[_keys.SPATIAL])
+        held[_keys.SPOTS] = circles(x_y, radius, table.obs_names.to_numpy())
     return SpatialData(
         images={_keys.IMAGE: image_element(levels)},
-        shapes={_keys.SPOTS: circles(x_y, radius, table.obs_names.to_numpy())},
+        shapes=held,
         tables={_keys.TABLE: annotated},
         attrs={
             _keys.SLIDE_PROPERTIES: {

@@ -15,6 +15,7 @@ from spatialdata.models import TableModel, get_table_keys
 from stflow import _keys
 from stflow._sdata._annotated import annotated_shapes
 from stflow._sdata._elements import put
+from stflow._sdata._mended import centroids
 from stflow._sdata._samples import require_one_sample
 from stflow._validation import require_key, require_unique
 
@@ -146,7 +147,7 @@ def require_element(region: Region) -> None:
 def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) -> np.ndarray:
     """Centres of a region's spots in the element's own coordinates, shape (N, 2).
 
-    Those of labels are the centroids of their pixels. A table alone is read from
+    They are centroids by area, and of labels those of their pixels. A table alone is read from
     ``.obsm["spatial"]``.
 
     Raises
@@ -163,9 +164,14 @@ def spot_centres(data: SpatialData | AnnData, table: AnnData, region: Region) ->
         require_key(_keys.SPATIAL, table.obsm, what="obsm key", hint=hint)
         centres = np.asarray(table.obsm[_keys.SPATIAL], dtype=np.float64)[region.rows, :2]
     else:
-        points = annotated_shapes(data, region.name, region.instances).geometry.centroid
-        centres = np.column_stack([points.x, points.y])
-    if not np.isfinite(centres).all():
-        raise ValueError(f"Some spot centres of {region.name or 'the table'!r} are not finite.")
+        centres = centroids(
+            annotated_shapes(data, region.name, region.instances).geometry.to_numpy()
+        )
+    lost = int((~np.isfinite(centres)).any(axis=1).sum())
+    if lost:
+        raise ValueError(
+            f"{lost} spot centres of {region.name or 'the table'!r} are not finite. Empty outlines "
+            "have none; `stf.pp.grid(sdata, shapes_key=...)` leaves them out."
+        )
     require_one_sample(table, region.rows, centres, region=region.name if on_element else "")
     return centres

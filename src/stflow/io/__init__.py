@@ -1,8 +1,9 @@
 """Public verbs: image files and the output of instruments, as SpatialData."""
 
+from stflow.io._read_qupath import read_qupath
 from stflow.io._read_visium import read_visium
 from stflow.io._read_visium_hd import read_visium_hd
 from stflow.io._read_wsi import read_wsi
 from stflow.io._read_xenium import read_xenium
 
-__all__ = ["read_visium", "read_visium_hd", "read_wsi", "read_xenium"]
+__all__ = ["read_qupath", "read_visium", "read_visium_hd", "read_wsi", "read_xenium"]

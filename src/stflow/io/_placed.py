@@ -75,7 +75,7 @@ def find_picture(
         if found is None:
             places = " or ".join(map(str, spatial))
             raise FileNotFoundError(f"There is no tissue_{kind}_image.png in {places}.")
-        return Picture(found, _factor([found.parent, *spatial], kind))
+        return Picture(found, scale_factor([found.parent, *spatial], _factor_of(kind)))
     seen = {kind: found for kind in PREVIEWS if (found := _preview(spatial, kind))}
     hint = "".join(
         f' Or pass `image="{kind}"` to read the preview {found}, which is much coarser.'
@@ -84,7 +84,7 @@ def find_picture(
     path = find_image(folder, image, patterns, hint=hint)
     for kind in PREVIEWS:
         if path.name.endswith(f"tissue_{kind}_image.png"):
-            return Picture(path, _factor([path.parent, *spatial], kind))
+            return Picture(path, scale_factor([path.parent, *spatial], _factor_of(kind)))
     return Picture(path)
 
 
@@ -213,7 +213,7 @@ def array_slide(
     )
     require_inside(file, picture.path, centres)
     if picture.factor != 1:
-        _tell_coarse(picture.path, mpp, diameter_um)
+        tell_coarse(picture.path, mpp, diameter_um)
     told = {
         "mpp_source": "pitch of the spots" if image_mpp is None else "argument",
         "pitch_um": float(pitch_um),
@@ -229,32 +229,63 @@ def array_slide(
     )
 
 
-def _preview(spatial: Sequence[Path], kind: str) -> Path | None:
-    found = (find_file(each, [f"tissue_{kind}_image.png"], argument="image") for each in spatial)
-    return next((each for each in found if each is not None), None)
+def scale_factor(folders: Sequence[Path], key: str, *, most: float = 1.0) -> float:
+    """Read one of the scale factors of Space Ranger.
 
+    Parameters
+    ----------
+    folders
+        Where to look for their file.
+    key
+        What the factor is called.
+    most
+        The largest that it may be.
 
-def _factor(folders: Sequence[Path], kind: str) -> float:
-    """Pixels of a preview over pixels of the full-resolution image."""
-    name, key = "scalefactors_json.json", f"tissue_{kind}_scalef"
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is damaged, or lacks the factor.
+    """
+    name = "scalefactors_json.json"
     found = (find_file(each, [name], argument="image") for each in folders)
     path = next((each for each in found if each is not None), None)
     if path is None:
-        path = require_file(folders[-1], [name], what="output with a preview", argument="image")
+        path = require_file(folders[-1], [name], what="output of Space Ranger", argument="image")
     with reading(path, f"scale factors with {key!r}"), open_text(path) as file:
         factor = float(json.load(file)[key])
-        if not 0 < factor <= 1:
-            raise ValueError(f"{key!r} is {factor:g}, not above 0 and at most 1")
+        if not 0 < factor <= most:
+            raise ValueError(f"{key!r} is {factor:g}, not above 0 and at most {most:g}")
     return factor
 
 
-def _tell_coarse(image: Path, mpp: float, diameter_um: float) -> None:
+def tell_coarse(image: Path, mpp: float, diameter_um: float) -> None:
+    """Warn that an image is a preview, and how much of it a spot is.
+
+    Parameters
+    ----------
+    image, mpp
+        The image, and its micrometres per pixel.
+    diameter_um
+        What a spot measures across.
+    """
     warn(
         f"{image} is a preview of {mpp:.2g} um per pixel: a spot is {diameter_um / mpp:.1f} pixels "
         f"wide, a nucleus of 8 um {8 / mpp:.1f}, and encoders look at 0.25 to 1 um per pixel. Pass "
         "the full-resolution image as `image=` where there is one, else `tile_px=64` to "
         f"`stf.pp.embed`, which shows as much of such an image in less time. {LOOK}"
     )
+
+
+def _preview(spatial: Sequence[Path], kind: str) -> Path | None:
+    found = (find_file(each, [f"tissue_{kind}_image.png"], argument="image") for each in spatial)
+    return next((each for each in found if each is not None), None)
+
+
+def _factor_of(kind: str) -> str:
+    """Name the factor that is pixels of a preview over pixels of the full-resolution image."""
+    return f"tissue_{kind}_scalef"
 
 
 def _far(mpp: float, measured: float) -> bool:

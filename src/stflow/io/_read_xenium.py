@@ -6,6 +6,7 @@ import json
 from os import PathLike
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 from anndata import AnnData
@@ -14,12 +15,21 @@ from spatialdata import SpatialData
 from spatialdata.transformations import Affine, set_transformation
 
 from stflow import _keys
-from stflow._sdata import build_slide
+from stflow._sdata import build_slide, circles
 from stflow._validation import listing, require_mpp, require_positive, require_unique
 from stflow.images.files import open_image
 from stflow.io._alignment import read_alignment
+from stflow.io._boundaries import read_boundaries
 from stflow.io._counts import find_counts, read_counts
-from stflow.io._outputs import find_image, open_text, reading, require_file, require_folder
+from stflow.io._outlined import CELL_AREA, NUCLEI, NUCLEUS_AREA, moved_by, nuclei_of, place_outlines
+from stflow.io._outputs import (
+    find_file,
+    find_image,
+    open_text,
+    reading,
+    require_file,
+    require_folder,
+)
 from stflow.io._placed import require_inside, settle_mpp
 from stflow.io._positions import leave_out
 from stflow.io._read_wsi import provenance
@@ -29,8 +39,9 @@ WHAT = "output of a Xenium instrument"
 COUNTS = "cell_feature_matrix"
 CELLS = ("cells.parquet", "cells.csv")
 CENTROID = ["x_centroid", "y_centroid"]
-AREA = "cell_area"
-COLUMNS = ["cell_id", "transcript_counts", "total_counts", AREA, "nucleus_area"]
+COLUMNS = ["cell_id", "transcript_counts", "total_counts", CELL_AREA, NUCLEUS_AREA]
+BOUNDARIES = ("cell_boundaries.parquet", "cell_boundaries.csv")
+NUCLEUS_BOUNDARIES = ("nucleus_boundaries.parquet", "nucleus_boundaries.csv")
 IMAGES = ("*he_image.*", "*he_unaligned_image.*")
 
 
@@ -44,18 +55,18 @@ def read_xenium(
 ) -> SpatialData:
     """Read the cells of a Xenium slide, as spots, and the H&E image aligned with them.
 
-    Read are the counts, the cells' centroids and areas, and the image, which stays lazy, as
-    :func:`read_wsi` reads it. Transcripts, boundaries and fluorescence images are left out, and
-    what else lies in the folder does not matter. Look at the result with ``stf.pl.spots(sdata)``
-    first.
+    Read are the counts, the outlines of cells and nuclei, and the image, which stays lazy, as
+    :func:`read_wsi` reads it. Transcripts and fluorescence images are left out, and what else lies
+    in the folder does not matter. Look at the result with ``stf.pl.spots(sdata)`` first.
 
     Parameters
     ----------
     path
         Output folder of Xenium Onboard Analysis 1 to 4 or Xenium Ranger: ``experiment.xenium``,
         ``cells.parquet`` or ``cells.csv.gz``, and ``cell_feature_matrix.h5`` or the folder
-        ``cell_feature_matrix``. A prefix before a name is allowed where one file has it; the
-        plain name comes first.
+        ``cell_feature_matrix``; and, where they are there, ``cell_boundaries`` and
+        ``nucleus_boundaries``, ``.parquet`` or ``.csv.gz``. A prefix before a name is allowed
+        where one file has it; the plain name comes first.
     image
         H&E image. None: the only file of the folder called ``*he_image.ome.tif`` or so.
     alignment
@@ -76,16 +87,21 @@ def read_xenium(
     ``images["he"]``
         Lazy multiscale H&E.
     ``shapes["spots"]``
-        A circle at the centroid of each cell, of the cell's area; the index are the cell ids.
+        The outline of each cell; without boundaries, a circle at its centroid and of its area.
+        The index are the cell ids.
+    ``shapes["nuclei"]``
+        Nuclei by the ids of their cells, those of one cell as pieces of one, where the folder has
+        their boundaries.
     ``tables["table"]``
-        Raw counts of the genes, sparse; the centroids in pixels in ``.obsm["spatial"]``; the
-        cells' areas in ``.obs``; ``gene_ids`` in ``.var``.
+        Raw counts of the genes, sparse; the centroids in pixels, of the outlines where there are
+        some, in ``.obsm["spatial"]``; the areas of cells and nuclei as the instrument gives them
+        in ``.obs``; ``gene_ids`` in ``.var``.
     ``attrs["slide_properties"]``
         ``mpp``, ``mpp_source`` (``"alignment"`` or ``"argument"``), ``technology``, and where the
         image came from, as :func:`read_wsi` tells it.
 
-    Image and spots lie in a second coordinate system too, ``"xenium"``: the instrument's own
-    micrometres, in which transcripts and boundaries are given.
+    Image and shapes lie in a second coordinate system too, ``"xenium"``: the instrument's own
+    micrometres, in which transcripts are given.
 
     Raises
     ------
@@ -95,15 +111,15 @@ def read_xenium(
         OpenSlide for a scanner's file is not installed.
     ValueError
         Nothing tells how the image is aligned, or several files do; a file is damaged, there are
-        several counts or images to choose from, most cells have no centroid or area, the image is
-        not 8-bit RGB, or more than 5 % of the cells lie outside it.
+        several counts or images to choose from, most cells have no centroid, area or outline, the
+        image is not 8-bit RGB, or more than 5 % of the cells lie outside it.
 
     Warns
     -----
     UserWarning
         ``image_mpp``, or else the scale in the image's own metadata, differs by more than 20 %
-        from what the alignment gives; some cells have no centroid, no area or the place of
-        another one, and are left out.
+        from what the alignment gives; some cells have no centroid, no area, no outline or the
+        place of another one, and are left out; outlines that cross themselves are mended.
 
     See Also
     --------
@@ -130,22 +146,43 @@ def read_xenium(
         measured_by="the alignment (`alignment=`)",
     )
     table = _place(read_counts(counts), _read_cells(cells), to_um, path=cells)
+    table, shapes = _outlined(folder, table, to_um)
     require_inside(file, he, table.obsm[_keys.SPATIAL])
+    if _keys.SPOTS not in shapes:
+        radius = np.sqrt(table.obs[CELL_AREA].to_numpy() / np.pi) / mpp
+        shapes[_keys.SPOTS] = circles(table.obsm[_keys.SPATIAL], radius, table.obs_names.to_numpy())
+    told = {"mpp_source": "alignment" if image_mpp is None else "argument", **provenance(file, he)}
     sdata = build_slide(
-        file.levels,
-        table,
-        radius=np.sqrt(table.obs[AREA].to_numpy() / np.pi) / mpp,
-        mpp=mpp,
-        technology="xenium",
-        properties={
-            "mpp_source": "alignment" if image_mpp is None else "argument",
-            **provenance(file, he),
-        },
+        file.levels, table, mpp=mpp, technology="xenium", shapes=shapes, properties=told
     )
     affine = Affine(to_um, input_axes=("x", "y"), output_axes=("x", "y"))
-    for element in (sdata.images[_keys.IMAGE], sdata.shapes[_keys.SPOTS]):
+    for element in (sdata.images[_keys.IMAGE], *sdata.shapes.values()):
         set_transformation(element, affine, SYSTEM)
     return sdata
+
+
+def _outlined(
+    folder: Path, table: AnnData, to_um: np.ndarray
+) -> tuple[AnnData, dict[str, gpd.GeoDataFrame]]:
+    """Cells that have an outline, and as shapes what the folder has outlines of."""
+    shapes: dict[str, gpd.GeoDataFrame] = {}
+    path = find_file(folder, BOUNDARIES, argument="path")
+    if path is not None:
+        table, shapes[_keys.SPOTS] = place_outlines(table, _boundaries(path, to_um), path=path)
+    path = find_file(folder, NUCLEUS_BOUNDARIES, argument="path")
+    found = None if path is None else nuclei_of(table, _boundaries(path, to_um), path=path)
+    if found is not None:
+        shapes[NUCLEI] = found
+    return table, shapes
+
+
+def _boundaries(path: Path, to_um: np.ndarray) -> pd.Series:
+    """Outlines in pixels of the H&E image."""
+    return moved_by(read_boundaries(path), lambda um: _in_pixels(um, to_um))
+
+
+def _in_pixels(um: np.ndarray, to_um: np.ndarray) -> np.ndarray:
+    return (um - to_um[:2, 2]) @ np.linalg.inv(to_um[:2, :2]).T
 
 
 def _pixel_size(folder: Path) -> float:
@@ -171,7 +208,7 @@ def _read_cells(path: Path) -> pd.DataFrame:
         else:
             with open_text(path) as file:
                 cells = pd.read_csv(file, dtype={"cell_id": str})
-    missing = [each for each in ("cell_id", *CENTROID, AREA) if each not in cells]
+    missing = [each for each in ("cell_id", *CENTROID, CELL_AREA) if each not in cells]
     if missing:
         raise ValueError(f"{path} has no column {listing(missing)}, only {listing(cells.columns)}.")
     names = [each.decode() if isinstance(each, bytes) else str(each) for each in cells["cell_id"]]
@@ -183,7 +220,7 @@ def _place(table: AnnData, cells: pd.DataFrame, to_um: np.ndarray, *, path: Path
     """Give cells their columns, and their centroids in pixels of the H&E image."""
     found, example = cells.reindex(table.obs_names), listing(cells.index[:1])
     lost = ~np.isfinite(found[CENTROID].to_numpy(np.float64)).all(axis=1)
-    area = found[AREA].to_numpy(np.float64)
+    area = found[CELL_AREA].to_numpy(np.float64)
     flat = ~lost & ~(np.isfinite(area) & (area > 0))
     twice = ~lost & ~flat & found[CENTROID].duplicated().to_numpy()
     table = leave_out(
@@ -196,5 +233,5 @@ def _place(table: AnnData, cells: pd.DataFrame, to_um: np.ndarray, *, path: Path
     found = cells.loc[table.obs_names]
     table.obs = found[[each for each in COLUMNS if each in found]].set_axis(table.obs_names)
     um = found[CENTROID].to_numpy(np.float64)
-    table.obsm[_keys.SPATIAL] = (um - to_um[:2, 2]) @ np.linalg.inv(to_um[:2, :2]).T
+    table.obsm[_keys.SPATIAL] = _in_pixels(um, to_um)
     return table
