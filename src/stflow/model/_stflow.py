@@ -108,6 +108,14 @@ class STFlow:
         return self.info["units"]
 
     @property
+    def pitch_um(self) -> float | None:
+        """Distance in micrometres between the spots that it was trained on, None where unknown.
+
+        What :func:`stflow.pp.neighbors` takes to read the model on other spots.
+        """
+        return self.info["pitch_um"]
+
+    @property
     def n_inputs(self) -> int:
         """Width F of the embeddings that the model reads."""
         return self.ensemble.sizes["n_inputs"]
