@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
 from anndata import AnnData
 from spatialdata import SpatialData
+from spatialdata.models import ShapesModel
 from support import SHAPE, SMALL, colours
 
 import stflow as stf
@@ -25,8 +27,11 @@ def certain(others) -> stf.STFlow:
 
 
 def read(sdata: SpatialData, model: stf.STFlow, step_um: float, **how) -> AnnData:
-    """Predict a square grid."""
-    stf.pp.grid(sdata, step_um, lattice="square", tissue_key=None, overwrite=True)
+    """Predict a square grid over what the first spots covered."""
+    if "tissue" not in sdata:
+        around = sdata["spots"].geometry.buffer(PITCH_UM / 4 / 2).union_all()
+        sdata["tissue"] = ShapesModel.parse(gpd.GeoDataFrame(geometry=[around]))
+    stf.pp.grid(sdata, step_um, lattice="square", overwrite=True)
     stf.pp.embed(sdata, encoder=colours, mpp=8.0, tile_px=28, show_progress_bar=False)
     stf.pp.neighbors(sdata, **how)
     return stf.tl.predict(sdata, model, inplace=False)
