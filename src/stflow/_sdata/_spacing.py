@@ -11,19 +11,20 @@ from anndata import AnnData
 from stflow import _keys
 from stflow._validation import warn
 
-FACTOR = 1.5
+FACTOR, FIRST_RING = 1.5, 1.25
 
 
 def shared_pitch_um(tables: Iterable[AnnData]) -> float | None:
     """Median over tables of what `pitch_um` tells, rounded; None where none of them does."""
     known = [pitch for pitch in map(pitch_um, tables) if pitch is not None]
-    return round(float(np.median(known)), 2) if known else None
+    return round(float(np.median(known)), 1) if known else None
 
 
 def pitch_um(table: AnnData) -> float | None:
     """Distance between neighbours in micrometres, None where the graph is not told in these.
 
-    The pitch that the graph was made at, or the median distance to the nearest neighbour.
+    The pitch that the graph was made at, or the median of distances to about the nearest neighbour:
+    the nearest of several that lie a little off a lattice is nearer than these are apart.
     """
     params = (table.uns.get(_keys.NEIGHBORS) or {}).get("params") or {}
     if params.get("unit") != "um" or _keys.DISTANCES not in table.obsp:
@@ -32,7 +33,10 @@ def pitch_um(table: AnnData) -> float | None:
         return float(params["pitch_um"])
     distances = sp.csr_matrix(table.obsp[_keys.DISTANCES])
     some = distances.indptr[:-1][np.diff(distances.indptr) > 0]
-    return float(np.median(np.minimum.reduceat(distances.data, some))) if len(some) else None
+    if not len(some):
+        return None
+    nearest = float(np.median(np.minimum.reduceat(distances.data, some)))
+    return float(np.median(distances.data[distances.data < FIRST_RING * nearest]))
 
 
 def warn_of_other_pitch(table: AnnData, trained_um: float | None) -> None:
@@ -42,8 +46,8 @@ def warn_of_other_pitch(table: AnnData, trained_um: float | None) -> None:
         return
     if max(found_um / trained_um, trained_um / found_um) > FACTOR:
         warn(
-            f"The model was trained on spots {trained_um:g} um apart, and neighbours in this graph "
-            f"are {found_um:.3g} um apart, which changes what it reads of a spot's surroundings. "
-            f"Run `stf.pp.neighbors(sdata, pitch_um={trained_um:g}, overwrite=True)` first, with "
+            f"The model was trained on spots {trained_um:.4g} um apart, and neighbours in this graph "
+            f"are {found_um:.4g} um apart, which changes what it reads of a spot's surroundings. "
+            f"Run `stf.pp.neighbors(sdata, pitch_um={trained_um:.4g}, overwrite=True)` first, with "
             "the `lattice=` of the training slides."
         )
