@@ -45,9 +45,10 @@ def warn_of_other_pitch(table: AnnData, trained_um: float | None) -> None:
     if trained_um is None or found_um is None:
         return
     if max(found_um / trained_um, trained_um / found_um) > FACTOR:
+        trained, found = f"{trained_um:.4g}", f"{found_um:.4g}"
         warn(
-            f"The model was trained on spots {trained_um:.4g} um apart, and neighbours in this graph "
-            f"are {found_um:.4g} um apart, which changes what it reads of a spot's surroundings. "
-            f"Run `stf.pp.neighbors(sdata, pitch_um={trained_um:.4g}, overwrite=True)` first, with "
-            "the `lattice=` of the training slides."
+            f"The model was trained on spots {trained} um apart, and neighbours in this graph are "
+            f"{found} um apart, which changes what it reads of a spot's surroundings. Run "
+            f"`stf.pp.neighbors(sdata, pitch_um={trained}, overwrite=True)` first, with the "
+            "`lattice=` of the training slides."
         )

@@ -207,7 +207,7 @@ def _make_slide(
         n_domains=len(DOMAINS),
         rng=rng,
     )
-    image = draw_tissue(
+    image, _ = draw_tissue(
         tissue,
         pitch_um=scene.pitch_um,
         image_mpp=scene.image_mpp,
