@@ -11,7 +11,7 @@ from scipy.stats import nbinom
 from spatialdata import SpatialData
 from support import snapshot
 
-from stflow.datasets import synthetic, synthetic_cells
+from stflow.datasets import redraw, synthetic, synthetic_cells
 from stflow.datasets._cell_law import draw_cell_law
 
 
@@ -113,3 +113,8 @@ def test_a_slide_does_not_depend_on_how_many_there_are() -> None:
 def test_numbers_out_of_range(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         synthetic_cells(**wrong)
+
+
+def test_the_law_of_cells_is_not_that_of_redraw(slide: SpatialData) -> None:
+    with pytest.raises(KeyError, match=r"'domain_shares'.*cells have another law"):
+        redraw(slide)
