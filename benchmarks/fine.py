@@ -251,14 +251,15 @@ def report(rows: list[dict], law: list[dict], her2st: list[dict]) -> str:
     lines = [
         "# Trained on spots, read on bins and cells",
         "",
-        "Synthetic tissue whose cells have counts by a known law; "
-        f"one flow of one layer, 32 wide, on {N_TRAIN} slides of {N_SPOTS} spots of 50 um, 100 um "
-        f"apart, {N_GENES} genes; read on a new slide. Amounts are means of expm1 of {N_SAMPLES} "
-        "samples. Alike: correlation over spots, gene by gene, of what is predicted for a spot with what is predicted for its parts, mean "
-        "and worst gene; ratio: of their means, with the lowest and the highest gene. In counts "
-        "parts add up, each scaled by the area that lies in the spot (of cells: what is nearest to "
-        "them) over the spot's; in cp10k they are averaged. Law: mean correlation of the map with "
-        "the law of the parts, beside that of the map of the spots interpolated. "
+        "Synthetic tissue whose cells have counts by a known law; one flow of one layer, 32 "
+        f"wide, on {N_TRAIN} slides of {N_SPOTS} spots of 50 um, 100 um apart, {N_GENES} genes; "
+        f"read on a new slide. Amounts are means of expm1 of {N_SAMPLES} samples. Alike: "
+        "correlation over spots, gene by gene, of what is predicted for a spot with what is "
+        "predicted for its parts, mean and worst gene; ratio: of their means, with the lowest "
+        "and the highest gene. In counts parts add up, each scaled by the area that lies in the "
+        "spot (of cells: what is nearest to them) over the spot's; in cp10k they are averaged. "
+        "Law: mean correlation of the map with the law of the parts, beside that of the map of "
+        "the spots interpolated. "
         "`python benchmarks/fine.py`",
         *as_table(rows),
         "",

@@ -109,10 +109,7 @@ class STFlow:
 
     @property
     def pitch_um(self) -> float | None:
-        """Distance in micrometres between the spots that it was trained on, None where unknown.
-
-        What :func:`stflow.pp.neighbors` takes to read the model on other spots.
-        """
+        """Micrometres between spots of the fit, for :func:`stflow.pp.neighbors`; None: unknown."""
         return self.info["pitch_um"]
 
     @property
