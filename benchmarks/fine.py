@@ -35,7 +35,7 @@ PITCH_UM, MPP = 100.0, 1.0
 STEPS_UM = (25, 16, 8)
 LOOK: dict[str, Any] = {"widths_um": (56, 168), "tile_px": 56, "show_progress_bar": False}
 FIT: dict[str, Any] = {"config": {"n_flows": 1, "n_layers": 1, "hidden": 32}}
-N_TRAIN, N_SPOTS, N_GENES, N_SAMPLES = 8, 120, 20, 100
+N_TRAIN, N_SPOTS, N_GENES, N_SAMPLES, N_OF_SPOTS = 8, 120, 20, 100, 1000
 AT_PITCH, NEAREST, FINEST = "at 100 um", "nearest", "bins_8_table"
 GRAPHS: dict[str, dict[str, Any]] = {
     AT_PITCH: {"pitch_um": PITCH_UM, "lattice": "square"},
@@ -65,10 +65,12 @@ def make(cache: Path | None) -> tuple[dict[str, SpatialData], SpatialData]:
     return made, test
 
 
-def amounts(sdata: SpatialData, model: stf.STFlow, table_key: str) -> np.ndarray:
+def amounts(
+    sdata: SpatialData, model: stf.STFlow, table_key: str, n_samples: int = N_SAMPLES
+) -> np.ndarray:
     """Mean of expm1 of samples: counts, or counts per 10,000; spots x genes."""
-    how: dict[str, Any] = {"n_samples": N_SAMPLES, "keep_samples": True, "show_progress_bar": False}
-    table = stf.tl.predict(sdata, model, table_key=table_key, inplace=False, **how)
+    how: dict[str, Any] = {"keep_samples": True, "inplace": False, "show_progress_bar": False}
+    table = stf.tl.predict(sdata, model, n_samples=n_samples, table_key=table_key, **how)
     return np.expm1(table.obsm["stflow_samples"]).mean(2)
 
 
@@ -253,7 +255,8 @@ def report(rows: list[dict], law: list[dict], her2st: list[dict]) -> str:
         "",
         "Synthetic tissue whose cells have counts by a known law; one flow of one layer, 32 "
         f"wide, on {N_TRAIN} slides of {N_SPOTS} spots of 50 um, 100 um apart, {N_GENES} genes; "
-        f"read on a new slide. Amounts are means of expm1 of {N_SAMPLES} samples. Alike: "
+        f"read on a new slide. Amounts are means of expm1 of samples: {N_OF_SPOTS} of a spot, "
+        f"{N_SAMPLES} of a part. Alike: "
         "correlation over spots, gene by gene, of what is predicted for a spot with what is "
         "predicted for its parts, mean and worst gene; ratio: of their means, with the lowest "
         "and the highest gene. In counts parts add up, each scaled by the area that lies in the "
@@ -314,7 +317,7 @@ def main() -> None:
     models, rows = {}, []
     for units in ("counts", "cp10k"):
         model = stf.tl.fit(train, genes=genes, units=units, show_progress_bar=False, **FIT)
-        models[units], spots = model, amounts(test, model, "table")
+        models[units], spots = model, amounts(test, model, "table", N_OF_SPOTS)
         print(f"{units} fitted: {time.time() - start:.0f} s", flush=True)
         for table_key in (*(f"bins_{step}_table" for step in STEPS_UM), "cells_table"):
             rows += read(test, model, table_key, spots)

@@ -266,3 +266,17 @@ def test_a_pitch_that_means_nothing(tissue) -> None:
     with pytest.raises(ValueError, match="nothing tells how long one is"):
         stf.pp.neighbors(as_table(hexagonal(4)), pitch_um=100)
     assert snapshot(sdata) == before
+
+
+def test_every_second_spot_of_real_tissue(data_dir) -> None:
+    """On a chessboard, neighbours a diagonal apart have one colour; the nearest have both."""
+    sdata = stf.datasets.her2st("C5")
+    obs = sdata["table"].obs
+    white = ((obs["array_col"] + obs["array_row"]) % 2 == 0).to_numpy()
+    stf.pp.neighbors(sdata, pitch_um=200 * 2**0.5, lattice="square")
+    graph = sdata["table"].obsp["spatial_connectivities"].tocoo()
+    assert np.diff(graph.tocsr().indptr).min() >= 8
+    assert (white[graph.row] == white[graph.col]).mean() > 0.99
+    stf.pp.neighbors(sdata, overwrite=True)
+    graph = sdata["table"].obsp["spatial_connectivities"].tocoo()
+    assert (white[graph.row] == white[graph.col]).mean() < 0.6
