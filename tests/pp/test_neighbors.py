@@ -225,3 +225,58 @@ def test_two_spots_of_one_name(tissue) -> None:
     name = spots.index[1]
     with pytest.raises(ValueError, match=f"Duplicated spot names in shapes 'spots': '{name}'"):
         stf.pp.neighbors(tissue["S1"], overwrite=True)
+
+
+def at_pitch(sdata, step: float, **how) -> AnnData:
+    stf.pp.grid(sdata, step, lattice="square", tissue_key=None, overwrite=True)
+    stf.pp.neighbors(sdata, **how)
+    return sdata["table"]
+
+
+def test_a_pitch_in_micrometres_makes_the_graph_that_a_coarse_grid_has(tissue) -> None:
+    """Negative control: without a pitch, neighbours of the fine grid are near."""
+    sdata = tissue["S1"]
+    coarse = at_pitch(sdata, 200)
+    how = {"pitch_um": 200, "lattice": "square"}
+    fine = at_pitch(sdata, 50, **how)
+    nearest = np.rint(fine.obsm["spatial"] * 1e3).tolist()
+    own = [nearest.index(place) for place in np.rint(coarse.obsm["spatial"] * 1e3).tolist()]
+    kept = fine.obsp["spatial_connectivities"][own]
+    assert (kept[:, own] != coarse.obsp["spatial_connectivities"]).nnz == 0
+    assert kept.nnz == coarse.obsp["spatial_connectivities"].nnz
+    params = {"n_neighbors": 8, "unit": "um", **how}
+    assert fine.uns["spatial_neighbors"]["params"] == params
+    assert fine.obsp["spatial_distances"].data.min() == pytest.approx(200)
+    assert at_pitch(sdata, 50).obsp["spatial_distances"].data.min() == pytest.approx(50)
+
+
+@pytest.mark.parametrize("pitch_um", [0, -1.0, np.nan])
+def test_a_pitch_out_of_range(tissue, pitch_um) -> None:
+    with pytest.raises(ValueError, match="`pitch_um` must be"):
+        stf.pp.neighbors(tissue["S1"], pitch_um=pitch_um, overwrite=True)
+
+
+def test_a_pitch_that_means_nothing(tissue) -> None:
+    sdata = tissue["S1"]
+    before = snapshot(sdata)
+    with pytest.raises(ValueError, match="No two of 64 spots lie 20 um apart"):
+        stf.pp.neighbors(sdata, pitch_um=20, overwrite=True)
+    with pytest.raises(ValueError, match="`lattice` is 'round'; available: 'hex', 'square'"):
+        stf.pp.neighbors(sdata, pitch_um=200, lattice="round", overwrite=True)
+    with pytest.raises(ValueError, match="nothing tells how long one is"):
+        stf.pp.neighbors(as_table(hexagonal(4)), pitch_um=100)
+    assert snapshot(sdata) == before
+
+
+def test_every_second_spot_of_real_tissue(data_dir) -> None:
+    """On a chessboard, neighbours a diagonal apart have one colour; the nearest have both."""
+    sdata = stf.datasets.her2st("C5")
+    obs = sdata["table"].obs
+    white = ((obs["array_col"] + obs["array_row"]) % 2 == 0).to_numpy()
+    stf.pp.neighbors(sdata, pitch_um=200 * 2**0.5, lattice="square")
+    graph = sdata["table"].obsp["spatial_connectivities"].tocoo()
+    assert np.diff(graph.tocsr().indptr).min() >= 8
+    assert (white[graph.row] == white[graph.col]).mean() > 0.99
+    stf.pp.neighbors(sdata, overwrite=True)
+    graph = sdata["table"].obsp["spatial_connectivities"].tocoo()
+    assert (white[graph.row] == white[graph.col]).mean() < 0.6

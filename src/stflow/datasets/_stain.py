@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -58,6 +59,21 @@ DOMAINS = (
 )
 
 
+class Nuclei(NamedTuple):
+    """Nuclei of a tissue.
+
+    Parameters
+    ----------
+    centres
+        In pixels of the image, x then y, shape (N, 2).
+    domains
+        Number of each one's domain, shape (N,).
+    """
+
+    centres: np.ndarray
+    domains: np.ndarray
+
+
 def draw_tissue(
     tissue: Tissue,
     *,
@@ -66,7 +82,7 @@ def draw_tissue(
     stains: np.ndarray,
     stain_shift: float,
     rng: np.random.Generator,
-) -> np.ndarray:
+) -> tuple[np.ndarray, Nuclei]:
     """Render the tissue with the stain of one slide.
 
     Parameters
@@ -86,12 +102,12 @@ def draw_tissue(
 
     Returns
     -------
-    RGB image, shape (3, height, width), uint8.
+    RGB image, shape (3, height, width), uint8, and where its nuclei are.
     """
     cell_px = pitch_um / CELLS_PER_PITCH / image_mpp
     shape = tuple(max(1, round(n * cell_px)) for n in tissue.domains.shape)
     nuclei = np.zeros(shape, dtype=np.uint8)
-    _draw_nuclei(nuclei, tissue, cell_px, image_mpp, rng)
+    drawn = _draw_nuclei(nuclei, tissue, cell_px, image_mpp, rng)
     stains = shift_stains(stains, stain_shift, rng)
     haze, eosin = (
         np.where(tissue.inside, np.array(densities, dtype=np.float32)[tissue.domains], 0)
@@ -105,7 +121,7 @@ def draw_tissue(
         pink = _stretch(eosin, rows, shape) * _repeat(fibres, rows, shape[1])
         for channel, (dye, counterdye) in enumerate(stains.T.astype(np.float32)):
             image[channel, rows] = _GLASS[channel] * np.exp(-dye * purple - counterdye * pink)
-    return image
+    return image, drawn
 
 
 def shift_stains(stains: np.ndarray, spread: float, rng: np.random.Generator) -> np.ndarray:
@@ -117,8 +133,9 @@ def shift_stains(stains: np.ndarray, spread: float, rng: np.random.Generator) ->
 
 def _draw_nuclei(
     canvas: np.ndarray, tissue: Tissue, cell_px: float, image_mpp: float, rng: np.random.Generator
-) -> None:
+) -> Nuclei:
     """Scatter each domain's nuclei over its cells, as optical density in ``_DENSITY_STEP``."""
+    drawn = [(np.empty((0, 2)), np.empty(0, dtype=int))]
     cell_mm2 = (cell_px * image_mpp / 1000) ** 2
     for index, domain in enumerate(DOMAINS):
         cells = np.argwhere(tissue.inside & (tissue.domains == index))
@@ -126,13 +143,16 @@ def _draw_nuclei(
         if not count:
             continue
         corners = cells[rng.integers(len(cells), size=count)]
-        centres = ((corners + rng.random((count, 2))) * cell_px).astype(int)
+        places = (corners + rng.random((count, 2))) * cell_px
+        drawn.append((places[:, ::-1], np.full(count, index)))
+        centres = places.astype(int)
         density = domain.darkness * rng.uniform(0.75, 1.15, count) / _DENSITY_STEP
         shape = rng.integers(_N_SHAPES, size=count)
         for number in range(_N_SHAPES):
             radius_px = domain.radius_um / image_mpp * (0.8, 1.0, 1.2)[number % 3]
             outline = _ellipse(radius_px, domain.elongation, np.pi * number / _N_SHAPES)
             _stamp(canvas, outline, centres[shape == number], density[shape == number])
+    return Nuclei(*map(np.concatenate, zip(*drawn, strict=True)))
 
 
 def _stamp(

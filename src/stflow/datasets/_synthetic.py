@@ -27,6 +27,8 @@ from stflow.datasets._tissue import (
 )
 from stflow.images.files import CHUNK
 
+OF_SPOTS = "Pass a slide of `datasets.synthetic`; cells have another law."
+
 
 def synthetic(
     n_slides: int = 3,
@@ -207,7 +209,7 @@ def _make_slide(
         n_domains=len(DOMAINS),
         rng=rng,
     )
-    image = draw_tissue(
+    image, _ = draw_tissue(
         tissue,
         pitch_um=scene.pitch_um,
         image_mpp=scene.image_mpp,
@@ -258,10 +260,11 @@ def redraw(
     Raises
     ------
     KeyError
-        The slide is not synthetic.
+        The slide is not one of :func:`stflow.datasets.synthetic`.
     """
     table = get_table(data, table_key)
     require_key("synthetic", table.uns, what="law in uns:", hint="Call `datasets.synthetic`.")
+    require_key("domain_shares", table.obsm, what="law of spots in obsm:", hint=OF_SPOTS)
     require_count(n_samples, name="n_samples")
     info, shares = table.uns["synthetic"], table.obsm["domain_shares"]
     law = Law(**{field.name: info[field.name] for field in fields(Law)})

@@ -19,7 +19,16 @@ FORMAT = "stflow"
 FORMAT_VERSION = 5
 WEIGHTS, METADATA = "model.safetensors", "model.json"
 HISTORY = ("flow", "epoch", "train_loss", "val_loss", "val_pearson")
-INFO = ("seed", "training", "validation", "versions", "units", "gene_shares", "digests")
+INFO = (
+    "seed",
+    "training",
+    "validation",
+    "versions",
+    "units",
+    "gene_shares",
+    "digests",
+    "pitch_um",
+)
 TRUST = ("pearson", "partial", "ceiling", "coverage_90", "p_value", "fdr")
 
 

@@ -108,6 +108,11 @@ class STFlow:
         return self.info["units"]
 
     @property
+    def pitch_um(self) -> float | None:
+        """Micrometres between spots of the fit, for :func:`stflow.pp.neighbors`; None: unknown."""
+        return self.info["pitch_um"]
+
+    @property
     def n_inputs(self) -> int:
         """Width F of the embeddings that the model reads."""
         return self.ensemble.sizes["n_inputs"]

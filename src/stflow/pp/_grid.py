@@ -118,11 +118,10 @@ def grid(
 
     Notes
     -----
-    A model is best read at the pitch it was trained on. On a finer grid the usual neighbours
-    stand too close, and predictions show contrasts that are not there: on a section trained at
-    200 um and read at 50 um, mean Pearson fell from 0.66 to 0.63. Predicting each shifted lattice
-    of the trained pitch by itself avoids that; :doc:`/concepts` says how, and that a fine grid
-    interpolates between spots rather than resolve cells.
+    A model knows the pitch that it was trained at. On a finer grid the nearest spots stand too
+    close, and predictions show contrasts that are not there: on a section trained at 200 um and
+    read at 50 um, mean Pearson fell from 0.66 to 0.63. Pass ``pitch_um=model.pitch_um`` to
+    :func:`stflow.pp.neighbors`; :doc:`/concepts` says what can then be read off a fine grid.
 
     Examples
     --------

@@ -7,6 +7,7 @@ from stflow.slide._graph import (
     neighbour_mean,
     neighbour_weights,
 )
+from stflow.slide._lattice_graph import lattice_graph
 from stflow.slide._parts import (
     MAX_CROP,
     along_longer_axis,

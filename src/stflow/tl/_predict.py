@@ -19,6 +19,7 @@ from stflow._sdata import (
     read_slides,
     require_same_recipe,
     warn_of_blank_slides,
+    warn_of_other_pitch,
 )
 from stflow._sdata.expression import (
     Counting,
@@ -191,6 +192,7 @@ def predict(
         The table keeps ids of genes (``.var["gene_ids"]`` and the like), and a name of the panel
         stands for another gene there than in the fit.
         The model was trained on this slide, or spots of ``observed`` have too few counts.
+        Neighbours are 1.5 times as far apart as those of the fit, or less than two thirds.
         More than a quarter of the spots look unlike all training spots, more than 15 % lie on
         bare glass, or more than half have the same embedding.
 
@@ -217,6 +219,7 @@ def predict(
     require_same_recipe(recipe, model.encoder, what="this slide", other="the model")
     _compare_genes(table, model, strict=observed is not None)
     warn_of_blank_slides(slides, recipe)
+    warn_of_other_pitch(table, model.pitch_um)
     known = None
     if observed is not None:
         known = _read_observed(table, observed, model, layer, total_key, f"table {table_key!r}")

@@ -17,6 +17,7 @@ from stflow._sdata import (
     read_slides,
     require_apart,
     require_same_width,
+    shared_pitch_um,
     shared_recipe,
     warn_of_blank_slides,
 )
@@ -42,8 +43,8 @@ class TrainingSlides:
         What their embeddings have in common.
     info
         What the model keeps: ids of the panel's genes, the share of each gene in the counts,
-        digests of the embeddings of whole slides, the patient of each slide, and how many of its
-        spots were left out.
+        digests of the embeddings of whole slides, the patient of each slide, how many of its
+        spots were left out, and how far apart spots are.
     """
 
     slides: list[Slide]
@@ -93,6 +94,7 @@ def read_training_slides(
         "digests": [digest(iter([slide.embedding])) for slide in whole],
         "patients": {slide.name: slide.patient for slide in slides if slide.patient is not None},
         "left_out": {slide.name: n for slide, n in zip(slides, lost, strict=True)},
+        "pitch_um": shared_pitch_um(tables.values()),
     }
     return TrainingSlides(slides, recipe, info)
 

@@ -1,0 +1,54 @@
+"""Boundary: how far apart neighbours are in the graph of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from stflow import _keys
+from stflow._validation import warn
+
+FACTOR, FIRST_RING = 1.5, 1.25
+
+
+def shared_pitch_um(tables: Iterable[AnnData]) -> float | None:
+    """Median over tables of what `pitch_um` tells, rounded; None where none of them does."""
+    known = [pitch for pitch in map(pitch_um, tables) if pitch is not None]
+    return round(float(np.median(known)), 1) if known else None
+
+
+def pitch_um(table: AnnData) -> float | None:
+    """Distance between neighbours in micrometres, None where the graph is not told in these.
+
+    The pitch that the graph was made at, or the median of distances to about the nearest neighbour:
+    the nearest of several that lie a little off a lattice is nearer than these are apart.
+    """
+    params = (table.uns.get(_keys.NEIGHBORS) or {}).get("params") or {}
+    if params.get("unit") != "um" or _keys.DISTANCES not in table.obsp:
+        return None
+    if "pitch_um" in params:
+        return float(params["pitch_um"])
+    distances = sp.csr_matrix(table.obsp[_keys.DISTANCES])
+    some = distances.indptr[:-1][np.diff(distances.indptr) > 0]
+    if not len(some):
+        return None
+    nearest = float(np.median(np.minimum.reduceat(distances.data, some)))
+    return float(np.median(distances.data[distances.data < FIRST_RING * nearest]))
+
+
+def warn_of_other_pitch(table: AnnData, trained_um: float | None) -> None:
+    """Say, where the user called `predict`, that neighbours are not as far as those of the fit."""
+    found_um = pitch_um(table)
+    if trained_um is None or found_um is None:
+        return
+    if max(found_um / trained_um, trained_um / found_um) > FACTOR:
+        trained, found = f"{trained_um:.4g}", f"{found_um:.4g}"
+        warn(
+            f"The model was trained on spots {trained} um apart, and neighbours in this graph are "
+            f"{found} um apart, which changes what it reads of a spot's surroundings. Run "
+            f"`stf.pp.neighbors(sdata, pitch_um={trained}, overwrite=True)` first, with the "
+            "`lattice=` of the training slides."
+        )
