@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 import stflow as stf
 from stflow.encoders._cards import ALL
 
@@ -19,6 +21,9 @@ def test_one_row_an_encoder_with_what_there_is_to_know():
     assert table.loc["conch", "tile_px"] == 448
     assert table.loc["efficientnet_lite0", "stages_width"] == 1536
     assert table["stages_width"].notna().sum() == 3
+    assert table.loc["efficientnet_lite0", ["how", "halo_px"]].tolist() == ["area", 436]
+    assert uni.how == "tiles"
+    assert uni.halo_px is pd.NA
 
 
 def test_changing_the_table_changes_nothing():

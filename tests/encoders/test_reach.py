@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 from torch import nn
 
 from stflow.encoders import get_encoder, halo_px, probe
+from stflow.encoders._cards import CARDS
+from stflow.encoders._pooling import pool_stages
 from stflow.encoders._stages import Stage
 
 
@@ -47,8 +50,16 @@ def test_a_network_of_one_size_has_no_reach():
 
 def test_the_default_encoder_keeps_what_its_card_says():
     reaches = probe(get_encoder("efficientnet_lite0").stages)
-    assert halo_px(reaches) == 436
+    assert halo_px(reaches) == CARDS["efficientnet_lite0"].halo_px == 436
     assert [reach.strides for reach in reaches] == [(4,), (2,), (2,), (1,), (2,), (1,)]
+
+
+@pytest.mark.parametrize("name", ["resnet50", "ciga"])
+def test_residual_networks_reach_as_far_as_their_cards_say(name):
+    card = CARDS[name]
+    torch.manual_seed(0)
+    model = timm.create_model(card.architecture, num_classes=0, zero_init_last=False).eval()
+    assert halo_px(probe(pool_stages(model).stages)) == card.halo_px
 
 
 @pytest.mark.parametrize("how", [{"dihedral": True}, {"pooling": "final"}])

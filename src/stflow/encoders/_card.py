@@ -48,6 +48,9 @@ class Card:
         Number of tokens before the patch tokens: the class token and the registers.
     stages_width
         Length of a vector with ``pooling="stages"``. 0: there are no convolutional stages.
+    halo_px
+        Pixels around a box that its maps depend on, where the network can be run once over the
+        tissue; 0: it cannot.
     architecture
         timm network or transformers class that the weights fit.
     geometry
@@ -70,6 +73,7 @@ class Card:
     pooling: str = ""
     leading: int = 1
     stages_width: int = 0
+    halo_px: int = 0
     architecture: str = ""
     geometry: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -30,6 +30,9 @@ def list() -> pd.DataFrame:
     ``width``, ``stages_width``
         Length of a vector with ``pooling="final"`` and, for convolutional encoders,
         ``pooling="stages"``.
+    ``how``, ``halo_px``
+        How :func:`stflow.pp.embed` reads tissue if not told otherwise: ``"area"`` or ``"tiles"``;
+        and the pixels around a box that its vector depends on.
     ``tile_px``, ``mpp``
         Side of a tile in pixels and micrometres per pixel, as the authors use it.
     ``pooling``
@@ -60,6 +63,8 @@ def _row(card: Card) -> dict[str, object]:
         "name": card.name,
         "width": card.width,
         "stages_width": card.stages_width or pd.NA,
+        "how": "area" if card.halo_px else "tiles",
+        "halo_px": card.halo_px or pd.NA,
         "tile_px": card.tile_px,
         "mpp": card.mpp,
         "pooling": pooling,
