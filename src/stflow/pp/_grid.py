@@ -1,4 +1,4 @@
-"""Public verb: spots on a lattice over the tissue, for slides without any."""
+"""Public verb: spots for slides without any, on a lattice over the tissue or one an outline."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from stflow._sdata import (
     circles,
     get_pyramid,
     image_places,
+    outlines_on_image,
     put,
     require_new,
     require_sdata,
@@ -29,14 +30,16 @@ from stflow._sdata.places import (
 )
 from stflow._validation import require_choice, require_positive
 
+PITCH_UM = 100.0
 RADIUS = 0.275
 MOST_SPOTS = 20_000_000
 
 
 def grid(
     sdata: SpatialData,
-    pitch_um: float = 100.0,
+    pitch_um: float = PITCH_UM,
     *,
+    shapes_key: str | None = None,
     lattice: Lattice = "hex",
     tissue_key: str | None = _keys.TISSUE,
     image_key: str | None = None,
@@ -46,10 +49,12 @@ def grid(
     overwrite: bool = False,
     inplace: bool = True,
 ) -> gpd.GeoDataFrame | None:
-    """Lay spots on a lattice over the tissue, with a table that has no genes yet.
+    """Lay spots over the tissue, with a table that has no genes yet.
 
-    One spot lies in the centre of the image, whatever the pitch, so a lattice of half the pitch
-    holds all places of the coarser one. Spots are kept whose centre lies in the tissue.
+    They lie on a lattice or, with ``shapes_key``, where outlines of cells do: each outline is a
+    spot, and its centroid is the spot's centre. One spot of a lattice lies in the centre of the
+    image, whatever the pitch, so a lattice of half the pitch holds all places of the coarser one.
+    Spots of a lattice are kept whose centre lies in the tissue.
 
     Parameters
     ----------
@@ -58,6 +63,10 @@ def grid(
     pitch_um
         Distance between neighbouring spots in micrometres: 100 as on Visium, 200 as on
         first-generation arrays.
+    shapes_key
+        Polygons or circles in place of a lattice: cells that Cellpose, StarDist or QuPath
+        segmented, as sopa, LazySlide and :func:`stflow.io.read_qupath` leave them in
+        ``sdata.shapes``. None: a lattice.
     lattice
         ``"hex"`` as on Visium, or ``"square"``.
     tissue_key
@@ -82,7 +91,8 @@ def grid(
 
     ``shapes[key_added]``
         Circles in pixels of the image and with its transformations. Their radius is 0.275 of the
-        pitch, as on Visium.
+        pitch, as on Visium. Or a copy of the outlines, with their columns and their names as
+        text.
     ``tables[table_key]``
         A row for each spot and no genes; the spot centres in pixels of the full-resolution image
         in ``.obsm["spatial"]``.
@@ -90,13 +100,21 @@ def grid(
     Raises
     ------
     KeyError
-        There is no such image or no such tissue, or there are several images.
+        There is no such image, no such tissue or no such shapes, or there are several images.
     ValueError
         A key is taken or no name of an element, an argument makes no sense, the image is not
         8-bit RGB, nothing tells its scale, the pitch is wider than the tissue or no spot lies in
-        it, or there would be more than 20 million.
+        it, or there would be more than 20 million. The shapes are neither polygons nor circles,
+        none has an area, two share a name, some lie outside the image or nothing relates them to
+        it, or the pitch, lattice or tissue of a lattice is given with them.
     TypeError
         ``sdata`` is no SpatialData.
+
+    Warns
+    -----
+    UserWarning
+        Outlines that cross themselves are mended; those without an area, or with the centroid of
+        another one, are left out. Holes stay.
 
     Notes
     -----
@@ -112,6 +130,8 @@ def grid(
     >>> sdata = stf.datasets.synthetic()["S1"]
     >>> stf.pp.detect_tissue(sdata)
     >>> stf.pp.grid(sdata, 50, key_added="fine", table_key="fine_table")
+    >>> sdata = stf.io.read_qupath("cells.geojson", stf.io.read_wsi("he.svs"))  # doctest: +SKIP
+    >>> stf.pp.grid(sdata, shapes_key="cells")  # doctest: +SKIP
     """
     require_sdata(sdata)
     require_positive(pitch_um, name="pitch_um")
@@ -119,8 +139,45 @@ def grid(
     image = resolve_image(sdata, image_key)
     if inplace:
         _require_names(sdata, key_added, table_key, overwrite=overwrite)
-    size = get_pyramid(sdata, image)[0].size
     mpp = image_scale(sdata, image, image_mpp)
+    if shapes_key is not None:
+        _require_no_lattice(pitch_um, lattice, tissue_key)
+        spots = outlines_on_image(sdata, shapes_key, image)
+    else:
+        spots = _lattice_of_spots(
+            sdata, image, tissue_key, pitch_um=pitch_um, mpp=mpp, lattice=lattice
+        )
+    if not inplace:
+        return spots
+    points = spots.geometry.centroid
+    centres = np.column_stack([points.x, points.y])
+    table = table_of_spots(centres, spots.index.to_numpy(object), region=key_added)
+    put(sdata, key_added, "shapes", spots)
+    put(sdata, table_key, "tables", table)
+    return None
+
+
+def _require_no_lattice(pitch_um: float, lattice: Lattice, tissue_key: str | None) -> None:
+    """Raise ``ValueError`` where arguments ask for a lattice as well as for outlines."""
+    usual = (pitch_um, lattice) == (PITCH_UM, "hex") and tissue_key in (None, _keys.TISSUE)
+    if not usual:
+        raise ValueError(
+            "`pitch_um=`, `lattice=` and `tissue_key=` are of a lattice; with `shapes_key=`, each "
+            "outline is a spot where it lies. Leave them out, or `shapes_key=`."
+        )
+
+
+def _lattice_of_spots(
+    sdata: SpatialData,
+    image: str,
+    tissue_key: str | None,
+    *,
+    pitch_um: float,
+    mpp: float,
+    lattice: Lattice,
+) -> gpd.GeoDataFrame:
+    """Make circles on a lattice over the tissue, in pixels of the image."""
+    size = get_pyramid(sdata, image)[0].size
     if tissue_key is None:
         area = shapely.box(0, 0, *size)
     else:
@@ -128,12 +185,7 @@ def grid(
     centres = _centres(area, pitch_um, mpp, lattice=lattice, origin=np.array(size) / 2)
     names = np.array([f"spot_{i}" for i in range(len(centres))], dtype=object)
     places = image_places(sdata, image)
-    spots = circles(centres, RADIUS * pitch_um / mpp, names, transformations=places)
-    if not inplace:
-        return spots
-    put(sdata, key_added, "shapes", spots)
-    put(sdata, table_key, "tables", table_of_spots(centres, names, region=key_added))
-    return None
+    return circles(centres, RADIUS * pitch_um / mpp, names, transformations=places)
 
 
 def _require_names(sdata: SpatialData, key_added: str, table_key: str, *, overwrite: bool) -> None:
