@@ -7,7 +7,7 @@ from scipy import ndimage
 from skimage.filters import apply_hysteresis_threshold
 from sklearn.covariance import MinCovDet
 
-SMOOTH_UM = 20.0
+SMOOTH_UM, SPREAD_UM = 20.0, 15.0
 FAINTEST = 0.2
 STAINED = 0.3
 FLOOR = 0.005
@@ -25,7 +25,7 @@ def find_pen(density: np.ndarray, tissue: np.ndarray, um: float) -> np.ndarray:
 
     The colour is the shares of the channels in the optical density. Tissue is described by a
     robust mean and covariance of those of its pixels that may be haematoxylin and eosin, the
-    minimum covariance determinant, which half of the tissue may lie outside of. A pixel is
+    minimum covariance determinant, which a third of the tissue may lie outside of. A pixel is
     compared with the nearest mixture of the mean and either pure stain, so that a part with more
     of one stain than the rest is tissue.
 
@@ -51,7 +51,8 @@ def find_pen(density: np.ndarray, tissue: np.ndarray, um: float) -> np.ndarray:
     if len(known) < FEWEST_PIXELS:
         return np.zeros(tissue.shape, dtype=bool)
     away = np.where(total > FAINTEST, _away(shares, known), 0)
-    return apply_hysteresis_threshold(away, STILL_AWAY, AWAY)
+    found = apply_hysteresis_threshold(away, STILL_AWAY, AWAY)
+    return ndimage.distance_transform_edt(found) * um > SPREAD_UM
 
 
 def _may_be_stain(shares: np.ndarray) -> np.ndarray:

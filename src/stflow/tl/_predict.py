@@ -18,6 +18,7 @@ from stflow._sdata import (
     read_recipe,
     read_slides,
     require_same_recipe,
+    warn_of_artifacts,
     warn_of_blank_slides,
 )
 from stflow._sdata.expression import (
@@ -193,6 +194,8 @@ def predict(
         The model was trained on this slide, or spots of ``observed`` have too few counts.
         More than a quarter of the spots look unlike all training spots, more than 15 % lie on
         bare glass, or more than half have the same embedding.
+        More than a tenth of the spots have over half of their area on artifacts
+        (:func:`stflow.pp.mask_artifacts`).
 
     Examples
     --------
@@ -217,6 +220,7 @@ def predict(
     require_same_recipe(recipe, model.encoder, what="this slide", other="the model")
     _compare_genes(table, model, strict=observed is not None)
     warn_of_blank_slides(slides, recipe)
+    warn_of_artifacts(table, slides)
     known = None
     if observed is not None:
         known = _read_observed(table, observed, model, layer, total_key, f"table {table_key!r}")

@@ -6,6 +6,7 @@ from stflow._sdata.places._marked import (
     marked_element,
     marked_in_pixels,
     shapes_in_pixels,
+    spot_outlines,
 )
 from stflow._sdata.places._pitch import PITCH_UM, agree, array_pitch
 from stflow._sdata.places._placed import (

@@ -102,11 +102,14 @@ def shapes_in_pixels(
     `affine_to_image`.
     """
     matrix = affine_to_image(sdata, name, image_key)
-    spots = annotated_shapes(sdata, name, instances)
-    outline = spots.geometry.to_numpy()
-    if "radius" in spots:
-        outline = shapely.buffer(outline, spots["radius"].to_numpy())
-    return shapely.transform(outline, lambda xy: moved(xy, matrix))
+    spots = spot_outlines(annotated_shapes(sdata, name, instances))
+    return shapely.transform(spots, lambda xy: moved(xy, matrix))
+
+
+def spot_outlines(spots: gpd.GeoDataFrame) -> np.ndarray:
+    """Outlines of spots in their own coordinates, shape (N,), circles as polygons."""
+    outlines = spots.geometry.to_numpy()
+    return shapely.buffer(outlines, spots["radius"].to_numpy()) if "radius" in spots else outlines
 
 
 def covered_shares(spots: np.ndarray, cover: shapely.Geometry) -> np.ndarray:
