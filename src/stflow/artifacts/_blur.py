@@ -5,7 +5,6 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 from scipy import ndimage
-from skimage.filters import laplace
 
 COARSER = 4
 TILE_UM = 64.0
@@ -55,7 +54,7 @@ def _detail(block: np.ndarray, tile: int) -> np.ndarray:
     coarse = _tiles(fine, COARSER).mean(axis=(1, 3))
     return np.stack(
         [
-            _tiles(laplace(each), side).var(axis=(1, 3))
+            _tiles(ndimage.laplace(each), side).var(axis=(1, 3))
             for each, side in ((fine, tile), (coarse, tile // COARSER))
         ]
     )

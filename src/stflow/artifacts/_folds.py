@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
-from skimage.filters import apply_hysteresis_threshold
+
+from stflow.artifacts._pieces import reaching
 
 SMOOTH_UM = 20.0
 STAINED = 0.3
@@ -36,4 +37,4 @@ def find_folds(density: np.ndarray, tissue: np.ndarray, um: float) -> np.ndarray
     if not len(stained):
         return np.zeros(tissue.shape, dtype=bool)
     relative = np.where(tissue, total / np.quantile(stained, DENSE), 0)
-    return apply_hysteresis_threshold(relative, STILL_AWAY, AWAY)
+    return reaching(relative, somewhere=AWAY, everywhere=STILL_AWAY)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
-from skimage.filters import apply_hysteresis_threshold
 from sklearn.covariance import MinCovDet
+
+from stflow.artifacts._pieces import reaching
 
 SMOOTH_UM, SPREAD_UM = 20.0, 15.0
 FAINTEST = 0.2
@@ -51,7 +52,7 @@ def find_pen(density: np.ndarray, tissue: np.ndarray, um: float) -> np.ndarray:
     if len(known) < FEWEST_PIXELS:
         return np.zeros(tissue.shape, dtype=bool)
     away = np.where(total > FAINTEST, _away(shares, known), 0)
-    found = apply_hysteresis_threshold(away, STILL_AWAY, AWAY)
+    found = reaching(away, somewhere=AWAY, everywhere=STILL_AWAY)
     return ndimage.distance_transform_edt(found) * um > SPREAD_UM
 
 
