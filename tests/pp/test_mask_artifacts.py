@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def drawn(sdata: SpatialData, pixels: np.ndarray) -> SpatialData:
     """The same slide with another picture, and a table of its own."""
     table = sdata["table"].copy()
     return SpatialData(
-        images={"he": image_element([pixels])},
+        images={"he": image_element([da.from_array(pixels)])},
         shapes={"spots": sdata["spots"], "tissue": sdata["tissue"]},
         tables={"table": table},
         attrs=sdata.attrs,
@@ -161,7 +162,7 @@ def test_shapes_lie_on_the_image_in_every_coordinate_system(clean):
     pixels, _ = inked(pixels_of(clean), "green", 1, 500, MPP, at=0.3)
     places = {"global": turn, "room": turn}
     sdata = drawn(clean, pixels)
-    sdata.images["he"] = image_element([pixels], transformations=places)
+    sdata.images["he"] = image_element([da.from_array(pixels)], transformations=places)
     for name in ("spots", "tissue"):
         sdata.shapes[name] = ShapesModel.parse(
             gpd.GeoDataFrame(sdata[name].copy()), transformations=places

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy import ndimage
 from sklearn.covariance import MinCovDet
@@ -64,7 +66,9 @@ def _may_be_stain(shares: np.ndarray) -> np.ndarray:
 def _away(shares: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Distance from the nearest mixture, in standard deviations of the slide's own tissue."""
     step = max(1, len(known) // MOST_PIXELS)
-    fitted = MinCovDet(random_state=0).fit(known[::step])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of colours that lie on a line: FLOOR gives it a width
+        fitted = MinCovDet(random_state=0).fit(known[::step])
     precision = np.linalg.inv(fitted.covariance_ + FLOOR**2 * np.eye(2))
     offset = shares - fitted.location_
     squares = [_square(offset, precision)]
