@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import dask.array as da
 import geopandas as gpd
 import numpy as np
@@ -10,7 +12,7 @@ import shapely
 from scipy import ndimage
 from spatialdata import SpatialData, read_zarr
 from spatialdata.models import Image2DModel, ShapesModel, TableModel
-from spatialdata.transformations import Affine, get_transformation
+from spatialdata.transformations import Affine, get_transformation, set_transformation
 
 import stflow as stf
 from stflow._sdata import get_pyramid, image_element
@@ -21,8 +23,8 @@ MPP = 2.0
 
 @pytest.fixture(scope="module")
 def clean() -> SpatialData:
-    """Synthetic tissue of 16 mm2 with its outline."""
-    sdata = stf.datasets.synthetic(1, n_spots=400, image_mpp=MPP)["S1"]
+    """Synthetic tissue of 8 mm2 with its outline."""
+    sdata = stf.datasets.synthetic(1, n_spots=196, image_mpp=MPP)["S1"]
     stf.pp.detect_tissue(sdata)
     return sdata
 
@@ -137,7 +139,7 @@ def test_shares_of_spots(clean):
     obs = sdata["table"].obs
     marked = sdata["artifacts"].set_index("kind").geometry
     spots = sdata["spots"].loc[obs["spot_id"]]
-    discs = spots.geometry.buffer(spots["radius"]).to_numpy()
+    discs = shapely.buffer(spots.geometry.to_numpy(), spots["radius"].to_numpy())
     for kind in ("pen", "blur"):
         wanted = shapely.area(shapely.intersection(discs, marked[kind])) / shapely.area(discs)
         assert obs[f"artifacts_{kind}"].to_numpy() == pytest.approx(wanted, abs=1e-6)
@@ -164,9 +166,8 @@ def test_shapes_lie_on_the_image_in_every_coordinate_system(clean):
     sdata = drawn(clean, pixels)
     sdata.images["he"] = image_element([da.from_array(pixels)], transformations=places)
     for name in ("spots", "tissue"):
-        sdata.shapes[name] = ShapesModel.parse(
-            gpd.GeoDataFrame(sdata[name].copy()), transformations=places
-        )
+        sdata.shapes[name] = deepcopy(sdata[name])
+        set_transformation(sdata[name], places, set_all=True)
     stf.pp.mask_artifacts(sdata)
     assert set(get_transformation(sdata["artifacts"], get_all=True)) == {"global", "room"}
     straight = drawn(clean, pixels)
@@ -220,6 +221,7 @@ def test_a_coarse_image_tells_no_blur(clean):
 
 def test_names_that_are_taken(clean):
     sdata = drawn(clean, pixels_of(clean)[:, :64, :64])
+    sdata.attrs = {"slide_properties": {"mpp": MPP}}
     with pytest.raises(ValueError, match=r"already holds 'spots', in its shapes.*`overwrite=True`"):
         stf.pp.mask_artifacts(sdata, key_added="spots")
     sdata["table"].obs["artifacts_pen"] = 1.0
@@ -231,6 +233,7 @@ def test_names_that_are_taken(clean):
 
 def test_arguments_that_make_no_sense(clean):
     sdata = drawn(clean, pixels_of(clean)[:, :64, :64])
+    sdata.attrs = {"slide_properties": {"mpp": MPP}}
     with pytest.raises(ValueError, match=r"`kinds` is 'dust'; available: 'pen', 'fold', 'blur'"):
         stf.pp.mask_artifacts(sdata, kinds=["pen", "dust"])
     with pytest.raises(ValueError, match=r"`kinds` is empty; available: pen, fold, blur"):

@@ -16,7 +16,7 @@ from stflow._sdata import (
     require_sdata,
     resolve_image,
 )
-from stflow._sdata.places import image_scale, marked_element, marked_in_pixels, tissue_in_pixels
+from stflow._sdata.places import image_scale, marked_element, tissue_in_pixels
 from stflow._sdata.written import require_new_shares, write_shares
 from stflow._validation import require_choice, require_positive
 from stflow.images import coarsen
@@ -143,9 +143,7 @@ def mask_artifacts(
     if not inplace:
         return marked
     put(sdata, key_added, "shapes", marked)
-    if table_key in sdata.tables:
-        cover = marked_in_pixels(sdata, key_added, image, what="key_added")
-        write_shares(sdata, table_key, key_added, cover, image_key=image)
+    write_shares(sdata, table_key, key_added, image_key=image)
     return None
 
 

@@ -12,7 +12,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata._tables import get_regions
-from stflow._sdata.places import covered_shares, shapes_in_pixels
+from stflow._sdata.places import covered_shares, marked_in_pixels, shapes_in_pixels
 from stflow._validation import require_free
 
 
@@ -39,28 +39,23 @@ def share_columns(
     return pd.DataFrame(columns, index=names)
 
 
-def write_shares(
-    sdata: SpatialData,
-    table_key: str,
-    key: str,
-    cover: Mapping[str, shapely.Geometry],
-    *,
-    image_key: str,
-) -> None:
-    """Write how much of each spot lies on what is marked on an image.
+def write_shares(sdata: SpatialData, table_key: str, key: str, *, image_key: str) -> None:
+    """Write how much of each spot lies on what is marked on an image, where there is a table.
 
     Parameters
     ----------
     sdata, table_key
         Where the table is, whose ``.obs`` gets the columns.
     key
-        Name of the column over all kinds, and what those of each kind begin with.
-    cover
-        For each kind, where it lies, in pixels of the image.
+        Name of the shapes that are marked, and of the column over all kinds; those of each kind
+        begin with it.
     image_key
         The image. Spots that share no coordinate system with it are NaN, as are those that are
         rows of a table alone.
     """
+    if table_key not in sdata.tables:
+        return
+    cover = marked_in_pixels(sdata, key, image_key, what="key_added")
     table: AnnData = sdata.tables[table_key]
     old = [name for name in table.obs if _is_ours(name, key)]
     frames = []
