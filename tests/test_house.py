@@ -26,6 +26,7 @@ CONTRACT = {
         "detect_tissue",
         "embed",
         "grid",
+        "mask_artifacts",
         "neighbors",
         "normalize_stain",
         "select_genes",
@@ -80,7 +81,16 @@ GROUND = {
     "_widths",
     "slide",
 }
-BELOW = GROUND | {"_sdata", "metrics", "encoders", "embedding", "images", "model", "baselines"}
+BELOW = GROUND | {
+    "_sdata",
+    "artifacts",
+    "metrics",
+    "encoders",
+    "embedding",
+    "images",
+    "model",
+    "baselines",
+}
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
 REACH_NOTHING = {"pp", "tl", "pl", "get"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
@@ -116,6 +126,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
         | {"PIL", "safetensors", "timm", "torch", "transformers"},
     ),
     "images": ({"_validation"}, {"dask", "numpy", "openslide", "PIL", "tifffile", "zarr"}),
+    "artifacts": (set(), ARRAYS | {"dask", "sklearn"}),
     "flow": (set(), {"numpy", "torch"}),
     "metrics": ({"_units", "_validation"}, ARRAYS | {"pandas"}),
     "slide": ({"_units"}, ARRAYS | {"squidpy"}),

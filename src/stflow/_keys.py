@@ -6,6 +6,7 @@ TABLE = "table"
 SPOTS = "spots"
 IMAGE = "he"
 TISSUE = "tissue"
+ARTIFACTS = "artifacts"
 COORDINATE_SYSTEM = "global"
 
 EMBEDDING = "X_embedding"
@@ -52,6 +53,11 @@ def trust(key: str, score: str) -> str:
 def shift(key: str) -> str:
     """Key of how far a slide as a whole may be off what the prediction ``key`` says of a gene."""
     return f"{key}_shift"
+
+
+def artifact(key: str, kind: str) -> str:
+    """Key of the share of each spot that lies on one kind of the artifacts ``key``."""
+    return f"{key}_{kind}"
 
 
 def latent(key: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from stflow.images import Level
 from stflow.images import _coarse as coarse_module
-from stflow.images._coarse import coarsen
+from stflow.images._coarse import average, coarsen
 
 
 @pytest.fixture
@@ -73,3 +73,18 @@ def test_an_image_smaller_than_the_limits_stays():
     level = coarsen([Level(pixels, (1, 1))], 99.0)
     assert level.scale == (1, 1)
     assert np.array_equal(np.asarray(level.data), pixels)
+
+
+@pytest.mark.parametrize(("wanted", "factor"), [(3.0, 3), (3.4, 3), (3.6, 4), (0.5, 1), (999, 120)])
+def test_the_nearest_whole_number_of_pixels_whatever_the_size(wanted: float, factor: int):
+    pixels = noise()
+    level = average([Level(da.from_array(pixels), (1, 1))], wanted)
+    assert level.scale == (factor, factor)
+    assert (np.asarray(level.data) == blocks(pixels, factor)).all()
+
+
+def test_the_coarsest_level_that_is_fine_enough_is_averaged():
+    levels = [Level(da.from_array(noise(side)), (120 / side,) * 2) for side in (120, 60, 30)]
+    level = average(levels, 3)
+    assert level.scale == (4, 4)
+    assert (np.asarray(level.data) == blocks(noise(60), 2)).all()

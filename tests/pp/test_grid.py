@@ -19,6 +19,7 @@ import stflow as stf
 
 MPP, SIDE = 2.0, 1000
 DISC = shapely.Point(480, 520).buffer(400, quad_segs=64)
+HALF = shapely.box(0, 0, 500, SIDE)
 
 
 def slide(*pieces: shapely.Geometry, mpp: float | None = MPP, **kwargs) -> SpatialData:
@@ -237,3 +238,46 @@ def test_tissue_that_is_none():
     )
     with pytest.raises(ValueError, match="share no coordinate system"):
         stf.pp.grid(sdata)
+
+
+def test_spots_on_what_is_excluded_are_left_out():
+    sdata = slide(DISC)
+    stf.pp.grid(sdata, 50, key_added="all", table_key="t")
+    frame = gpd.GeoDataFrame({"kind": ["pen", "fold"]}, geometry=[HALF, shapely.MultiPolygon()])
+    sdata["artifacts"] = ShapesModel.parse(frame)
+    stf.pp.grid(sdata, 50, exclude="artifacts")
+    radius, xy = sdata["all"]["radius"], sdata["t"].obsm["spatial"]
+    discs = shapely.buffer(shapely.points(xy), radius)
+    share = shapely.area(shapely.intersection(discs, HALF)) / shapely.area(discs)
+    left = sdata["table"]
+    assert list(left.obs_names) == list(sdata["t"].obs_names[share <= 0.25])
+    assert left.obs["artifacts"].to_numpy() == pytest.approx(share[share <= 0.25], abs=1e-9)
+    assert (left.obs["artifacts_pen"] == left.obs["artifacts"]).all()
+    assert (left.obs["artifacts_fold"] == 0).all()
+    stf.pp.grid(sdata, 50, exclude="artifacts", max_covered=1, overwrite=True)
+    assert list(sdata["table"].obs_names) == list(sdata["t"].obs_names)
+
+
+def test_shapes_without_kinds_can_be_excluded():
+    sdata = slide(DISC)
+    sdata["necrosis"] = ShapesModel.parse(gpd.GeoDataFrame(geometry=[HALF]))
+    found = stf.pp.grid(sdata, 50, exclude="necrosis", max_covered=0, inplace=False)
+    assert (found.geometry.x >= 500).all()
+    stf.pp.grid(sdata, 50, exclude="necrosis")
+    assert list(sdata["table"].obs.columns) == ["region", "spot_id", "necrosis"]
+
+
+def test_exclusions_that_make_no_sense():
+    sdata = slide(DISC)
+    with pytest.raises(
+        KeyError, match=r"No shapes element for `exclude=` 'no'; available: 'tissue'"
+    ):
+        stf.pp.grid(sdata, exclude="no")
+    with pytest.raises(ValueError, match=r"`max_covered` must be a share from 0 to 1, not 1.5"):
+        stf.pp.grid(sdata, max_covered=1.5)
+    with pytest.raises(ValueError, match=r"All \d+ spots lie on shapes 'tissue', for `exclude=`"):
+        stf.pp.grid(sdata, exclude="tissue")
+    sdata["points"] = ShapesModel.parse(np.ones((2, 2)), geometry=0, radius=1)
+    with pytest.raises(ValueError, match=r"Shapes 'points', for `exclude=`, hold 'Point'"):
+        stf.pp.grid(sdata, exclude="points")
+    assert set(sdata.shapes) == {"tissue", "points"}

@@ -5,10 +5,19 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 import zarr
+from anndata import AnnData
 
-from stflow._sdata._blank import LOOKED_AT, share_alike, warn_of_blank_tiles
+from stflow._sdata._blank import (
+    LOOKED_AT,
+    share_alike,
+    warn_of_artifacts,
+    warn_of_blank_tiles,
+)
+from stflow.slide import Slide
 
 
 def vectors(n_rows: int, n_alike: int, width: int = 6) -> np.ndarray:
@@ -61,3 +70,36 @@ def test_regions_that_are_mostly_glass_are_named() -> None:
         warn_of_blank_tiles({"holes of the tissue": 0.4}, field_um=16)
     with pytest.warns(UserWarning, match="60%"):
         warn_of_blank_tiles({"b": 0.6}, field_um=16)
+
+
+def covered_slides(share: float):
+    """A table of 100 spots in two slides, of one of which a share lies on artifacts."""
+    shares = np.zeros(100)
+    shares[: round(50 * share)] = 0.8
+    table = AnnData(obs=pd.DataFrame({"artifacts": shares}, index=[f"s{i}" for i in range(100)]))
+    parts = {
+        "coords": np.zeros((50, 2)),
+        "graph": sp.csr_matrix((50, 50)),
+        "embedding": np.zeros((50, 2)),
+    }
+    return table, [
+        Slide(name=name, rows=np.arange(50) + first, **parts)
+        for name, first in (("one", 0), ("other", 50))
+    ]
+
+
+def test_slides_with_many_spots_on_artifacts():
+    table, slides = covered_slides(0.2)
+    with pytest.warns(UserWarning, match=r"20% of the spots of one lie on pen.*exclude=") as told:
+        warn_of_artifacts(table, slides)
+    assert len(told) == 1
+
+
+def test_slides_with_few_spots_on_artifacts_or_where_nobody_looked(recwarn):
+    warn_of_artifacts(*covered_slides(0.1))
+    table, slides = covered_slides(1.0)
+    del table.obs["artifacts"]
+    warn_of_artifacts(table, slides)
+    table.obs["artifacts"] = np.nan
+    warn_of_artifacts(table, slides)
+    assert not recwarn

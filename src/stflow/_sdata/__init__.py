@@ -1,6 +1,6 @@
 """THE boundary: the only place that reads and writes SpatialData."""
 
-from stflow._sdata._blank import warn_of_blank_slides, warn_of_blank_tiles
+from stflow._sdata._blank import warn_of_artifacts, warn_of_blank_slides, warn_of_blank_tiles
 from stflow._sdata._build import (
     annotate,
     build_slide,

@@ -1,4 +1,4 @@
-"""Boundary: slides on which there is nothing to see, as their tiles or their embeddings show."""
+"""Boundary: slides with nothing to see, by their tiles, their embeddings, or what is marked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from anndata import AnnData
 
+from stflow import _keys
 from stflow._validation import warn
 from stflow.slide import Slide
 
@@ -14,6 +16,7 @@ MOST_BLANK = 0.15
 MOST_HOLES = 0.5
 CLOSE_UM = 50.0
 MOST_ALIKE = 0.5
+COVERED, MOST_COVERED = 0.5, 0.1
 NOISE = 1e-5
 LOOKED_AT = 2048
 RUNS = 32
@@ -65,6 +68,31 @@ def warn_of_blank_slides(slides: Sequence[Slide], recipe: Mapping[str, Any]) -> 
             warn(
                 f"{share:.0%} of the spots of {slide.name} have the same embedding, so that they "
                 f"cannot be told apart. {CAUSES}"
+            )
+
+
+def warn_of_artifacts(table: AnnData, slides: Sequence[Slide]) -> None:
+    """Warn of slides of which many spots lie on artifacts, where these were looked for.
+
+    Parameters
+    ----------
+    table
+        Whose ``.obs`` tells how much of each spot does.
+    slides
+        Those of the table.
+    """
+    if _keys.ARTIFACTS not in table.obs:
+        return
+    covered = table.obs[_keys.ARTIFACTS].to_numpy() > COVERED
+    for slide in slides:
+        share = float(covered[slide.rows].mean())
+        if share > MOST_COVERED:
+            warn(
+                f"{share:.0%} of the spots of {slide.name} lie on pen, folds or blur with more "
+                f"than half of their area (`.obs[{_keys.ARTIFACTS!r}]`), and what is predicted "
+                "there is not of tissue. Leave them out, with "
+                f"`stf.pp.grid(sdata, exclude={_keys.ARTIFACTS!r})` or, of a table with counts, "
+                f"`table[table.obs[{_keys.ARTIFACTS!r}] <= {COVERED:g}]`."
             )
 
 

@@ -1,4 +1,4 @@
-"""Pure arrays: a whole image, small enough to hold in memory."""
+"""Pure arrays: a whole image at a coarser scale, averaged block by block."""
 
 from __future__ import annotations
 
@@ -34,9 +34,31 @@ def coarsen(levels: Sequence[Level], wanted: float) -> Level:
     area = float(np.prod(levels[0].size, dtype=np.float64))
     wanted = max(1.0, min(wanted, np.sqrt(area / LEAST_PX)), np.sqrt(area / MOST_PX))
     level = choose_level(levels, wanted / FINER)
+    return _averaged(level, int(np.ceil(round(wanted / max(level.scale), 2))))
+
+
+def average(levels: Sequence[Level], wanted: float) -> Level:
+    """Average an image down to about a scale, whatever its size, from the nearest finer level.
+
+    Parameters
+    ----------
+    levels
+        The pyramid, level 0 first.
+    wanted
+        Level-0 pixels per pixel of the result.
+
+    Returns
+    -------
+    Level that is read when it is computed, block by block, of two thirds to four thirds of the
+    scale; level 0 where that is coarser. What remains at the right and lower edge is cut off.
+    """
+    level = choose_level(levels, wanted)
+    return _averaged(level, round(wanted / max(level.scale)))
+
+
+def _averaged(level: Level, factor: int) -> Level:
+    factor = min(max(1, factor), *level.size)
     scale_x, scale_y = level.scale
-    factor = max(1, int(np.ceil(round(wanted / max(level.scale), 2))))
-    factor = min(factor, *level.size)
     data = da.asarray(level.data).rechunk({0: -1})
     small = da.coarsen(np.mean, data, {1: factor, 2: factor}, trim_excess=True)
     return Level(small.round().astype(np.uint8), (scale_x * factor, scale_y * factor))

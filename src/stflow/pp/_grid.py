@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from spatialdata import SpatialData
 
@@ -25,9 +26,12 @@ from stflow._sdata.places import (
     Lattice,
     cell_area,
     image_scale,
+    marked_in_pixels,
     places_inside,
+    spot_outlines,
     tissue_in_pixels,
 )
+from stflow._sdata.written import share_columns
 from stflow._validation import require_choice, require_positive
 
 PITCH_UM = 100.0
@@ -42,6 +46,8 @@ def grid(
     shapes_key: str | None = None,
     lattice: Lattice = "hex",
     tissue_key: str | None = _keys.TISSUE,
+    exclude: str | None = None,
+    max_covered: float = 0.25,
     image_key: str | None = None,
     image_mpp: float | None = None,
     key_added: str = _keys.SPOTS,
@@ -71,6 +77,11 @@ def grid(
         ``"hex"`` as on Visium, or ``"square"``.
     tissue_key
         Shapes that outline the tissue. None: all of the image.
+    exclude
+        Shapes to keep off, such as those of :func:`stflow.pp.mask_artifacts`, or ones drawn by
+        hand. None: none.
+    max_covered
+        How much of its area a spot may have on them, from 0 to 1; with more it is left out.
     image_key
         Name of the image. None: the only one.
     image_mpp
@@ -95,7 +106,8 @@ def grid(
         text.
     ``tables[table_key]``
         A row for each spot and no genes; the spot centres in pixels of the full-resolution image
-        in ``.obsm["spatial"]``.
+        in ``.obsm["spatial"]``. With ``exclude``, how much of each spot lies on it in
+        ``.obs[exclude]``, and on each kind where its column ``"kind"`` tells some.
 
     Raises
     ------
@@ -104,9 +116,10 @@ def grid(
     ValueError
         A key is taken or no name of an element, an argument makes no sense, the image is not
         8-bit RGB, nothing tells its scale, the pitch is wider than the tissue or no spot lies in
-        it, or there would be more than 20 million. The shapes are neither polygons nor circles,
-        none has an area, two share a name, some lie outside the image or nothing relates them to
-        it, or the pitch, lattice or tissue of a lattice is given with them.
+        it, all lie on what is excluded, or there would be more than 20 million. The shapes are
+        neither polygons nor circles, none has an area, two share a name, some lie outside the
+        image or nothing relates them to it, or the pitch, lattice or tissue of a lattice is given
+        with them.
     TypeError
         ``sdata`` is no SpatialData.
 
@@ -135,6 +148,8 @@ def grid(
     require_sdata(sdata)
     require_positive(pitch_um, name="pitch_um")
     require_choice(lattice, LATTICES, name="lattice")
+    if not 0 <= max_covered <= 1:
+        raise ValueError(f"`max_covered` must be a share from 0 to 1, not {max_covered!r}.")
     image = resolve_image(sdata, image_key)
     if inplace:
         _require_names(sdata, key_added, table_key, overwrite=overwrite)
@@ -146,11 +161,16 @@ def grid(
         spots = _lattice_of_spots(
             sdata, image, tissue_key, pitch_um=pitch_um, mpp=mpp, lattice=lattice
         )
+    shares = None
+    if exclude is not None:
+        spots, shares = _spots_off(spots, sdata, exclude, image, max_covered)
     if not inplace:
         return spots
     points = spots.geometry.centroid
     centres = np.column_stack([points.x, points.y])
     table = table_of_spots(centres, spots.index.to_numpy(object), region=key_added)
+    if shares is not None:
+        table.obs[shares.columns] = shares
     put(sdata, key_added, "shapes", spots)
     put(sdata, table_key, "tables", table)
     return None
@@ -185,6 +205,21 @@ def _lattice_of_spots(
     names = np.array([f"spot_{i}" for i in range(len(centres))], dtype=object)
     places = image_places(sdata, image)
     return circles(centres, RADIUS * pitch_um / mpp, names, transformations=places)
+
+
+def _spots_off(
+    spots: gpd.GeoDataFrame, sdata: SpatialData, exclude: str, image: str, max_covered: float
+) -> tuple[gpd.GeoDataFrame, pd.DataFrame]:
+    """Leave out spots that lie on what is excluded; and say how much of the others does."""
+    cover = marked_in_pixels(sdata, exclude, image, what="exclude")
+    shares = share_columns(spot_outlines(spots), exclude, cover, spots.index)
+    free = shares[exclude].to_numpy() <= max_covered
+    if not free.any():
+        raise ValueError(
+            f"All {len(spots)} spots lie on shapes {exclude!r}, for `exclude=`, with more than "
+            f"{max_covered:g} of their area. Pass a larger `max_covered=`, or other shapes."
+        )
+    return spots[free], shares[free]
 
 
 def _require_names(sdata: SpatialData, key_added: str, table_key: str, *, overwrite: bool) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import dask.array as da
 import numpy as np
-import shapely
 from spatialdata import SpatialData
 from xarray import DataTree
 
@@ -26,6 +25,7 @@ from stflow._sdata import (
 from stflow._sdata.places import image_scale, tissue_in_pixels
 from stflow._validation import require_choice
 from stflow.images import MOST_PX, Level, coarsen
+from stflow.pp._inside import inside
 
 if TYPE_CHECKING:
     from squidpy.experimental.im import StainReference
@@ -175,7 +175,7 @@ def _samples(slides: list[tuple[SpatialData, str]], tissue_key: str | None) -> l
         wanted = [um / mpp for mpp in mpps]
     coarse = [coarsen(p, scale) for p, scale in zip(pyramids, wanted, strict=True)]
     return [
-        (np.asarray(level.data), _inside(area, level, name))
+        (np.asarray(level.data), inside(area, level, name))
         for area, level, (_, name) in zip(areas, coarse, slides, strict=True)
     ]
 
@@ -185,21 +185,6 @@ def _scale_or_none(sdata: SpatialData, image: str) -> float | None:
         return image_scale(sdata, image)
     except ValueError:
         return None
-
-
-def _inside(area: shapely.Geometry | None, level: Level, image: str) -> np.ndarray:
-    """Which pixels of a level have their centre in the tissue, shape (height, width)."""
-    y, x = np.indices(level.data.shape[1:]) + 0.5
-    if area is None:
-        return np.ones(x.shape, dtype=bool)
-    shapely.prepare(area)
-    mask = shapely.contains_xy(area, x * level.scale[0], y * level.scale[1])
-    if not mask.any():
-        raise ValueError(
-            f"No pixel of image {image!r} lies in the tissue. Find it again with "
-            "`stf.pp.detect_tissue(sdata, overwrite=True)`."
-        )
-    return mask
 
 
 def _normalized(level: Level, sample: Sample, reference: StainReference) -> da.Array:

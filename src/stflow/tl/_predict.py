@@ -18,6 +18,7 @@ from stflow._sdata import (
     read_recipe,
     read_slides,
     require_same_recipe,
+    warn_of_artifacts,
     warn_of_blank_slides,
     warn_of_other_pitch,
 )
@@ -195,6 +196,8 @@ def predict(
         Neighbours are 1.5 times as far apart as those of the fit, or less than two thirds.
         More than a quarter of the spots look unlike all training spots, more than 15 % lie on
         bare glass, or more than half have the same embedding.
+        More than a tenth of the spots have over half of their area on artifacts
+        (:func:`stflow.pp.mask_artifacts`).
 
     Examples
     --------
@@ -220,6 +223,7 @@ def predict(
     _compare_genes(table, model, strict=observed is not None)
     warn_of_blank_slides(slides, recipe)
     warn_of_other_pitch(table, model.pitch_um)
+    warn_of_artifacts(table, slides)
     known = None
     if observed is not None:
         known = _read_observed(table, observed, model, layer, total_key, f"table {table_key!r}")

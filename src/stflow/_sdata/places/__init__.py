@@ -1,6 +1,13 @@
 """Where things lie on a slide: scale, pitch, spots on an image, lattices, tissue."""
 
 from stflow._sdata.places._lattice import LATTICES, Lattice, cell_area, places_inside
+from stflow._sdata.places._marked import (
+    covered_shares,
+    marked_element,
+    marked_in_pixels,
+    shapes_in_pixels,
+    spot_outlines,
+)
 from stflow._sdata.places._pitch import PITCH_UM, agree, array_pitch
 from stflow._sdata.places._placed import (
     PlacedSpots,

@@ -9,3 +9,4 @@ from stflow._sdata.written._predictions import (
     with_panel,
     write_predictions,
 )
+from stflow._sdata.written._shares import require_new_shares, share_columns, write_shares
