@@ -164,7 +164,7 @@ def test_an_image_file_becomes_a_store(disk: Path, run: Run):
         (("S1.zarr", "--key-added", "b", "--mpp", 0), "`mpp` must be a positive number"),
         (("S1.zarr", "--key-added", "b", "--widths-um", 0), "`widths_um` must be a positive"),
         (
-            ("S1.zarr", "--key-added", "b", "--widths-um", 112, "--mpp", 0.5),
+            ("S1.zarr", "--key-added", "b", "--widths-um", 112, "--mpp", 0.5, "--tile-px", 64),
             "Pass `--widths-um` or `--mpp`, not both",
         ),
         (

@@ -616,7 +616,5 @@ def test_observed_is_checked_before_any_work(tissue, model) -> None:
 def test_it_warns_of_spots_on_artifacts(tissue, model) -> None:
     sdata = tissue["S1"]
     sdata["table"].obs["artifacts"] = np.linspace(0, 1, 64)
-    with pytest.warns(
-        UserWarning, match=r"50% of the spots of the slide lie on pen"
-    ):
+    with pytest.warns(UserWarning, match=r"50% of the spots of the slide lie on pen"):
         stf.tl.predict(sdata, model)

@@ -34,16 +34,18 @@ WIDTHS = ", ".join(f"{width:g}" for width in DEFAULT_WIDTHS_UM)
     "--widths-um",
     multiple=True,
     type=float,
-    help="Field of view of a spot in micrometres, the width of its tile; again for another beside "
-    f"it; left out, {WIDTHS}.",
+    help="Field of view of a spot in micrometres, the width of its box or tile; again for another "
+    f"beside it; left out, {WIDTHS}.",
 )
 @opt.option(
     "--mpp",
     multiple=True,
     type=float,
-    help="Instead of --widths-um: micrometres per pixel of a tile; again for another.",
+    help="Micrometres per pixel as the encoder sees them; of tiles, instead of --widths-um, and "
+    "again for another.",
 )
-@opt.option("--tile-px", default=224, help="Side of a tile in pixels.")
+@opt.option("--how", help="area or tiles; left out, area where the encoder has maps.")
+@opt.option("--tile-px", type=int, help="Side of a tile in pixels; left out, 224.")
 @opt.option("--pooling", help="stages or final; left out, what suits the encoder.")
 @opt.option("--dihedral", is_flag=True, help="Average over flips and rotations of each tile.")
 @opt.option("--weights", type=opt.FILE, help="File with the weights of the encoder.")
