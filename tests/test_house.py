@@ -356,7 +356,6 @@ DEFAULTS = {
     "shapes_key": None,
     "layer": None,
     "coordinate_system": _keys.COORDINATE_SYSTEM,
-    "tile_px": None,
     "n_neighs": 8,
     "device": "auto",
     "overwrite": False,
