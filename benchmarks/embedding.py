@@ -97,7 +97,8 @@ def tiles_of(sdata: SpatialData) -> list[np.ndarray]:
 def embed(sdata: SpatialData, **kwargs: Any) -> np.ndarray:
     """Embed on the CPU, write nothing."""
     given = {"inplace": False, "device": "cpu", "show_progress_bar": False, "cache": False}
-    return stf.pp.embed(sdata, **{**given, "mpp": MPP, **kwargs}).obsm["X_embedding"]
+    given |= {"how": "tiles", "mpp": MPP}
+    return stf.pp.embed(sdata, **{**given, **kwargs}).obsm["X_embedding"]
 
 
 def speed(repeats: int) -> tuple[list[dict[str, Any]], dict[str, float]]:

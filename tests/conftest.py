@@ -54,7 +54,9 @@ def embedded(
         sdata = stf.datasets.her2st(section)
         vectors = root / f"vectors_at_{mpp:g}"
         with FileLock(f"{vectors}.lock"):
-            stf.pp.embed(sdata, mpp=mpp, cache=vectors, device="cpu", show_progress_bar=False)
+            stf.pp.embed(
+                sdata, how="tiles", mpp=mpp, cache=vectors, device="cpu", show_progress_bar=False
+            )
         stf.pp.neighbors(sdata)
         return sdata
 

@@ -25,7 +25,7 @@ def on_grid(sdata: sd.SpatialData, pitch_um: float, lattice: str = "hex") -> sd.
     """Take a slide image to the point where it can be predicted."""
     stf.pp.detect_tissue(sdata)
     stf.pp.grid(sdata, pitch_um, lattice=lattice)
-    stf.pp.embed(sdata, mpp=1.0, device="cpu", cache=False, show_progress_bar=False)
+    stf.pp.embed(sdata, how="tiles", mpp=1.0, device="cpu", cache=False, show_progress_bar=False)
     stf.pp.neighbors(sdata)
     return sdata
 

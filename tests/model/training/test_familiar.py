@@ -87,7 +87,13 @@ def with_image(sdata: SpatialData, colours: np.ndarray, spots) -> SpatialData:
     )
     changed.attrs = dict(sdata.attrs)
     stf.pp.embed(
-        changed, mpp=1.0, cache=False, device="cpu", overwrite=True, show_progress_bar=False
+        changed,
+        how="tiles",
+        mpp=1.0,
+        cache=False,
+        device="cpu",
+        overwrite=True,
+        show_progress_bar=False,
     )
     stf.pp.neighbors(changed, overwrite=True)
     return changed
