@@ -163,7 +163,7 @@ def _measure_cells(
     mean = law.mean(nuclei.domains, around)
     table = _table(law.sample(mean, rng), mean, law, word="cell")
     kinds = [domain.name for domain in DOMAINS]
-    table.obs["domain"] = pd.Categorical.from_codes(nuclei.domains, kinds)
+    table.obs["domain"] = pd.Categorical.from_codes(nuclei.domains, pd.Index(kinds))
     table.obsm["around"] = around.astype(np.float32)
     table.obsm[_keys.SPATIAL] = nuclei.centres
     return table

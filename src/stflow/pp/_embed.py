@@ -220,7 +220,7 @@ def embed(
     look = choose_look(how, **asked, has_maps=reaches is not None, encoder=chosen.name)
     check_closeness(places, look)
     require_inside(places, look)
-    working = {"num_workers": num_workers, "show_progress_bar": show_progress_bar}
+    working: dict[str, Any] = {"num_workers": num_workers, "show_progress_bar": show_progress_bar}
     if look.how == "area":
         encode = by_area(places, look, reaches or [], **working)
     else:
