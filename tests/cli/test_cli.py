@@ -14,7 +14,7 @@ from stflow._cli import main
 
 SHELL = {"slide", "store", "stores", "model", "path", "output", "quiet", "debug"}
 SHELL |= {"genes_file", "no_cache", "shape", "bin_um", "cells"}  # two of one reader alone
-EMBEDDING = [stf.pp.embed, stf.encoders.get_encoder, stf.pp.neighbors, stf.pp.grid]
+EMBEDDING = [stf.pp.embed, stf.encoders.get_encoder, stf.pp.grid, stf.pp.neighbors]
 EMBEDDING += [stf.io.read_xenium]
 CALLS = {
     "embed": (EMBEDDING, ["."]),
