@@ -25,7 +25,9 @@ def test_a_store(disk: Path, run: Run, tissue, model: stf.STFlow):
     assert "table table: 64 spots, 12 genes" in lines
     assert "  region spots: 64 spots, on he, 4 um per pixel" in lines
     embedding = next(line for line in lines if line.startswith("  embedding X_embedding: 12 wide;"))
-    assert "encoder=support.colours, how=tiles, widths_um=[224.0], mpp=[8.0], tile_px=28" in embedding
+    assert (
+        "encoder=support.colours, how=tiles, widths_um=[224.0], mpp=[8.0], tile_px=28" in embedding
+    )
     assert any(line.startswith("  graph: ") and "neighbours a spot" in line for line in lines)
     prediction = next(line for line in lines if line.startswith("  prediction stflow: "))
     told = (
@@ -65,7 +67,10 @@ def test_a_store_that_lacks_things(disk: Path, run: Run, tissue):
 def test_a_model(disk: Path, run: Run, model: stf.STFlow):
     shown = run("info", "model").stdout
     assert shown.startswith(repr(model))
-    assert "embedding: encoder=support.colours, how=tiles, widths_um=[224.0], mpp=[8.0], tile_px=28" in shown
+    assert (
+        "embedding: encoder=support.colours, how=tiles, widths_um=[224.0], mpp=[8.0], tile_px=28"
+        in shown
+    )
 
 
 def test_an_image_file(disk: Path, run: Run):

@@ -50,10 +50,24 @@ def test_recipe_and_vectors(slide, encoder):
     recipe = table.uns["X_embedding"]
     assert table.obsm["X_embedding"].shape == (table.n_obs, 2 * 20)
     assert table.obsm["X_embedding"].dtype == np.float32
-    assert (recipe["widths_um"], recipe["mpp"], recipe["width"]) == ([112.0, 300.0], [2.0], 40)
+    assert (recipe["widths_um"], recipe["mpp"], recipe["width"]) == ([112.0, 300.0], [2.0, 2.0], 40)
     assert "tile_px" not in recipe
     narrow = run(slide, encoder, widths_um=112).obsm["X_embedding"]
     np.testing.assert_allclose(table.obsm["X_embedding"][:, :20], narrow, atol=1e-5)
+
+
+def test_each_width_at_its_own_scale(slide, encoder):
+    how = {"widths_um": (112, 300, 200), "how": "area"}
+    table = run(slide, encoder, **how, mpp=(2.0, 4.0, 4.0))
+    assert table.uns["X_embedding"]["mpp"] == [2.0, 4.0, 4.0]
+    together = table.obsm["X_embedding"]
+    for i, (width, mpp) in enumerate(((112, 2.0), (300, 4.0), (200, 4.0))):
+        alone = run(slide, encoder, widths_um=width, mpp=mpp).obsm["X_embedding"]
+        np.testing.assert_allclose(together[:, 20 * i : 20 * i + 20], alone, atol=1e-5)
+    assert (
+        np.abs(together[:, 20:40] - run(slide, encoder, **how).obsm["X_embedding"][:, 20:40]).max()
+        > 0.01
+    )
 
 
 def test_widths_of_boxes_tell_embeddings_apart(slide, encoder):
@@ -98,7 +112,7 @@ def test_boxes_wider_than_the_image(slide, encoder):
     ("asked", "message"),
     [
         ({"how": "area", "tile_px": 224}, "has no tiles; leave out `tile_px=`"),
-        ({"how": "area", "mpp": (0.5, 1.0)}, "has no tiles; leave out several `mpp=`"),
+        ({"how": "area", "mpp": (0.5, 1.0)}, "has 2 numbers for 3 widths; by area give one"),
         ({"how": "tiles", "mpp": 0.5, "widths_um": 112}, "`widths_um=` or `mpp=`, not both"),
         ({"how": "boxes"}, "`how` is 'boxes'; available: 'area', 'tiles'"),
         ({"widths_um": -1}, "`widths_um` must be a positive number"),
@@ -117,7 +131,7 @@ def test_area_needs_maps():
         choose_look("area", **given, has_maps=False)
     tiles = Look("tiles", [112.0, 224.0, 448.0], [0.5, 1.0, 2.0], 224)
     assert choose_look(None, **given, has_maps=False) == tiles
-    assert choose_look(None, **given, has_maps=True) == Look("area", tiles.widths_um, [0.5], 0)
+    assert choose_look(None, **given, has_maps=True) == Look("area", tiles.widths_um, tiles.mpp, 0)
 
 
 def test_turned_tiles_are_tiles(slide):

@@ -69,9 +69,9 @@ def embed(
 ) -> AnnData | None:
     """Embed the H&E image around each spot.
 
-    By ``"area"``, the encoder runs once over the tissue, and each spot reads mean and standard
-    deviation of its maps in boxes of so many micrometres around it: the cost is that of the area,
-    whatever the number of spots and widths, and a box is as fine as the maps are. By ``"tiles"``,
+    By ``"area"``, the encoder runs over the tissue once for each scale, and each spot reads mean
+    and standard deviation of its maps in boxes of so many micrometres around it: the cost is that
+    of the area, whatever the number of spots, and a box is as fine as the maps are. By ``"tiles"``,
     a square around each spot is cut out for each width, resampled to ``tile_px`` pixels and
     encoded by itself. Several widths show a spot closely and with its surroundings, and their
     vectors are joined. The image is read from the level nearest to the wanted scale; outside it is
@@ -95,8 +95,9 @@ def embed(
         Field of view of a spot: the width of its box or tile in micrometres, or several, whose
         vectors are joined in that order. None: 112, 224 and 448, unless ``mpp`` says it of tiles.
     mpp
-        Micrometres per pixel as the encoder sees the image. By area: one number, None: 0.5. By
-        tiles: in the place of ``widths_um``, the width of a tile / ``tile_px``, or several.
+        Micrometres per pixel as the encoder sees the image. By area: one number, or one for each
+        width; None: width / 224 for each, in one pass for each scale. By tiles: in the place of
+        ``widths_um``, the width of a tile / ``tile_px``, or several.
     how
         ``"area"`` or ``"tiles"``. None: by area where the encoder has maps that can be made of
         tissue of any size (`stflow.encoders.list` says of which), by tiles where it has none, or
@@ -158,7 +159,7 @@ def embed(
         Embedding, float32, shape (N, F); by area beyond 4 GiB a memory map of a temporary file.
     ``.uns[key_added]``
         Recipe: encoder, digest of its weights, pooling, normalisation, ``transform`` (as it shows
-        itself, or its name), ``how``, ``widths_um``, ``mpp`` (of each tile of a spot, or one),
+        itself, or its name), ``how``, ``widths_um`` and ``mpp`` (of each tile or box of a spot),
         ``tile_px`` of tiles, ``dihedral``, ``width`` F, ``precision``, versions; beside it, of each
         region, ``image_mpp`` and ``blank``, the share of its spots whose narrowest box or tile
         shows nothing, such as bare glass.

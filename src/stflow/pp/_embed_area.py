@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,14 +32,14 @@ def by_area(
     num_workers: int,
     show_progress_bar: bool,
 ) -> Encode:
-    """Lay out the boxes of all spots.
+    """Prepare to read the boxes of all spots, in one pass for each scale.
 
     Parameters
     ----------
     places
         The spots of each region, on its image.
     look
-        Widths, and the one scale.
+        Widths and scales.
     reaches
         The stages of the encoder.
     num_workers
@@ -57,28 +58,38 @@ def by_area(
         The narrowest box is wider than an image.
     """
     _check_widths(places, look)
-    (mpp,) = look.mpp
-    jobs = [_job(place, mpp) for place in places]
+    narrowest = int(np.argmin(look.widths_um))
 
     def encode(
         encoders: Sequence[Encoder], shape: tuple[int, int, int], cache: VectorCache | None
     ) -> tuple[np.ndarray, dict[str, float]]:
         vectors = _room(shape)
-        blank = encode_area(
-            jobs,
-            encoders,
-            [_on(encoder, reaches) for encoder in encoders],
-            widths_px=[width / mpp for width in look.widths_um],
-            vectors=vectors,
-            piece=piece_px(encoders[0].device),
-            num_workers=num_workers,
-            cache=cache,
-            show_progress_bar=show_progress_bar,
-        )
-        names = (place.region.name for place in places)
-        return vectors, {n: float(each.mean()) for n, each in zip(names, blank, strict=True)}
+        blank: dict[str, float] = {}
+        for first, last in _runs(look.mpp):
+            mpp = look.mpp[first]
+            found = encode_area(
+                [_job(place, mpp) for place in places],
+                encoders,
+                [_on(encoder, reaches) for encoder in encoders],
+                widths_px=[width / mpp for width in look.widths_um[first:last]],
+                vectors=vectors[:, first:last],
+                piece=piece_px(encoders[0].device),
+                num_workers=num_workers,
+                cache=cache,
+                show_progress_bar=show_progress_bar,
+            )
+            if first <= narrowest < last:
+                names = (place.region.name for place in places)
+                blank = {n: float(each.mean()) for n, each in zip(names, found, strict=True)}
+        return vectors, blank
 
     return encode
+
+
+def _runs(scales: Sequence[float]) -> list[tuple[int, int]]:
+    """First and one past the last of the neighbours that are of one scale."""
+    edges = [0, *(np.flatnonzero(np.diff(scales)) + 1).tolist(), len(scales)]
+    return list(pairwise(edges))
 
 
 def _job(place: PlacedSpots, mpp: float) -> AreaJob:

@@ -17,7 +17,6 @@ Encode: TypeAlias = Callable[..., tuple[np.ndarray, dict[str, float]]]
 by region the share of spots whose narrowest box or tile shows nothing."""
 HOWS: tuple[How, ...] = get_args(How)
 TILE_PX = 224
-AREA_MPP = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Look:
     widths_um
         Of the tiles or boxes of a spot.
     mpp
-        Micrometres per pixel as the encoder sees it: of each tile, or one.
+        Micrometres per pixel as the encoder sees it, at each width.
     tile_px
         Side of a tile in pixels; 0 without tiles.
     """
@@ -79,23 +78,30 @@ def choose_look(
     if tile_px is not None:
         require_count(tile_px, name="tile_px")
     several = isinstance(mpp, Sequence) and len(mpp) > 1
-    words = {"`tile_px=`": tile_px is not None, "several `mpp=`": several}
-    of_tiles = [word for word, given in words.items() if given]
     if how is None:
-        how = "area" if has_maps and not of_tiles else "tiles"
+        how = "area" if has_maps and tile_px is None and not several else "tiles"
     require_choice(how, HOWS, name="how")
     if how == "tiles":
         side = TILE_PX if tile_px is None else int(tile_px)
         widths, scales = looks(widths_um, mpp, tile_px=side)
         return Look("tiles", widths, scales, side)
-    if of_tiles:
-        raise ValueError(f"`how='area'` has no tiles; leave out {of_tiles[0]}, or `how=`.")
+    if tile_px is not None:
+        raise ValueError("`how='area'` has no tiles; leave out `tile_px=`, or `how=`.")
     if not has_maps:
         raise ValueError(
             f"Encoder {encoder!r} cannot be run once over the tissue: it has no maps, looks at its "
             "whole input, or is told to transform or turn tiles. Leave out `how=`, or take one "
             "with 'area' in the column `how` of `stf.encoders.list()`."
         )
-    widths, _ = looks(widths_um, None, tile_px=TILE_PX)
-    _, scales = looks(None, AREA_MPP if mpp is None else mpp, tile_px=1)
-    return Look("area", widths, scales, 0)
+    widths, scales = looks(widths_um, None, tile_px=TILE_PX)
+    return Look("area", widths, scales if mpp is None else _of_each(mpp, len(widths)), 0)
+
+
+def _of_each(mpp: float | Sequence[float], n: int) -> list[float]:
+    """Scale of each width, where one is given for all or one for each."""
+    _, scales = looks(None, mpp, tile_px=1)
+    if len(scales) not in (1, n):
+        raise ValueError(
+            f"`mpp=` has {len(scales)} numbers for {n} widths; by area give one, or one for each."
+        )
+    return scales * n if len(scales) == 1 else scales
