@@ -211,7 +211,7 @@ def test_cells_become_spots_that_are_predicted_and_written(tmp_path: Path, tissu
     stf.pp.grid(sdata, shapes_key="cells")
     assert sdata["table"].obsm["spatial"][9] == pytest.approx([50 + 30, 60 + 30])
     stf.pp.embed(sdata, encoder=colours, mpp=8.0, tile_px=28, show_progress_bar=False)
-    stf.pp.neighbors(sdata)
+    stf.pp.neighbors(sdata, pitch_um=model.pitch_um)
     stf.tl.predict(sdata, model, show_progress_bar=False)
     assert np.isfinite(stf.get.predicted(sdata).X).all()
     sdata.write(tmp_path / "slide.zarr")
