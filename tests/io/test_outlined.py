@@ -32,8 +32,9 @@ def test_cells_are_predicted_and_written(read, tmp_path: Path, model: stf.STFlow
     outlines = sdata["spots"].copy()
     assert (outlines.geom_type == "Polygon").all()
     stf.pp.embed(sdata, encoder=colours, mpp=8.0, tile_px=28, show_progress_bar=False)
-    stf.pp.neighbors(sdata, pitch_um=model.pitch_um)
-    stf.tl.predict(sdata, model, show_progress_bar=False)
+    stf.pp.neighbors(sdata)
+    with pytest.warns(UserWarning, match=r"um apart, .* `stf\.pp\.neighbors\(sdata, pitch_um="):
+        stf.tl.predict(sdata, model, show_progress_bar=False)
     predicted = stf.get.predicted(sdata)
     assert list(predicted.var_names) == list(model.genes)
     assert np.isfinite(predicted.X).all()
