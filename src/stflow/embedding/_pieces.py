@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from types import TracebackType
 
 import numpy as np
 import torch
@@ -86,15 +85,8 @@ class Pieces:
             for piece in [p for p in kept if (p[1] + 1) * self.layer.piece <= above]:
                 del kept[piece]
 
-    def __enter__(self) -> Pieces:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop reading."""
         self._reading.close()
 
     def _read(self, wanted: Piece) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,7 +122,7 @@ class Walk:
 
     def bands(self) -> Generator[Band, None, None]:
         """Read band after band."""
-        with self.pieces:
+        with closing(self.pieces):
             for spots in self.parts:
                 boxes = self._boxes(spots)
                 above = tops(self.layers, boxes.lower[:, 1].min())

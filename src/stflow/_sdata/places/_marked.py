@@ -13,8 +13,9 @@ from spatialdata.transformations import BaseTransformation
 
 from stflow._sdata._annotated import annotated_shapes
 from stflow._sdata._images import affine_to_image
+from stflow._sdata._mended import made_whole
 from stflow._sdata._systems import moved
-from stflow._sdata.places._tissue import AREA, outlines
+from stflow._sdata.places._tissue import AREA, traced
 from stflow._validation import listing, require_key
 
 KIND = "kind"
@@ -49,7 +50,7 @@ def marked_element(
     """
     found = []
     for mask in masks.values():
-        pieces = shapely.simplify(outlines(mask.astype(np.int32), scale), max(scale))
+        pieces = shapely.simplify(traced(mask.astype(np.int32), scale), max(scale))
         found.append(pieces[0] if len(pieces) else shapely.MultiPolygon())
     columns = {KIND: list(masks), AREA: shapely.area(found) * mpp**2}
     frame = gpd.GeoDataFrame(columns, geometry=found)
@@ -84,7 +85,7 @@ def marked_in_pixels(
         )
     matrix = affine_to_image(sdata, key, image_key)
     kinds = frame[KIND].astype(str).to_numpy() if KIND in frame else np.full(len(frame), "")
-    shapes = shapely.make_valid(frame.geometry.to_numpy())
+    shapes = made_whole(frame.geometry.to_numpy())
     return {
         str(kind): shapely.transform(
             shapely.union_all(shapes[kinds == kind]), lambda xy: moved(xy, matrix)

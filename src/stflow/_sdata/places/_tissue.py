@@ -44,14 +44,14 @@ def tissue_element(
     Polygons in pixels of the image, largest first, with their area in ``"area_um2"``. Their
     outline is that of the mask to within a pixel of it.
     """
-    pieces = shapely.simplify(outlines(mask, scale), max(scale))
+    pieces = shapely.simplify(traced(mask, scale), max(scale))
     areas = shapely.area(pieces) * mpp**2
     order = np.argsort(-areas, kind="stable")
     frame = gpd.GeoDataFrame({AREA: areas[order]}, geometry=pieces[order])
     return ShapesModel.parse(frame, transformations=dict(transformations))
 
 
-def outlines(mask: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+def traced(mask: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
     """One geometry for each number in a mask: the union of its runs of pixels."""
     steps = np.diff(np.pad(mask > 0, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(steps == 1)
