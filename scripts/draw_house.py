@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from itertools import pairwise
+from math import fsum
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -155,7 +156,7 @@ def place(
         x |= spread(row, {name: 120.0 * i for i, name in enumerate(row)}, widths)
     for _ in range(60):
         for row in floors:
-            mean = {n: sum(x[o] for o in joined[n]) / max(len(joined[n]), 1) for n in row}
+            mean = {n: fsum(x[o] for o in joined[n]) / max(len(joined[n]), 1) for n in row}
             x |= spread(row, mean, widths)
     first = min(x[name] - widths[name] / 2 for name in x)
     return {name: round(x[name] - first + MARGIN) for name in x}

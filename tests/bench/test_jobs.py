@@ -192,6 +192,7 @@ def test_figures_of_hest_on_tissue_are_those_of_before_units(data_dir, tmp_path)
         np.save(tmp_path / f"places/{name}.npy", places(source.table()))
     how = {**HOW, "encoders": {"places": tmp_path / "places"}, "methods": ["ridge"]}
     frame = run([task], tmp_path / "out", **how).set_index(["protocol", "units"])
+    frame = frame.sort_index(kind="stable")
     hest = frame.loc[("hest", "counts")]
     assert hest["pearson"].tolist() == pytest.approx(BEFORE, abs=1e-6)
     assert hest["n_left_out"].sum() == 0
