@@ -29,8 +29,8 @@ N_GENES, COUNTS = 300, 100
 HEAD = [
     "# Many cells in one go",
     "",
-    "Defaults but for what the command says, one process, CPU. Peak memory is that of the process so",
-    "far, pages of files on disk among it.",
+    "Defaults but for what the command says, one process, CPU. Peak memory is that of the process",
+    "so far, pages of files on disk among it.",
     "",
 ]
 
@@ -92,11 +92,9 @@ def main() -> None:
     run("predict", lambda: stf.tl.predict(sdata, model, **how))
     with tempfile.TemporaryDirectory() as folder:
         run("write", lambda: sdata.write(Path(folder) / "cells.zarr"))
-    said = f"{given.cells:,} cells, {N_GENES} genes. `python benchmarks/many_cells.py"
-    said += f" --cells {given.cells}" + (
-        f" --max-epochs {given.max_epochs}" * bool(given.max_epochs)
-    )
-    (RESULTS / "many_cells.md").write_text("\n".join([*HEAD, said + "`.", "", *lines, ""]))
+    typed = " ".join(["python benchmarks/many_cells.py", *sys.argv[1:]])
+    said = f"{given.cells:,} cells, {N_GENES} genes. `{typed}`."
+    (RESULTS / "many_cells.md").write_text("\n".join([*HEAD, said, "", *lines, ""]))
 
 
 if __name__ == "__main__":
