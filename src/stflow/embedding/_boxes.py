@@ -34,6 +34,11 @@ class Boxes:
         """Return them wider by a margin on each side."""
         return Boxes(self.lower - margin, self.upper + margin)
 
+    def around(self, side: float) -> Boxes:
+        """Return squares of a side about their centres."""
+        centres = (self.lower + self.upper) / 2
+        return Boxes(centres - side / 2, centres + side / 2)
+
     def extent(self) -> tuple[float, float, float, float]:
         """Two corners of a box around all, x0, y0, x1, y1."""
         x0, y0 = np.floor(self.lower.min(axis=0)).tolist()

@@ -12,8 +12,8 @@ import torch
 
 from stflow.embedding._boxes import Boxes, moments
 from stflow.embedding._cache import DIGEST_BYTES, VectorCache
-from stflow.embedding._maps import Maps, Piece, lay_out, pieces_needed, tops
-from stflow.embedding._pieces import THUMB_STEP, Pieces
+from stflow.embedding._maps import THUMB_STEP, Layer, Maps, Piece, lay_out, pieces_needed, tops
+from stflow.embedding._pieces import Pieces
 from stflow.encoders import Encoder, Reach, halo_px
 from stflow.images import Level, looks_blank
 
@@ -109,7 +109,9 @@ class Walk:
         self.widths_px = widths_px
         self.halo = halo_px(reaches)
         self.parts = self._cut(spots)
-        self.layers = lay_out(reaches, self._boxes(spots).extent(), piece=piece)
+        self.aside = max(reach.tile_step for reach in reaches) / 2
+        extent = self._boxes(spots).grown(self.aside).extent()
+        self.layers = lay_out(reaches, extent, piece=piece)
         self.pieces = Pieces(
             job.levels,
             image_key=job.image_key,
@@ -125,7 +127,7 @@ class Walk:
         with closing(self.pieces):
             for spots in self.parts:
                 boxes = self._boxes(spots)
-                above = tops(self.layers, boxes.lower[:, 1].min())
+                above = tops(self.layers, boxes.lower[:, 1].min() - self.aside)
                 self.maps.let_go(above)
                 self.pieces.let_go(above[0])
                 yield self._band(spots, boxes)
@@ -171,11 +173,26 @@ class Walk:
         found = []
         for k, layer in enumerate(self.layers):
             pieces = (
-                (layer.part(piece)[:2], at, self.maps.get(k, piece))
+                (layer.part(piece)[:2], at, self.maps.get(k, piece)[: len(layer.strides)])
                 for piece, at in boxes.by_piece(layer.piece).items()
             )
             found += moments(boxes, layer.strides, pieces)
+            if layer.tile_step:
+                found.append(self._surroundings(boxes, k, layer))
         return np.concatenate(found, axis=1)
+
+    def _surroundings(self, boxes: Boxes, k: int, layer: Layer) -> np.ndarray:
+        """What tells of whole tiles, interpolated between the tiles around the centre of a box.
+
+        That is the mean over a box as wide as the step of the tiles.
+        """
+        around = boxes.around(layer.tile_step)
+        pieces = (
+            (layer.part(piece)[:2], at, self.maps.get(k, piece)[-1:])
+            for piece, at in around.by_piece(layer.piece).items()
+        )
+        mean, _ = moments(around, [layer.tile_step], pieces)
+        return mean
 
     def _is_blank(self, boxes: Boxes) -> np.ndarray:
         side = self.layers[0].piece

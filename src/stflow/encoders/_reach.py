@@ -25,11 +25,27 @@ class Reach:
         Of each map that it gives: pixels of the input of a pixel, along each side.
     halo
         Pixels of the input around a piece that its maps depend on; a multiple of the strides.
+    tile_step
+        Pixels of the input between the overlapping tiles that it runs on. Such a stage leaves out
+        the halo, and gives a last map of one pixel a tile, which tells of all of the tile. 0: it
+        runs on no tiles.
     """
 
     stage: nn.Module
     strides: tuple[int, ...]
     halo: int
+    tile_step: int = 0
+
+    def run(self, features: Tensor) -> list[Tensor]:
+        """Return the maps of a piece, from its input with the halo around."""
+        maps = self.stage(features)
+        if self.tile_step:
+            return maps
+        edges = [self.halo // stride for stride in self.strides]
+        return [
+            each[..., edge : each.shape[-2] - edge, edge : each.shape[-1] - edge]
+            for each, edge in zip(maps, edges, strict=True)
+        ]
 
 
 @torch.inference_mode()
@@ -46,9 +62,12 @@ def probe(stages: Sequence[nn.Module], *, device: torch.device | str = "cpu") ->
     Returns
     -------
     The stages with their reach, beyond which a map changes by less than 1e-4 of its standard
-    deviation; None where a stage sees all of its input, as by squeeze-and-excitation or global
-    response normalisation, or does not take pictures of any size.
+    deviation, or as a stage that runs on tiles says it; None where a stage sees all of its input,
+    as by squeeze-and-excitation or global response normalisation, or does not take pictures of any
+    size.
     """
+    if len(stages) == 1 and isinstance(told := getattr(stages[0], "reach", None), Reach):
+        return [told]
     features = _picture().to(device)
     found = []
     for stage in stages:
@@ -65,10 +84,10 @@ def probe(stages: Sequence[nn.Module], *, device: torch.device | str = "cpu") ->
 
 
 def halo_px(reaches: Sequence[Reach]) -> int:
-    """Return how many pixels of an image around a box its maps depend on."""
+    """Return how many pixels of an image around a box its vector depends on."""
     total, stride = 0, 1
     for reach in reaches:
-        total += reach.halo * stride
+        total += (reach.halo + -(-reach.tile_step // 2)) * stride
         stride *= reach.strides[-1]
     return total
 

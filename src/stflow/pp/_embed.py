@@ -217,6 +217,8 @@ def embed(
         chosen = move(encoder, devices[0])
     else:
         chosen = get_encoder(encoder, pooling=pooling, dihedral=dihedral, device=devices[0])
+    if how == "area" and pooling is None and not chosen.stages:
+        chosen = chosen.by_tokens()
     reaches = probe(chosen.stages, device=devices[0]) if wanted == "area" else None
     look = choose_look(how, **asked, has_maps=reaches is not None, encoder=chosen.name)
     check_closeness(places, look)
@@ -226,7 +228,7 @@ def embed(
         encode = by_area(places, look, reaches or [], **working)
     else:
         encode = by_tiles(places, look, batch_size=batch_size, **working)
-    side = look.tile_px or TILE_PX
+    side = look.tile_px or chosen.tile_px or TILE_PX
     chosen = prepare(chosen, precision=precision, tile_px=side)
     shape = (table.n_obs, len(look.widths_um), chosen.width(side))
     replicas = replicate(chosen, devices)

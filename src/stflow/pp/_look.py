@@ -89,9 +89,10 @@ def choose_look(
         raise ValueError("`how='area'` has no tiles; leave out `tile_px=`, or `how=`.")
     if not has_maps:
         raise ValueError(
-            f"Encoder {encoder!r} cannot be run once over the tissue: it has no maps, looks at its "
-            "whole input, or is told to transform or turn tiles. Leave out `how=`, or take one "
-            "with 'area' in the column `how` of `stf.encoders.list()`."
+            f"Encoder {encoder!r} cannot be run once over the tissue: it has no maps, shows no "
+            "patch tokens where it looks at its whole input, or is told to transform or turn tiles "
+            "or to pool otherwise. Leave out `how=`, or take one with 'area' in the column `how` "
+            "of `stf.encoders.list()`."
         )
     widths, scales = looks(widths_um, None, tile_px=TILE_PX)
     return Look("area", widths, scales if mpp is None else _of_each(mpp, len(widths)), 0)
