@@ -182,7 +182,7 @@ class Walk:
         return np.concatenate(found, axis=1)
 
     def _surroundings(self, boxes: Boxes, k: int, layer: Layer) -> np.ndarray:
-        """What tells of whole tiles, interpolated between the tiles around the centre of a box.
+        """Read what tells of whole tiles, interpolated between those around the centre of a box.
 
         That is the mean over a box as wide as the step of the tiles.
         """
