@@ -13,7 +13,7 @@ from stflow.encoders._reach import Reach
 from stflow.encoders._tokens import Promised, TokenPool
 
 MARGIN = 7
-AT_A_TIME = 32
+AT_A_TIME = 16
 
 
 class TokenStage(nn.Module):

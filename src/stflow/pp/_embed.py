@@ -71,13 +71,16 @@ def embed(
 
     By ``"area"``, the encoder runs over the tissue once for each scale, and each spot reads mean
     and standard deviation of its maps in boxes of so many micrometres around it: the cost is that
-    of the area, whatever the number of spots, and a box is as fine as the maps are. By ``"tiles"``,
-    a square around each spot is cut out for each width, resampled to ``tile_px`` pixels and
-    encoded by itself. Several widths show a spot closely and with its surroundings, and their
-    vectors are joined. The image is read from the level nearest to the wanted scale; outside it is
-    glass, white. An image coarser than asked for is enlarged, with a warning beyond 5 times. The
-    vectors do not depend on how the image is chunked. It is read in the background, block by
-    block, while what was read is encoded, so that memory holds a strip of it whatever its size.
+    of the area, whatever the number of spots, and a box is as fine as the maps are. Vision
+    transformers, on request, run on overlapping tiles of the tissue, and each spot reads mean and
+    standard deviation of their patch tokens in its boxes, and beside these the class token,
+    interpolated between the tiles around it. By ``"tiles"``, a square around each spot is cut out
+    for each width, resampled to ``tile_px`` pixels and encoded by itself. Several widths show a
+    spot closely and with its surroundings, and their vectors are joined. The image is read from the
+    level nearest to the wanted scale; outside it is glass, white. An image coarser than asked for
+    is enlarged, with a warning beyond 5 times. The vectors do not depend on how the image is
+    chunked. It is read in the background, block by block, while what was read is encoded, so that
+    memory holds a strip of it whatever its size.
 
     Parameters
     ----------
@@ -100,14 +103,15 @@ def embed(
         ``widths_um``, the width of a tile / ``tile_px``, or several.
     how
         ``"area"`` or ``"tiles"``. None: by area where the encoder has maps that can be made of
-        tissue of any size (`stflow.encoders.list` says of which), by tiles where it has none, or
-        ``tile_px`` or several ``mpp`` are given. A model reads only embeddings made its way.
+        tissue of any size, by tiles where it has none, as transformers, or ``tile_px`` or several
+        ``mpp`` are given. `stflow.encoders.list` says what is possible. A model reads only
+        embeddings made its way.
     tile_px
         Side of a tile in pixels, as the encoder takes it. None: 224.
     pooling
         ``"stages"`` (mean and standard deviation over space of intermediate maps) or ``"final"``
-        (the network's own output). None: stages for convolutional networks, final for others,
-        or as ``get_encoder`` was told.
+        (the network's own output). None: stages for convolutional networks, patch and class tokens
+        for transformers with ``how="area"``, final for others, or as ``get_encoder`` was told.
     dihedral
         Whether to average each vector over the 8 flips and rotations of its tile, so that it
         does not depend on how the slide lay on the scanner; by tiles, at eight times the work.
@@ -160,7 +164,8 @@ def embed(
     ``.uns[key_added]``
         Recipe: encoder, digest of its weights, pooling, normalisation, ``transform`` (as it shows
         itself, or its name), ``how``, ``widths_um`` and ``mpp`` (of each tile or box of a spot),
-        ``tile_px`` of tiles, ``dihedral``, ``width`` F, ``precision``, versions; beside it, of each
+        ``tile_px`` of tiles (by area ``token_tile_px`` and ``token_overlap_px`` of a
+        transformer's), ``dihedral``, ``width`` F, ``precision``, versions; beside it, of each
         region, ``image_mpp`` and ``blank``, the share of its spots whose narrowest box or tile
         shows nothing, such as bare glass.
 
@@ -172,9 +177,9 @@ def embed(
         The key is taken, an argument makes no sense or was already decided in ``get_encoder``, the
         table has no spots, the image is not 8-bit RGB, nothing tells its scale, a tile or box lies
         outside it, is narrower than one of its pixels or (a box) wider than it, the encoder is
-        unknown, does not fit the tiles or has no maps to be read by area, it gives vectors of
-        different lengths or values that are not finite, or ``cache`` holds something else or is for
-        an encoder that shows no weights.
+        unknown, does not fit the tiles or has no maps or tokens to be read by area, it gives
+        vectors of different lengths or values that are not finite, or ``cache`` holds something
+        else or is for an encoder that shows no weights.
     TypeError
         ``sdata`` is no SpatialData, or ``encoder`` is nothing that encodes.
     OSError
