@@ -152,9 +152,7 @@ class Encoder:
 
     def recipe(self) -> dict[str, Any]:
         """Return how vectors are made, as plain values that any file format can hold."""
-        model = self.model
-        laid = isinstance(model, TokenArea)
-        tiles = {"token_tile_px": model.side, "token_overlap_px": model.overlap} if laid else {}
+        tiles = self.model.tiles() if isinstance(self.model, TokenArea) else {}
         return {
             "encoder": self.name,
             "weights_sha256": self.weights_sha256,

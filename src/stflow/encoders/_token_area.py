@@ -110,6 +110,10 @@ class TokenArea(StagePool):
         spread = tokens.std(2, correction=0)
         return torch.cat([tokens.mean(2), spread, classes.flatten(1).float()], dim=1)
 
+    def tiles(self) -> dict[str, int]:
+        """Return what the recipe says of the tiles."""
+        return {"token_tile_px": self.side, "token_overlap_px": self.overlap}
+
     def each(self, change: Callable[[nn.Module], nn.Module]) -> TokenArea:
         """Return the same of a stage that is changed."""
         stages = nn.ModuleList([change(stage) for stage in self.stages])
