@@ -38,7 +38,7 @@ READ = {
     "boxes of 16 um": (0,),
     "outlines": (3,),
 }
-MIXING, N_SEEDS, N_SPOTS, N_TIMED = (0.0, 0.3), 3, 30, 150
+MIXING, N_SEEDS, N_SPOTS, N_TIMED = (0.0, 0.3), 3, 20, 150
 KEYS = ["mixing", "seed", "read"]
 
 
@@ -76,7 +76,7 @@ def score(
 def measure(path: Path) -> pd.DataFrame:
     """Score all that is not in the file, and keep each as it is found."""
     done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=KEYS)
-    for mixing, seed in product(MIXING, range(N_SEEDS)):
+    for seed, mixing in product(range(N_SEEDS), MIXING):
         own = done[(done["mixing"] == mixing) & (done["seed"] == seed)]
         left = [name for name in READ if name not in set(own["read"])]
         if not left:

@@ -154,12 +154,12 @@ def test_a_model_reads_only_what_was_made_its_way(encoder):
 
 @pytest.mark.parametrize("asked", [{"how": "tiles", "mpp": None}, {"tile_px": 32, "mpp": None}])
 def test_tiles_have_no_outlines(slide, encoder, asked):
-    with pytest.raises(ValueError, match=r"`outlines=True` reads maps .* leave out `how='tiles'`"):
+    with pytest.raises(ValueError, match=r"`outlines=` reads maps .* leave out `how='tiles'`"):
         run(slide, encoder, **asked)
 
 
 def test_an_encoder_without_maps_has_no_outlines(slide, colour_encoder):
-    with pytest.raises(ValueError, match=r"`outlines=True` reads maps .*encoders.list"):
+    with pytest.raises(ValueError, match=r"`outlines=` reads maps .*encoders.list"):
         run(slide, colour_encoder, mpp=None)
 
 

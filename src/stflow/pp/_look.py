@@ -18,7 +18,7 @@ by region the share of spots whose narrowest box or tile shows nothing."""
 HOWS: tuple[How, ...] = get_args(How)
 TILE_PX = 224
 NO_OUTLINES = (
-    "`outlines=True` reads maps of the tissue, and tiles have none. Leave it out, or leave out "
+    "`outlines=` reads maps of the tissue, and tiles have none. Leave it out, or leave out "
     "`how='tiles'`, `tile_px=` and several `mpp=`, and take an encoder with 'area' in the column "
     "`how` of `stf.encoders.list()`."
 )

@@ -53,7 +53,7 @@ def spot_rings(sdata: SpatialData, place: PlacedSpots) -> Rings:
     name, instances = place.region.name, place.region.instances
     if name in sdata.labels:
         raise ValueError(
-            f"`outlines=True` reads shapes, but {name!r} are labels. Make polygons of them with "
+            f"`outlines=` reads shapes, but {name!r} are labels. Make polygons of them with "
             f"`spatialdata.to_polygons(sdata[{name!r}])`, and relate the table to these with "
             "`sdata.set_table_annotates_spatialelement`."
         )
