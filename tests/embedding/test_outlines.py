@@ -215,6 +215,12 @@ def test_cells_smaller_than_a_pixel_read_the_pixels_that_they_touch(picture, col
     assert np.isfinite(read(picture, encoder, tiny)).all()
 
 
+def test_a_piece_in_a_hole_is_passed_by(picture, encoder):
+    ring = shapely.difference(shapely.box(10, 10, 390, 390), shapely.box(20, 20, 380, 380))
+    found = [read(picture, encoder, np.array([ring]), piece=piece) for piece in (32, 512)]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
+
+
 def test_outside_is_glass(picture, encoder):
     cells = shapely.buffer(shapely.points([[0.0, 200.0], [-40.0, 100.0], [398.0, 399.0]]), 20)
     found = read(picture, encoder, cells)

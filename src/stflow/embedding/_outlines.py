@@ -31,8 +31,8 @@ class Outlines:
     Parameters
     ----------
     corners
-        Ring after ring, of which each ends where it began, x then y, shape (M, 2). Outer rings
-        run one way, with what they enclose to the right of where y grows; holes run the other.
+        Ring after ring, of which each ends where it began, x then y, shape (M, 2). Along outer
+        rings y grows on the left of what they enclose, along holes on the right.
     joins
         Whether an edge leads from a corner to the next one, False at the end of a ring, shape (M,).
     starts
@@ -119,8 +119,8 @@ def outline_moments(
             if total is None:
                 total = sums[i] = table.new_zeros(len(outlines), table.shape[1])
             for shares in covered_pixels(some, corner, stride, values.shape[-2:]):
-                _add(total, table, shares._replace(outline=at[shares.outline]))
-                covered[i] += np.bincount(at[shares.outline], shares.share, len(outlines))
+                _add(total, table, shares, at)
+                covered[i, at] += np.bincount(shares.outline, shares.share, len(at))
     found = []
     for total, area in zip(sums, covered, strict=True):
         whole = total.cpu() / torch.from_numpy(area)[:, None]  # type: ignore[union-attr]
@@ -222,12 +222,14 @@ def _with_squares(values: Tensor) -> Tensor:
     return torch.cat([pixels, pixels.square()], dim=1)
 
 
-def _add(total: Tensor, table: Tensor, shares: Shares) -> None:
-    """Add the weighted rows of a table to the row of each outline."""
+def _add(total: Tensor, table: Tensor, shares: Shares, at: np.ndarray) -> None:
+    """Add the weighted rows of a table to the rows ``at`` of outlines."""
     which, first = np.unique(shares.outline, return_index=True)
+    if not len(which):
+        return
     index, weights, offsets, rows = (
         torch.from_numpy(each).to(table.device)
-        for each in (shares.pixel, shares.share, first, which)
+        for each in (shares.pixel, shares.share, first, at[which])
     )
     part = embedding_bag(index, table, offsets, per_sample_weights=weights, mode="sum")
     total.index_add_(0, rows, part)

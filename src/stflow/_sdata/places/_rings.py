@@ -22,8 +22,8 @@ class Rings(NamedTuple):
     Parameters
     ----------
     corners
-        Ring after ring, of which each ends where it began, x then y, shape (M, 2). Outer rings run
-        clockwise where y points up, holes the other way.
+        Ring after ring, of which each ends where it began, x then y, shape (M, 2). Along outer
+        rings y grows on the left of what they enclose, along holes on the right.
     joins
         Whether an edge leads from a corner to the next one, shape (M,).
     starts
