@@ -110,6 +110,17 @@ def test_each_width_at_its_own_scale(slide, network):
         np.testing.assert_allclose(found, alone, atol=1e-5)
 
 
+def test_an_outline_has_tokens_of_its_own_and_the_class_token_around(slide, network):
+    how = {"how": "area", "widths_um": 112}
+    boxes = run(slide, network, **how).obsm["X_embedding"]
+    both = run(slide, network, **how, outlines=True).obsm["X_embedding"]
+    n = 3 * WIDTH
+    assert both.shape == (len(boxes), 2 * n)
+    np.testing.assert_array_equal(both[:, :n], boxes)
+    np.testing.assert_allclose(both[:, n + 2 * WIDTH :], boxes[:, 2 * WIDTH :], atol=1e-5)
+    assert np.abs(both[:, n : n + 2 * WIDTH] - boxes[:, : 2 * WIDTH]).max() > 0.01
+
+
 def test_what_an_interrupted_run_made_is_found_again(slide, named, tmp_path, monkeypatch):
     expected = run(slide, named, how="area", cache=tmp_path / "cache").obsm["X_embedding"]
 

@@ -13,6 +13,7 @@ import torch
 from stflow.embedding._boxes import Boxes, moments
 from stflow.embedding._cache import DIGEST_BYTES, VectorCache
 from stflow.embedding._maps import THUMB_STEP, Layer, Maps, Piece, lay_out, pieces_needed, tops
+from stflow.embedding._outlines import Outlines, outline_moments
 from stflow.embedding._pieces import Pieces
 from stflow.encoders import Encoder, Reach, halo_px
 from stflow.images import Level, looks_blank
@@ -38,6 +39,8 @@ class AreaJob:
         Level-0 pixels per pixel of the encoder.
     image_key
         What messages call the image.
+    outlines
+        Of the spots, in the same pixels as their centres, where these are read as well.
     """
 
     rows: np.ndarray
@@ -45,6 +48,7 @@ class AreaJob:
     centres: np.ndarray
     scale: float
     image_key: str
+    outlines: Outlines | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,11 +60,11 @@ class Band:
     spots
         Their positions, shape (n,).
     vectors
-        Shape (n, boxes, F).
+        Of their boxes, and last of their outlines where these are read, shape (n, boxes, F).
     is_blank
         Whether their narrowest box shows nothing, shape (n,).
     digests, made
-        Of the boxes that no cache knew, and their vectors.
+        Of what no cache knew, and its vectors.
     """
 
     spots: np.ndarray
@@ -110,7 +114,7 @@ class Walk:
         self.halo = halo_px(reaches)
         self.parts = self._cut(spots)
         self.aside = max(reach.tile_step for reach in reaches) / 2
-        extent = self._boxes(spots).grown(self.aside).extent()
+        extent = self._around(spots).grown(self.aside).extent()
         self.layers = lay_out(reaches, extent, piece=piece)
         self.pieces = Pieces(
             job.levels,
@@ -125,12 +129,13 @@ class Walk:
     def bands(self) -> Generator[Band, None, None]:
         """Read band after band."""
         with closing(self.pieces):
-            for spots in self.parts:
-                boxes = self._boxes(spots)
-                above = tops(self.layers, boxes.lower[:, 1].min() - self.aside)
+            rows = [self._around(spots).lower[:, 1].min() for spots in self.parts]
+            highest = np.minimum.accumulate(rows[::-1])[::-1]
+            for spots, row in zip(self.parts, highest, strict=True):
+                above = tops(self.layers, row - self.aside)
                 self.maps.let_go(above)
                 self.pieces.let_go(above[0])
-                yield self._band(spots, boxes)
+                yield self._band(spots, self._boxes(spots))
 
     def _cut(self, spots: np.ndarray) -> list[np.ndarray]:
         rows = (self.job.centres[spots, 1] // BAND_PX).astype(int)
@@ -142,7 +147,7 @@ class Walk:
         """Pieces of the image that some box depends on."""
         needed: set[Piece] = set()
         for spots in self.parts:
-            boxes = self._boxes(spots)
+            boxes = self._around(spots)
             wanted = [set(boxes.by_piece(layer.piece)) for layer in self.layers]
             needed |= pieces_needed(self.layers, wanted)
             needed |= set(boxes.grown(self.halo).by_piece(self.layers[0].piece))
@@ -153,32 +158,55 @@ class Walk:
         centres, half = self.job.centres[spots, None], self.widths_px[:, None] / 2
         return Boxes((centres - half).reshape(-1, 2), (centres + half).reshape(-1, 2))
 
+    def _around(self, spots: np.ndarray) -> Boxes:
+        """Put boxes around all that is read of spots."""
+        boxes = self._boxes(spots)
+        if self.job.outlines is None:
+            return boxes
+        bounds = self.job.outlines.take(spots).bounds()
+        corners = ((boxes.lower, bounds.lower), (boxes.upper, bounds.upper))
+        return Boxes(*map(np.concatenate, corners))
+
     @torch.inference_mode()
     def _band(self, spots: np.ndarray, boxes: Boxes) -> Band:
         n = len(self.widths_px)
         narrowest = np.arange(int(self.widths_px.argmin()), len(boxes), n)
         is_blank = self._is_blank(boxes.take(narrowest))
+        parts: list[Boxes | Outlines] = [boxes]
+        if self.job.outlines is not None:
+            parts.append(self.job.outlines.take(spots))
+        vectors, digests, made = zip(*map(self._look_up, parts), strict=True)
+        of_spots = [each.reshape(len(spots), -1, each.shape[1]) for each in vectors]
+        joined = of_spots[0] if len(parts) == 1 else np.concatenate(of_spots, axis=1)
+        return Band(spots, joined, is_blank, np.concatenate(digests), np.concatenate(made))
+
+    def _look_up(self, boxes: Boxes | Outlines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Vectors, and digests and vectors of what no cache knew."""
         if self.cache is None:
             vectors = self._read(boxes)
-            return Band(spots, vectors.reshape(len(spots), n, -1), is_blank, np.empty(0), vectors)
+            return vectors, np.empty(0), vectors[:0]
         digests = self._digests(boxes)
         known, found = self.cache.find(digests)
         made = self._read(boxes.take(np.flatnonzero(~known))) if not known.all() else found[:0]
         vectors = np.empty((len(boxes), found.shape[1]), dtype=np.float32)
         vectors[known], vectors[~known] = found, made
-        return Band(spots, vectors.reshape(len(spots), n, -1), is_blank, digests[~known], made)
+        return vectors, digests[~known], made
 
-    def _read(self, boxes: Boxes) -> np.ndarray:
-        """Vectors of boxes, float32, shape (n, F)."""
+    def _read(self, boxes: Boxes | Outlines) -> np.ndarray:
+        """Vectors of boxes or outlines, float32, shape (n, F)."""
         found = []
         for k, layer in enumerate(self.layers):
             pieces = (
                 (layer.part(piece)[:2], at, self.maps.get(k, piece)[: len(layer.strides)])
                 for piece, at in boxes.by_piece(layer.piece).items()
             )
-            found += moments(boxes, layer.strides, pieces)
+            if isinstance(boxes, Outlines):
+                found += outline_moments(boxes, layer.strides, pieces)
+            else:
+                found += moments(boxes, layer.strides, pieces)
             if layer.tile_step:
-                found.append(self._surroundings(boxes, k, layer))
+                bounds = boxes.bounds() if isinstance(boxes, Outlines) else boxes
+                found.append(self._surroundings(bounds, k, layer))
         return np.concatenate(found, axis=1)
 
     def _surroundings(self, boxes: Boxes, k: int, layer: Layer) -> np.ndarray:
@@ -202,9 +230,10 @@ class Walk:
         )
         return looks_blank(*moments(boxes, [THUMB_STEP], pieces))
 
-    def _digests(self, boxes: Boxes) -> np.ndarray:
-        """Tell each box from any other: by the pixels that it depends on, and where it lies."""
+    def _digests(self, shapes: Boxes | Outlines) -> np.ndarray:
+        """Tell each box or outline from any other: by its surroundings, and where it lies."""
         side = self.layers[0].piece
+        boxes = shapes.bounds() if isinstance(shapes, Outlines) else shapes
         ranges = np.hstack(boxes.grown(self.halo).corners(side))
         groups, which = np.unique(ranges, axis=0, return_inverse=True)
         around = [
@@ -219,4 +248,7 @@ class Walk:
             hashlib.sha256(around[group] + place.tobytes()).digest()[:DIGEST_BYTES]
             for group, place in zip(which.ravel(), places, strict=True)
         ]
-        return np.array(told, dtype=f"S{DIGEST_BYTES}")
+        digests = np.array(told, dtype=f"S{DIGEST_BYTES}")
+        if isinstance(shapes, Outlines):
+            return shapes.told_apart(digests, corner, decimals=DECIMALS)
+        return digests
