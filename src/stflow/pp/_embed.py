@@ -147,8 +147,8 @@ def embed(
         ``<store>.embeddings``, while that can be written. True: that folder, whatever the encoder.
         False: nowhere.
     batch_size
-        Number of tiles to encode at a time. None: 8 on the CPU, where more fall out of its
-        cache, else 64.
+        Number of tiles around spots to encode at a time. None: 8 on the CPU, where more fall out
+        of its cache, else 64.
     num_workers
         Number of threads that cut tiles or pieces of the image, beside the one that reads. None: 1
         on the CPU, whose cores encode, else up to 8.
