@@ -46,6 +46,17 @@ def test_widths_are_asked_for_one_by_one(disk: Path, run: Run, tissue):
     assert np.array_equal(found.obsm["X_b"], wanted.obsm["X_b"])
 
 
+def test_outlines_are_asked_for(disk: Path, run: Run):
+    how = ("--widths-um", 112, "--mpp", 8, "--device", "cpu", "--no-cache", "--quiet")
+    run("embed", "S1.zarr", *how, "--outlines", "--key-added", "X_b")
+    run("embed", "S1.zarr", *how, "--key-added", "X_c")
+    table = read_zarr("S1.zarr")["table"]
+    assert [bool(table.uns[key]["outlines"]) for key in ("X_b", "X_c")] == [True, False]
+    width = table.obsm["X_c"].shape[1]
+    assert table.obsm["X_b"].shape[1] == 2 * width
+    assert np.array_equal(table.obsm["X_b"][:, :width], table.obsm["X_c"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "widths", "mpp"),
     [
@@ -170,6 +181,11 @@ def test_an_image_file_becomes_a_store(disk: Path, run: Run):
         (
             ("S1.zarr", "--key-added", "b", "--widths-um", 0.5),
             "narrower than a pixel of image 'he', 4 um. `--widths-um` is the field of view",
+        ),
+        (
+            ("S1.zarr", "--key-added", "b", "--outlines", "--how", "tiles"),
+            "`--outlines` reads maps of the tissue, and tiles have none. Leave it out, or leave "
+            "out `--how 'tiles'`",
         ),
         (("notes.txt", "-o", "new.zarr"), "notes.txt ends in '.txt'"),
         (("scan.png", "-o", "new.zarr"), "Pass `--image-mpp`"),

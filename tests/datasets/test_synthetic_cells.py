@@ -92,6 +92,26 @@ def test_the_image_is_that_of_synthetic() -> None:
     assert image[y, x].mean() < image.mean() - 20
 
 
+def test_mixed_cells_look_and_count_as_their_kind() -> None:
+    """They lie in any tissue; without mixing each lies in that of its kind."""
+    how = {"n_spots": 60, "n_genes": 20, "image_mpp": 2.0}
+    mixed, pure = (synthetic_cells(1, **how, mixing=share)["S1"] for share in (0.5, 0.0))
+    own = []
+    for sdata in (mixed, pure):
+        cells = sdata["cells_table"]
+        kinds = cells.obs["domain"].cat.codes.to_numpy()
+        own.append(cells.obsm["around"][np.arange(cells.n_obs), kinds].mean())
+    assert own[0] < own[1] - 0.05
+    cells, image = mixed["cells_table"], mixed["he"]["scale0"]["image"].to_numpy().mean(0)
+    law = cells.uns["synthetic"]
+    kinds = cells.obs["domain"].cat.codes.to_numpy()
+    log_mean = law["base"] + law["own"][kinds] + cells.obsm["around"] @ law["around"]
+    np.testing.assert_allclose(cells.layers["mean"], np.exp(np.clip(log_mean, -8, 4)), rtol=1e-4)
+    x, y = cells.obsm["spatial"].astype(int).T
+    assert image[y, x].mean() < image.mean() - 20
+    assert law["mixing"] == 0.5
+
+
 def test_a_slide_does_not_depend_on_how_many_there_are() -> None:
     how = {"n_spots": 20, "n_genes": 3, "image_mpp": 4.0}
     alone, both = synthetic_cells(1, **how), synthetic_cells(2, **how)
@@ -106,6 +126,7 @@ def test_a_slide_does_not_depend_on_how_many_there_are() -> None:
         ({"n_slides": 0}, "`n_slides` must be"),
         ({"n_genes": 0}, "`n_genes` must be"),
         ({"n_spots": 0}, "`n_spots` must be"),
+        ({"mixing": 1.5}, "`mixing` must lie between 0 and 1, not 1.5"),
         ({"overdispersion": 0.0}, "`overdispersion` must lie between 0.01 and 100"),
         ({"lattice": "round"}, "available: 'square', 'hex', 'random'"),
     ],

@@ -21,8 +21,13 @@ def test_one_row_an_encoder_with_what_there_is_to_know():
     assert table.loc["conch", "tile_px"] == 448
     assert table.loc["efficientnet_lite0", "stages_width"] == 1536
     assert table["stages_width"].notna().sum() == 3
-    assert table.loc["efficientnet_lite0", ["how", "halo_px"]].tolist() == ["area", 436]
-    assert uni.how == "tiles"
+    assert table.loc["efficientnet_lite0", ["how", "halo_px"]].tolist() == ["area, tiles", 436]
+    assert uni.how == "tiles, area"
+    assert table.loc[["conch", "ctranspath", "ciga"], "how"].tolist() == [
+        "tiles",
+        "tiles",
+        "area, tiles",
+    ]
     assert uni.halo_px is pd.NA
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,30 @@ def test_widths_decide_where_no_scales_are_known() -> None:
         require_same_recipe(made, {**made, "widths_um": 224}, **how)
     with pytest.raises(ValueError, match=r"\(widths_um=112\) is not .*\(mpp=0.5\)"):
         require_same_recipe(made, {"encoder": "uni", "mpp": 0.5}, **how)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "call"),
+    [
+        (
+            {"how": "area", "widths_um": [112.0], "mpp": [0.5], "outlines": True},
+            "stf.pp.embed(sdata, encoder='e', how='area', widths_um=[112.0], mpp=[0.5], "
+            "outlines=True, overwrite=True)",
+        ),
+        (
+            {"how": "tiles", "widths_um": [112.0], "mpp": [0.5], "tile_px": 224},
+            "stf.pp.embed(sdata, encoder='e', how='tiles', widths_um=[112.0], tile_px=224, "
+            "overwrite=True)",
+        ),
+        ({}, "stf.pp.embed"),
+    ],
+)
+def test_the_call_is_told_that_makes_an_embedding_as_wanted(
+    recipe: dict[str, Any], call: str
+) -> None:
+    wanted = {"encoder": "e", **recipe}
+    with pytest.raises(ValueError, match=re.escape(f"Make them alike with `{call}`, or name")):
+        require_same_recipe({"encoder": "f"}, wanted, what="this slide", other="the model")
 
 
 def test_told_in_the_words_of_embed() -> None:

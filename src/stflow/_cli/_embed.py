@@ -44,7 +44,11 @@ WIDTHS = ", ".join(f"{width:g}" for width in DEFAULT_WIDTHS_UM)
     help="Micrometres per pixel as the encoder sees them; of tiles, instead of --widths-um, and "
     "again for another.",
 )
-@opt.option("--how", help="area or tiles; left out, area where the encoder has maps.")
+@opt.option(
+    "--how",
+    help="area or tiles; left out, area where the encoder has maps, tiles for transformers.",
+)
+@opt.option("--outlines", is_flag=True, help="By area: the outline of each spot as well.")
 @opt.option("--tile-px", type=int, help="Side of a tile in pixels; left out, 224.")
 @opt.option("--pooling", help="stages or final; left out, what suits the encoder.")
 @opt.option("--dihedral", is_flag=True, help="Average over flips and rotations of each tile.")

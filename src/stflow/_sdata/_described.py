@@ -16,7 +16,7 @@ from stflow._sdata.expression import has_counts, recorded_training_slides, recor
 from stflow._sdata.places import image_scale, spots_on_image
 from stflow._units import LABELS
 
-RECIPE = ("encoder", "how", "widths_um", "mpp", "tile_px", "pooling", "dihedral")
+RECIPE = ("encoder", "how", "widths_um", "mpp", "tile_px", "outlines", "pooling", "dihedral")
 
 
 def describe(sdata: SpatialData, image_mpp: float | None = None) -> list[str]:

@@ -12,6 +12,10 @@ from spatialdata import SpatialData
 from stflow._sdata._tables import get_table
 
 NOT_COMPARED = ("versions", "image_mpp", "blank", "features", "precision")
+CALLS = {
+    "area": ("encoder", "how", "widths_um", "mpp", "outlines"),
+    "tiles": ("encoder", "how", "widths_um", "tile_px", "pooling", "dihedral"),
+}
 ROUNDING = 1e-6
 
 
@@ -77,8 +81,17 @@ def require_same_recipe(
         )
         raise ValueError(
             f"The embedding of {what} ({mine}) is not that of {other} ({theirs}). Make them alike "
-            "with `stf.pp.embed`, or name another with `embedding_key=`."
+            f"with `{_call(wanted)}`, or name another with `embedding_key=`."
         )
+
+
+def _call(recipe: Mapping[str, Any]) -> str:
+    """Tell which call makes an embedding, where one of ours does."""
+    if recipe.get("how") not in CALLS:
+        return "stf.pp.embed"
+    words = (name for name in CALLS[recipe["how"]] if name in recipe)
+    told = ", ".join(f"{name}={recipe[name]!r}" for name in words)
+    return f"stf.pp.embed(sdata, {told}, overwrite=True)"
 
 
 def _alike(name: str, recipe: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

@@ -67,7 +67,7 @@ class Nuclei(NamedTuple):
     centres
         In pixels of the image, x then y, shape (N, 2).
     domains
-        Number of each one's domain, shape (N,).
+        Number of the domain that each one is of, shape (N,).
     """
 
     centres: np.ndarray
@@ -81,6 +81,7 @@ def draw_tissue(
     image_mpp: float,
     stains: np.ndarray,
     stain_shift: float,
+    mixing: float = 0.0,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, Nuclei]:
     """Render the tissue with the stain of one slide.
@@ -97,6 +98,8 @@ def draw_tissue(
         What the slide's stains lie around, shape (2, 3).
     stain_shift
         Standard deviation of the slide's stains around them, as a share of them.
+    mixing
+        Share of the nuclei of each domain that lie anywhere in the tissue.
     rng
         Source of randomness.
 
@@ -107,7 +110,7 @@ def draw_tissue(
     cell_px = pitch_um / CELLS_PER_PITCH / image_mpp
     shape = tuple(max(1, round(n * cell_px)) for n in tissue.domains.shape)
     nuclei = np.zeros(shape, dtype=np.uint8)
-    drawn = _draw_nuclei(nuclei, tissue, cell_px, image_mpp, rng)
+    drawn = _draw_nuclei(nuclei, tissue, cell_px, image_mpp, mixing=mixing, rng=rng)
     stains = shift_stains(stains, stain_shift, rng)
     haze, eosin = (
         np.where(tissue.inside, np.array(densities, dtype=np.float32)[tissue.domains], 0)
@@ -132,7 +135,13 @@ def shift_stains(stains: np.ndarray, spread: float, rng: np.random.Generator) ->
 
 
 def _draw_nuclei(
-    canvas: np.ndarray, tissue: Tissue, cell_px: float, image_mpp: float, rng: np.random.Generator
+    canvas: np.ndarray,
+    tissue: Tissue,
+    cell_px: float,
+    image_mpp: float,
+    *,
+    mixing: float,
+    rng: np.random.Generator,
 ) -> Nuclei:
     """Scatter each domain's nuclei over its cells, as optical density in ``_DENSITY_STEP``."""
     drawn = [(np.empty((0, 2)), np.empty(0, dtype=int))]
@@ -143,6 +152,9 @@ def _draw_nuclei(
         if not count:
             continue
         corners = cells[rng.integers(len(cells), size=count)]
+        if mixing:
+            moved = rng.random(count) < mixing
+            corners[moved] = rng.choice(np.argwhere(tissue.inside), moved.sum())
         places = (corners + rng.random((count, 2))) * cell_px
         drawn.append((places[:, ::-1], np.full(count, index)))
         centres = places.astype(int)

@@ -41,6 +41,7 @@ def synthetic_cells(
     jitter: float = 0.01,
     stain_shift: float = 0.08,
     overdispersion: float = 1.0,
+    mixing: float = 0.0,
     seed: int = 0,
 ) -> dict[str, SpatialData]:
     r"""Make slides whose cells have counts by a known law, and spots that are sums of cells.
@@ -66,6 +67,10 @@ def synthetic_cells(
         Standard deviation of each slide's stain around the common one, as a share of it.
     overdispersion
         The :math:`\theta` of the law: the larger, the noisier the counts.
+    mixing
+        Share of the cells of each kind that lie anywhere in the tissue, as lymphocytes do, from 0
+        to 1. Their nuclei look as their kind does, so that a cell tells what its surroundings do
+        not.
     seed
         Seed of everything. A slide does not depend on how many slides are made.
 
@@ -74,7 +79,7 @@ def synthetic_cells(
     Slides by name, ``"S1"``, ``"S2"`` and so on. Beside what every slide holds, there are
 
     - ``shapes["cells"]``: the places nearest to each nucleus of the image, as far as 8 um;
-    - ``tables["cells_table"]``: the counts of each cell, with its kind of tissue as
+    - ``tables["cells_table"]``: the counts of each cell, with its kind as
       ``.obs["domain"]`` and :math:`m` as ``.obsm["around"]``.
 
     Either table has
@@ -91,8 +96,9 @@ def synthetic_cells(
 
     Notes
     -----
-    Tissue and image are those that :func:`synthetic` draws. With k the domain of cell i, and
-    :math:`m_{il}` the share of domain l around it, weighted by a Gaussian whose standard deviation
+    Without ``mixing``, tissue and image are those that :func:`synthetic` draws. With k the kind of
+    cell i, that of the domain where it lies unless it is a moved one, and :math:`m_{il}` the share
+    of domain l around it, weighted by a Gaussian whose standard deviation
     is a pitch, the count of gene g is
 
     .. math::
@@ -112,17 +118,21 @@ def synthetic_cells(
     """
     require_count(n_slides, name="n_slides")
     require_count(n_genes, name="n_genes")
+    if not 0 <= mixing <= 1:
+        raise ValueError(f"`mixing` must lie between 0 and 1, not {mixing!r}.")
     scene = Scene(n_spots, lattice, pitch_um, image_mpp, jitter, stain_shift)
     law_seed, *slide_seeds = np.random.SeedSequence(seed).spawn(1 + n_slides)
     rng = np.random.default_rng(law_seed)
     law = draw_cell_law(n_genes, len(DOMAINS), overdispersion=overdispersion, rng=rng)
     return {
-        f"S{number}": _make_slide(scene, law, np.random.default_rng(each))
+        f"S{number}": _make_slide(scene, law, np.random.default_rng(each), mixing=mixing)
         for number, each in enumerate(slide_seeds, start=1)
     }
 
 
-def _make_slide(scene: Scene, law: CellLaw, rng: np.random.Generator) -> SpatialData:
+def _make_slide(
+    scene: Scene, law: CellLaw, rng: np.random.Generator, *, mixing: float
+) -> SpatialData:
     """Draw one slide, all of it from ``rng``."""
     laid: dict[str, Any] = {"lattice": scene.lattice, "jitter": scene.jitter}
     tissue = grow_tissue(scene.n_spots, n_domains=len(DOMAINS), rng=rng, **laid)
@@ -132,13 +142,14 @@ def _make_slide(scene: Scene, law: CellLaw, rng: np.random.Generator) -> Spatial
         image_mpp=scene.image_mpp,
         stains=COMMON_STAINS,
         stain_shift=scene.stain_shift,
+        mixing=mixing,
         rng=rng,
     )
     pitch_px = scene.pitch_um / scene.image_mpp
     cells = _measure_cells(tissue, nuclei, law, pitch_px, rng)
     spots = _add_up(cells, law, tissue.centres * pitch_px, pitch_px / 4)
     for table in (cells, spots):
-        table.uns["synthetic"] |= asdict(scene)
+        table.uns["synthetic"] |= {**asdict(scene), "mixing": mixing}
     sdata = build_slide(
         [da.from_array(image, chunks=(3, CHUNK, CHUNK))],
         spots,

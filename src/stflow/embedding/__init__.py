@@ -4,6 +4,7 @@ from stflow.embedding._area import encode_area
 from stflow.embedding._cache import VectorCache
 from stflow.embedding._encode import TileJob, encode_tiles
 from stflow.embedding._open_cache import cache_folder, open_cache
+from stflow.embedding._outlines import Outlines
 from stflow.embedding._prepare import (
     PRECISIONS,
     Precision,

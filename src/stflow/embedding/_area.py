@@ -26,6 +26,7 @@ def encode_area(
     *,
     widths_px: Sequence[float],
     vectors: np.ndarray,
+    columns: Sequence[int] | None = None,
     piece: int,
     num_workers: int,
     cache: VectorCache | None,
@@ -44,7 +45,10 @@ def encode_area(
     widths_px
         Of the boxes, in pixels of the encoder's scale.
     vectors
-        Written to, float32, shape (rows, boxes, F).
+        Written to, float32, shape (rows, V, F).
+    columns
+        Which of the V vectors of a spot these are: its boxes, and then its outline where jobs
+        have these. None: all.
     piece
         Least side of the pieces in which stages run, in pixels.
     num_workers
@@ -65,7 +69,8 @@ def encode_area(
     OSError
         The image cannot be read, or the cache cannot be written.
     """
-    total = sum(len(job.rows) for job in jobs) * len(widths_px)
+    columns = range(vectors.shape[1]) if columns is None else columns
+    total = sum(len(job.rows) for job in jobs) * len(columns)
     blank = [np.zeros(len(job.rows), dtype=bool) for job in jobs]
     widths = np.asarray(widths_px, dtype=np.float64)
     how: dict[str, Any] = {
@@ -84,7 +89,7 @@ def encode_area(
             ]
             for found in _together([walk.blocks() for walk in walks]):
                 require_finite(found.vectors, what=f"The embedding by encoder {encoders[0].name!r}")
-                vectors[job.rows[found.spots]] = found.vectors
+                vectors[job.rows[found.spots][:, None], columns] = found.vectors
                 is_blank[found.spots] = found.is_blank
                 if cache is not None:
                     cache.add(found.digests, found.made)

@@ -14,7 +14,7 @@ from math import isqrt
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, embedding_bag
+from torch.nn.functional import avg_pool2d, embedding_bag, pad
 
 from stflow.embedding._maps import Box, Piece
 
@@ -23,10 +23,18 @@ DECIMALS = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boxes:
-    """Boxes of one width in pixels of the encoder's scale, by their centres, shape (n, 2)."""
+    """Boxes in pixels of the encoder's scale.
+
+    Parameters
+    ----------
+    centres
+        Of the n boxes, x then y, shape (n, 2).
+    width
+        Of all, or of each along x and y, shape (n, 2).
+    """
 
     centres: np.ndarray
-    width: float
+    width: float | np.ndarray
 
     def __len__(self) -> int:
         return len(self.centres)
@@ -34,27 +42,43 @@ class Boxes:
     @property
     def lower(self) -> np.ndarray:
         """Upper left corners, x then y, shape (n, 2)."""
-        return self.centres - self.width / 2
+        return self.centres - np.divide(self.width, 2)
+
+    @property
+    def upper(self) -> np.ndarray:
+        """Lower right corners, x then y, shape (n, 2)."""
+        return self.centres + np.divide(self.width, 2)
+
+    def bounds(self) -> Boxes:
+        """Return boxes around them, which they are."""
+        return self
 
     def take(self, at: np.ndarray) -> Boxes:
         """Return some of them."""
-        return Boxes(self.centres[at], self.width)
+        some = self.width[at] if isinstance(self.width, np.ndarray) else self.width
+        return Boxes(self.centres[at], some)
+
+    def beside(self, others: Boxes) -> Boxes:
+        """Return them and others."""
+        both = self, others
+        widths = [np.broadcast_to(each.width, each.centres.shape) for each in both]
+        return Boxes(np.concatenate([each.centres for each in both]), np.concatenate(widths))
 
     def grown(self, margin: float) -> Boxes:
         """Return them wider by a margin on each side."""
-        return Boxes(self.centres, self.width + 2 * margin)
+        return Boxes(self.centres, np.add(self.width, 2 * margin))
 
     def extent(self, step: int = 1) -> Box:
         """Two corners around all and one step more, multiples of a step: x0, y0, x1, y1."""
         x0, y0 = (np.floor(self.lower.min(axis=0) / step).astype(int) * step).tolist()
-        last = np.ceil((self.lower.max(axis=0) + self.width) / step).astype(int)
+        last = np.ceil(self.upper.max(axis=0) / step).astype(int)
         x1, y1 = ((last + 1) * step).tolist()
         return x0, y0, x1, y1
 
     def corners(self, side: int) -> tuple[np.ndarray, np.ndarray]:
         """First and last piece, column and row, that each shares area with, shape (n, 2) each."""
         first = np.floor(self.lower / side).astype(int)
-        last = np.ceil((self.lower + self.width) / side).astype(int) - 1
+        last = np.ceil(self.upper / side).astype(int) - 1
         return first, np.maximum(last, first)
 
     def pieces(self, side: int) -> set[Piece]:
@@ -89,41 +113,48 @@ def moments(values: Tensor, lower: np.ndarray, width: float, level: Tensor) -> l
     Mean, deviation, float32, shape (n, C) each.
     """
     width = round(width, DECIMALS)
-    level = level.to(values.device)
-    windows = window_means(values, level, _sides(width))
-    mean, square = read_windows(windows, *_mixture(lower, width, windows.shape[1:3])).chunk(2, 1)
-    deviation = square.sub_(mean.square()).clamp_(min=0).sqrt_()
-    return [(mean + level).cpu().numpy(), deviation.cpu().numpy()]
+    windows = window_means(with_squares(values, level), _sides(width))
+    return spread(read_windows(windows, *_mixture(lower, width, windows.shape[1:3])), level)
 
 
-def window_means(values: Tensor, level: Tensor, sides: Sequence[int]) -> Tensor:
-    """Average a map less its level, and the squares of that, over whole pixels at each place.
+def with_squares(values: Tensor, level: Tensor) -> Tensor:
+    """Put a map less its level and the squares of that together, float32, shape (h, w, 2 C)."""
+    centred = values[0].permute(1, 2, 0).float() - level.to(values.device)
+    return torch.cat([centred, centred.square()], dim=-1)
+
+
+def spread(means: Tensor, level: Tensor) -> list[np.ndarray]:
+    """Turn means of what `with_squares` gives, shape (n, 2 C), into mean and deviation."""
+    mean, square = means.cpu().chunk(2, dim=1)
+    deviation = (square - mean.square()).clamp_(min=0).sqrt_()
+    return [(mean + level.cpu()).numpy(), deviation.numpy()]
+
+
+def window_means(pixels: Tensor, sides: Sequence[int]) -> Tensor:
+    """Average a map over windows of whole pixels at each place.
 
     Parameters
     ----------
-    values, level
-        As of `moments`.
+    pixels
+        Shape (h, w, C).
     sides
         Of the windows, in pixels, the longest last.
 
     Returns
     -------
     By height, width, first row and first column of a window, float32, shape (sides * sides, rows,
-    columns, 2 C); columns that have no room for the longest hold nothing of use.
+    columns, C); columns that have no room for the longest hold nothing of use.
     """
-    centred = values[0].permute(1, 2, 0).float() - level
-    height, width, channels = centred.shape
+    rows, channels = len(pixels) - sides[-1] + 1, pixels.shape[2]
     spare = max(map(_step, sides))
-    both = centred.new_zeros((height + spare, width + spare, 2 * channels))
-    both[:height, :width, :channels] = centred
-    torch.square(centred, out=both[:height, :width, channels:])
-    rows, columns = height - sides[-1] + 1, width + spare
+    padded = pad(pixels, (0, 0, 0, spare, 0, spare))
+    columns = padded.shape[1]
     windows = []
-    for tall in (_slid(both.view(len(both), -1), side)[: rows + 1] for side in sides):
-        strip = tall.reshape(-1, 2 * channels)  # a window over a row's end is one without room
+    for tall in (_slid(padded.flatten(1), side)[: rows + 1] for side in sides):
+        strip = tall.reshape(-1, channels)  # a window over a row's end is one without room
         windows += [_slid(strip, side)[: rows * columns] for side in sides]
     whole = torch.stack(windows) if len(windows) > 1 else windows[0]
-    return whole.view(-1, rows, columns, 2 * channels)
+    return whole.view(-1, rows, columns, channels)
 
 
 def read_windows(windows: Tensor, index: np.ndarray, share: np.ndarray) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import ceil, log2
+from math import ceil, lcm, log2
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from stflow.encoders import Encoder, Reach
 
 HALOS = 8
 LEAST_MAP = 64
+THUMB_STEP = 4
 
 Piece: TypeAlias = tuple[int, int]
 """Column and row of a piece of a stage."""
@@ -57,6 +58,11 @@ class Layer:
         """Of each of its maps: pixels of the image of one of its pixels."""
         return tuple(self.stride * each for each in self.reach.strides)
 
+    @property
+    def tile_step(self) -> int:
+        """Pixels of the image between the tiles that it runs on; 0: on none."""
+        return self.stride * self.reach.tile_step
+
     def part(self, piece: Piece) -> Box:
         """Return the part of a piece that is wanted."""
         x, y = piece[0] * self.piece, piece[1] * self.piece
@@ -77,10 +83,14 @@ def lay_out(reaches: Sequence[Reach], extent: Sequence[float], *, piece: int) ->
     extent
         Around all that will be read, x0, y0, x1, y1, in pixels of the image.
     piece
-        Least side of a piece in pixels; those of later stages, with wider halos, are larger.
+        Least side of a piece in pixels, but for whole tiles; those of later stages, with wider
+        halos, are larger.
     """
     strides = np.cumprod([1, *(reach.strides[-1] for reach in reaches)]).tolist()
-    step = max(stride * max(reach.strides) for stride, reach in zip(strides, reaches, strict=False))
+    pairs = zip(strides, reaches, strict=False)
+    step = max(stride * max(*reach.strides, reach.tile_step) for stride, reach in pairs)
+    whole = lcm(step, THUMB_STEP)
+    piece = -(-piece // whole) * whole
     x0, y0, x1, y1 = (int(each) for each in extent)
     wanted = (x0 // step * step, y0 // step * step, -(-x1 // step) * step, -(-y1 // step) * step)
     layers: list[Layer] = []
@@ -137,7 +147,10 @@ class Maps:
         self._made: list[dict[Piece, list[Tensor]]] = [{} for _ in layers]
 
     def get(self, k: int, piece: Piece) -> list[Tensor]:
-        """Return the maps of a stage over a piece, each of shape (1, C, h, w)."""
+        """Return the maps of a stage over a piece, each of shape (1, C, h, w).
+
+        A stage that runs on tiles adds one that has a pixel a tile.
+        """
         made = self._made[k]
         if piece not in made:
             first = k == 0
@@ -151,17 +164,11 @@ class Maps:
             for piece in [p for p in made if (p[1] + 1) * layer.piece <= row]:
                 del made[piece]
 
-    def over(self, k: int, box: Box, pieces: Iterable[Piece]) -> list[Tensor]:
-        """Join the maps of a stage over a box, whose corners are multiples of their strides.
-
-        They are zero outside these pieces.
-        """
+    def over(self, k: int, i: int, *, stride: int, box: Box, pieces: Iterable[Piece]) -> Tensor:
+        """Join map i of a stage, of some stride, over a box; zero outside these pieces."""
         layer = self.layers[k]
-        made = [(layer.part(piece), self.get(k, piece)) for piece in pieces]
-        return [
-            join(box, [(part, maps[i]) for part, maps in made], stride)
-            for i, stride in enumerate(layer.strides)
-        ]
+        made = [(layer.part(piece), self.get(k, piece)[i]) for piece in pieces]
+        return join(box, made, stride)
 
     def _before(self, k: int, piece: Piece) -> Tensor:
         """Join the map before a stage over what a piece depends on."""
@@ -173,13 +180,7 @@ class Maps:
 
     @torch.inference_mode()
     def _run(self, k: int, features: Tensor) -> list[Tensor]:
-        reach = self.layers[k].reach
-        maps = reach.stage(features)
-        edges = [reach.halo // stride for stride in reach.strides]
-        return [
-            each[..., edge : each.shape[-2] - edge, edge : each.shape[-1] - edge]
-            for each, edge in zip(maps, edges, strict=True)
-        ]
+        return self.layers[k].reach.run(features)
 
 
 def join(box: Box, parts: Sequence[tuple[Box, Tensor]], stride: int) -> Tensor:

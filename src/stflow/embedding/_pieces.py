@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from stflow.embedding._cache import tile_digests
-from stflow.embedding._maps import Layer, Piece
+from stflow.embedding._maps import THUMB_STEP, Layer, Piece
 from stflow.images import Level, read_ahead, read_tiles
 
 PIECES_AHEAD = 4
-THUMB_STEP = 4
 
 
 class Pieces:

@@ -9,12 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from stflow.embedding._boxes import Boxes, moments
 from stflow.embedding._cache import DIGEST_BYTES, VectorCache
-from stflow.embedding._maps import Box, Maps, Piece, join, lay_out, pieces_needed, tops
-from stflow.embedding._pieces import THUMB_STEP, Pieces
+from stflow.embedding._maps import (
+    THUMB_STEP,
+    Maps,
+    Piece,
+    join,
+    lay_out,
+    pieces_needed,
+    tops,
+)
+from stflow.embedding._outlines import Outlines, outline_moments
+from stflow.embedding._pieces import Pieces
 from stflow.encoders import Encoder, Reach, halo_px
 from stflow.images import Level, looks_blank
 
@@ -40,6 +48,8 @@ class AreaJob:
         Level-0 pixels per pixel of the encoder.
     image_key
         What messages call the image.
+    outlines
+        Of the spots, in the same pixels as their centres, where these are read as well.
     """
 
     rows: np.ndarray
@@ -47,6 +57,7 @@ class AreaJob:
     centres: np.ndarray
     scale: float
     image_key: str
+    outlines: Outlines | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,11 +69,11 @@ class Found:
     spots
         Their positions, shape (n,).
     vectors
-        Shape (n, boxes, F).
+        Of their boxes, and last of their outlines where these are read, shape (n, boxes, F).
     is_blank
         Whether their narrowest box shows nothing, shape (n,).
     digests, made
-        Of the boxes that no cache knew, and their vectors, shape (boxes, F).
+        Of what no cache knew, and its vectors.
     """
 
     spots: np.ndarray
@@ -110,7 +121,9 @@ class Walk:
         self.job, self.cache, self.widths_px = job, cache, widths_px.tolist()
         self.halo = halo_px(reaches)
         self.parts = _blocks(job.centres, spots)
-        self.layers = lay_out(reaches, self._widest(spots).extent(), piece=piece)
+        self.aside = max(reach.tile_step for reach in reaches) / 2
+        extent = self._around(spots).grown(self.aside).extent()
+        self.layers = lay_out(reaches, extent, piece=piece)
         self.pieces = Pieces(
             job.levels,
             image_key=job.image_key,
@@ -124,21 +137,25 @@ class Walk:
     def blocks(self) -> Generator[Found, None, None]:
         """Read block after block."""
         with closing(self.pieces):
-            for spots in self.parts:
-                row = self.job.centres[spots, 1].min() // BLOCK_PX
-                above = tops(self.layers, row * BLOCK_PX - max(self.widths_px) / 2)
+            rows = [self._around(spots).lower[:, 1].min() for spots in self.parts]
+            highest = np.minimum.accumulate(rows[::-1])[::-1]
+            for spots, row in zip(self.parts, highest, strict=True):
+                above = tops(self.layers, row - self.aside)
                 self.maps.let_go(above)
                 self.pieces.let_go(above[0])
                 yield self._block(spots)
 
-    def _widest(self, spots: np.ndarray) -> Boxes:
-        return Boxes(self.job.centres[spots], max(self.widths_px))
+    def _around(self, spots: np.ndarray) -> Boxes:
+        """Put boxes around all that is read of spots."""
+        boxes = Boxes(self.job.centres[spots], max(self.widths_px))
+        outlines = self.job.outlines
+        return boxes if outlines is None else boxes.beside(outlines.take(spots).bounds())
 
     def _needed(self) -> set[Piece]:
         """Pieces of the image that some box depends on."""
         needed: set[Piece] = set()
         for spots in self.parts:
-            boxes = self._widest(spots)
+            boxes = self._around(spots)
             wanted = [boxes.pieces(layer.piece) for layer in self.layers]
             needed |= pieces_needed(self.layers, wanted)
             needed |= boxes.grown(self.halo).pieces(self.layers[0].piece)
@@ -147,51 +164,66 @@ class Walk:
     @torch.inference_mode()
     def _block(self, spots: np.ndarray) -> Found:
         boxes = [Boxes(self.job.centres[spots], width) for width in self.widths_px]
+        outlines = [] if self.job.outlines is None else [self.job.outlines.take(spots)]
         is_blank = self._is_blank(min(boxes, key=lambda each: each.width))
-        if self.cache is None:
-            vectors = np.stack([self._read(each) for each in boxes], axis=1)
-            return Found(spots, vectors, is_blank, np.empty(0), vectors[:0, 0])
-        digests = np.stack([self._digests(each) for each in boxes], axis=1)
-        known, found = self.cache.find(digests.ravel())
-        known = known.reshape(digests.shape)
-        vectors = np.empty((*digests.shape, found.shape[1]), dtype=np.float32)
-        vectors[known] = found
-        for i, each in enumerate(boxes):
-            wanted = np.flatnonzero(~known[:, i])
-            if len(wanted):
-                vectors[wanted, i] = self._read(each.take(wanted))
-        return Found(spots, vectors, is_blank, digests[~known], vectors[~known])
+        vectors, digests, made = zip(*map(self._look_up, [*boxes, *outlines]), strict=True)
+        joined = np.stack(vectors, axis=1)
+        return Found(spots, joined, is_blank, np.concatenate(digests), np.concatenate(made))
 
-    def _read(self, boxes: Boxes) -> np.ndarray:
-        """Vectors of boxes, float32, shape (n, F)."""
+    def _look_up(self, shapes: Boxes | Outlines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Vectors, and digests and vectors of what no cache knew."""
+        if self.cache is None:
+            vectors = self._read(shapes)
+            return vectors, np.empty(0), vectors[:0]
+        digests = self._digests(shapes)
+        known, found = self.cache.find(digests)
+        made = self._read(shapes.take(np.flatnonzero(~known))) if not known.all() else found[:0]
+        vectors = np.empty((len(shapes), found.shape[1]), dtype=np.float32)
+        vectors[known], vectors[~known] = found, made
+        return vectors, digests[~known], made
+
+    def _read(self, shapes: Boxes | Outlines) -> np.ndarray:
+        """Vectors of boxes or outlines, float32, shape (n, F)."""
         found = []
         for k, layer in enumerate(self.layers):
-            over = boxes.extent(max(layer.strides))
-            maps = self.maps.over(k, over, boxes.pieces(layer.piece))
-            for values, stride, level in zip(maps, layer.strides, layer.reach.levels, strict=True):
-                found += self._moments(boxes, over, values, stride, level)
+            for i, stride in enumerate(layer.strides):
+                found += self._moments(shapes, k, i, stride)
+            if layer.tile_step:
+                found.append(self._surroundings(shapes.bounds(), k))
         return np.concatenate(found, axis=1)
 
+    def _surroundings(self, bounds: Boxes, k: int) -> np.ndarray:
+        """Read what tells of whole tiles, interpolated between those around the centre of a box.
+
+        That is the mean over a box as wide as the step of the tiles.
+        """
+        step = self.layers[k].tile_step
+        mean, _ = self._moments(Boxes(bounds.centres, step), k, -1, step)
+        return mean
+
+    def _moments(self, shapes: Boxes | Outlines, k: int, i: int, stride: int) -> list[np.ndarray]:
+        """Read mean and deviation of map i of a stage."""
+        layer, bounds = self.layers[k], shapes.bounds()
+        box = bounds.extent(stride)
+        pieces = bounds.pieces(layer.piece)
+        values = self.maps.over(k, i, stride=stride, box=box, pieces=pieces)
+        level = layer.reach.levels[i]
+        if isinstance(shapes, Outlines):
+            return outline_moments(values, shapes.scaled(1 / stride, box[:2]), level)
+        return moments(values, (shapes.lower - box[:2]) / stride, shapes.width / stride, level)
+
     def _is_blank(self, boxes: Boxes) -> np.ndarray:
-        side = self.layers[0].piece
-        over = boxes.extent(THUMB_STEP)
+        side, box = self.layers[0].piece, boxes.extent(THUMB_STEP)
         thumbs = [
             ((x * side, y * side, (x + 1) * side, (y + 1) * side), self.pieces.thumb((x, y)))
             for x, y in boxes.pieces(side)
         ]
-        return looks_blank(
-            *self._moments(boxes, over, join(over, thumbs, THUMB_STEP), THUMB_STEP, GREY)
-        )
+        lower, width = (boxes.lower - box[:2]) / THUMB_STEP, boxes.width / THUMB_STEP
+        return looks_blank(*moments(join(box, thumbs, THUMB_STEP), lower, width, GREY))
 
-    @staticmethod
-    def _moments(
-        boxes: Boxes, over: Box, values: Tensor, stride: int, level: Tensor
-    ) -> list[np.ndarray]:
-        return moments(values, (boxes.lower - over[:2]) / stride, boxes.width / stride, level)
-
-    def _digests(self, boxes: Boxes) -> np.ndarray:
-        """Tell each box from any other: by the pixels that it depends on, and where it lies."""
-        side = self.layers[0].piece
+    def _digests(self, shapes: Boxes | Outlines) -> np.ndarray:
+        """Tell each box or outline from any other: by its surroundings, and where it lies."""
+        side, boxes = self.layers[0].piece, shapes.bounds()
         ranges = np.hstack(boxes.grown(self.halo).corners(side))
         groups, which = np.unique(ranges, axis=0, return_inverse=True)
         around = [
@@ -200,13 +232,16 @@ class Walk:
             )
             for x0, y0, x1, y1 in groups.tolist()
         ]
-        corner = boxes.lower - ranges[:, :2] * side
-        places = np.hstack([corner, corner + boxes.width]).round(DECIMALS) + 0.0
+        corner = ranges[:, :2] * side
+        places = np.hstack([boxes.lower - corner, boxes.upper - corner]).round(DECIMALS) + 0.0
         told = [
             hashlib.sha256(around[group] + place.tobytes()).digest()[:DIGEST_BYTES]
             for group, place in zip(which.ravel(), places, strict=True)
         ]
-        return np.array(told, dtype=f"S{DIGEST_BYTES}")
+        digests = np.array(told, dtype=f"S{DIGEST_BYTES}")
+        if isinstance(shapes, Outlines):
+            return shapes.told_apart(digests, corner, decimals=DECIMALS)
+        return digests
 
 
 def _blocks(centres: np.ndarray, spots: np.ndarray) -> list[np.ndarray]:

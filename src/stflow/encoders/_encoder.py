@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from stflow._digest import tensors_digest
 from stflow._square import N_SYMMETRIES, turn
 from stflow.encoders._pooling import StagePool
+from stflow.encoders._token_area import TokenArea, token_area
+from stflow.encoders._transform import ResizeCrop
 
 Pooling: TypeAlias = Literal["stages", "final"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
@@ -33,8 +35,9 @@ class Encoder:
     weights_sha256
         Digest of the weights, or the qualified name of a callable that shows none.
     pooling
-        ``"stages"`` (mean and standard deviation over space of intermediate maps) or
-        ``"final"`` (what the network itself gives).
+        ``"stages"`` (mean and standard deviation over space of intermediate maps), ``"final"``
+        (what the network itself gives) or ``"tokens"`` (mean and standard deviation over space of
+        patch tokens, and the class token).
     mean, std
         Normalisation of the three channels, applied to tiles in [0, 1].
     transform
@@ -52,7 +55,7 @@ class Encoder:
     name: str
     model: Callable[[Tensor], Tensor]
     weights_sha256: str
-    pooling: Pooling = "final"
+    pooling: Pooling | Literal["tokens"] = "final"
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     transform: Callable[[Tensor], Tensor] | None = None
@@ -88,6 +91,20 @@ class Encoder:
         """The stages whose maps make the vectors, where they need no whole tile; else none."""
         plain = self.transform is None and not self.dihedral
         return list(self.model.stages) if plain and isinstance(self.model, StagePool) else []
+
+    @property
+    def tile_px(self) -> int:
+        """Side of the overlapping tiles on which its only stage runs; 0 without such."""
+        return self.model.side if isinstance(self.model, TokenArea) else 0
+
+    def by_tokens(self) -> Encoder:
+        """Return a transformer whose stage shows its tokens as maps; any other as it is.
+
+        What tiles are resized by is left out, as the scale of the tissue is decided elsewhere.
+        """
+        plain = self.transform is None or isinstance(self.transform, ResizeCrop)
+        area = token_area(self.model) if plain and not self.dihedral else None
+        return self if area is None else replace(self, model=area, pooling="tokens", transform=None)
 
     @torch.inference_mode()
     def start(self, pixels: np.ndarray) -> Tensor:
@@ -135,10 +152,12 @@ class Encoder:
 
     def recipe(self) -> dict[str, Any]:
         """Return how vectors are made, as plain values that any file format can hold."""
+        tiles = self.model.tiles() if isinstance(self.model, TokenArea) else {}
         return {
             "encoder": self.name,
             "weights_sha256": self.weights_sha256,
             "pooling": self.pooling,
+            **tiles,
             "mean": list(self.mean),
             "std": list(self.std),
             "transform": "normalise" if self.transform is None else described(self.transform),

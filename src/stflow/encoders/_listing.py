@@ -31,8 +31,9 @@ def list() -> pd.DataFrame:
         Length of a vector with ``pooling="final"`` and, for convolutional encoders,
         ``pooling="stages"``.
     ``how``, ``halo_px``
-        How :func:`stflow.pp.embed` reads tissue if not told otherwise: ``"area"`` or ``"tiles"``;
-        and the pixels around a box that its vector depends on.
+        The ways in which :func:`stflow.pp.embed` can read tissue, ``"area"`` and ``"tiles"``, the
+        one that it takes if not told otherwise first; and the pixels around a box that its vector
+        depends on, where that is area.
     ``tile_px``, ``mpp``
         Side of a tile in pixels and micrometres per pixel, as the authors use it.
     ``pooling``
@@ -63,7 +64,7 @@ def _row(card: Card) -> dict[str, object]:
         "name": card.name,
         "width": card.width,
         "stages_width": card.stages_width or pd.NA,
-        "how": "area" if card.halo_px else "tiles",
+        "how": _ways(card),
         "halo_px": card.halo_px or pd.NA,
         "tile_px": card.tile_px,
         "mpp": card.mpp,
@@ -75,3 +76,10 @@ def _row(card: Card) -> dict[str, object]:
         "needs": NEEDS[card.family] + (", token" if card.gated else ""),
         "url": card.url,
     }
+
+
+def _ways(card: Card) -> str:
+    """Say how tissue can be read, the default first."""
+    if card.halo_px:
+        return "area, tiles"
+    return "tiles, area" if card.pooling else "tiles"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +27,28 @@ class Reach:
         Pixels of the input around a piece that its maps depend on; a multiple of the strides.
     levels
         Of each map: about where the values of its C channels lie, float32, shape (C,).
+    tile_step
+        Pixels of the input between the overlapping tiles that it runs on. Such a stage leaves out
+        the halo, and gives a last map of one pixel a tile, which tells of all of the tile. 0: it
+        runs on no tiles.
     """
 
     stage: nn.Module
     strides: tuple[int, ...]
     halo: int
-    levels: tuple[Tensor, ...]
+    levels: tuple[Tensor, ...] = ()
+    tile_step: int = 0
+
+    def run(self, features: Tensor) -> list[Tensor]:
+        """Return the maps of a piece, from its input with the halo around."""
+        maps = self.stage(features)
+        if self.tile_step:
+            return maps
+        edges = [self.halo // stride for stride in self.strides]
+        return [
+            each[..., edge : each.shape[-2] - edge, edge : each.shape[-1] - edge]
+            for each, edge in zip(maps, edges, strict=True)
+        ]
 
 
 @torch.inference_mode()
@@ -49,10 +65,15 @@ def probe(stages: Sequence[nn.Module], *, device: torch.device | str = "cpu") ->
     Returns
     -------
     The stages with their reach, beyond which a map changes by less than 1e-4 of its standard
-    deviation; None where a stage sees all of its input, as by squeeze-and-excitation or global
-    response normalisation, or does not take pictures of any size.
+    deviation, or as a stage that runs on tiles says it; None where a stage sees all of its input,
+    as by squeeze-and-excitation or global response normalisation, or does not take pictures of any
+    size.
     """
     features = _picture().to(device)
+    if len(stages) == 1 and isinstance(told := getattr(stages[0], "reach", None), Reach):
+        side = told.tile_step + 2 * told.halo
+        tile = features.repeat(1, 1, 2, 2)[..., :side, :side]
+        return [replace(told, levels=_levels(told.run(tile)))]
     found = []
     for stage in stages:
         try:
@@ -68,10 +89,10 @@ def probe(stages: Sequence[nn.Module], *, device: torch.device | str = "cpu") ->
 
 
 def halo_px(reaches: Sequence[Reach]) -> int:
-    """Return how many pixels of an image around a box its maps depend on."""
+    """Return how many pixels of an image around a box its vector depends on."""
     total, stride = 0, 1
     for reach in reaches:
-        total += reach.halo * stride
+        total += (reach.halo + -(-reach.tile_step // 2)) * stride
         stride *= reach.strides[-1]
     return total
 
@@ -91,8 +112,11 @@ def _reach(stage: nn.Module, features: Tensor, maps: Sequence[Tensor]) -> Reach 
         turned = whole[..., :-at, :-at].flip(2, 3)
         far = max(far, stride * _farthest(turned, earlier[i].flip(2, 3)))
     halo = -(-far // step) * step
-    levels = tuple(each.mean((0, 2, 3)).bfloat16().float() for each in maps)
-    return None if halo > 3 * (side - cut) // 4 else Reach(stage, strides, halo, levels)
+    return None if halo > 3 * (side - cut) // 4 else Reach(stage, strides, halo, _levels(maps))
+
+
+def _levels(maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(each.float().mean((0, 2, 3)).bfloat16().float() for each in maps)
 
 
 def _farthest(whole: Tensor, part: Tensor) -> int:

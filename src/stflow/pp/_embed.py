@@ -19,11 +19,12 @@ from stflow._sdata import (
     store_path,
     warn_of_blank_tiles,
 )
-from stflow._sdata.places import spots_on_image
+from stflow._sdata.places import spot_rings, spots_on_image
 from stflow._sdata.written import require_new_embedding, write_embedding
 from stflow._validation import require_choice, require_count
 from stflow.embedding import (
     PRECISIONS,
+    Outlines,
     Precision,
     cache_folder,
     move,
@@ -50,6 +51,7 @@ def embed(
     widths_um: float | Sequence[float] | None = None,
     mpp: float | Sequence[float] | None = None,
     how: How | None = None,
+    outlines: bool = False,
     tile_px: int | None = None,
     pooling: Pooling | None = None,
     dihedral: bool = False,
@@ -71,13 +73,16 @@ def embed(
 
     By ``"area"``, the encoder runs over the tissue once for each scale, and each spot reads mean
     and standard deviation of its maps in boxes of so many micrometres around it: the cost is that
-    of the area, whatever the number of spots, and a box is as fine as the maps are. By ``"tiles"``,
-    a square around each spot is cut out for each width, resampled to ``tile_px`` pixels and
-    encoded by itself. Several widths show a spot closely and with its surroundings, and their
-    vectors are joined. The image is read from the level nearest to the wanted scale; outside it is
-    glass, white. An image coarser than asked for is enlarged, with a warning beyond 5 times. The
-    vectors do not depend on how the image is chunked. It is read in the background, block by
-    block, while what was read is encoded, so that memory holds a strip of it whatever its size.
+    of the area, whatever the number of spots, and a box is as fine as the maps are. Vision
+    transformers, on request, run on overlapping tiles of the tissue, and each spot reads mean and
+    standard deviation of their patch tokens in its boxes, and beside these the class token,
+    interpolated between the tiles around it. By ``"tiles"``, a square around each spot is cut out
+    for each width, resampled to ``tile_px`` pixels and encoded by itself. Several widths show a
+    spot closely and with its surroundings, and their vectors are joined. The image is read from the
+    level nearest to the wanted scale; outside it is glass, white. An image coarser than asked for
+    is enlarged, with a warning beyond 5 times. The vectors do not depend on how the image is
+    chunked. It is read in the background, block by block, while what was read is encoded, so that
+    memory holds a strip of it whatever its size.
 
     Parameters
     ----------
@@ -100,14 +105,20 @@ def embed(
         ``widths_um``, the width of a tile / ``tile_px``, or several.
     how
         ``"area"`` or ``"tiles"``. None: by area where the encoder has maps that can be made of
-        tissue of any size (`stflow.encoders.list` says of which), by tiles where it has none, or
-        ``tile_px`` or several ``mpp`` are given. A model reads only embeddings made its way.
+        tissue of any size, by tiles where it has none, as transformers, or ``tile_px`` or several
+        ``mpp`` are given. `stflow.encoders.list` says what is possible. A model reads only
+        embeddings made its way.
+    outlines
+        Whether to read, by area, each spot's own outline as well: the polygon of a cell, with its
+        holes, or the circle of a spot; of the maps at the scale of the narrowest box, a pixel
+        counted by the share inside. It is the last of the joined vectors. For models trained on
+        cells; without it, models of spots read cells and bins too.
     tile_px
         Side of a tile in pixels, as the encoder takes it. None: 224.
     pooling
         ``"stages"`` (mean and standard deviation over space of intermediate maps) or ``"final"``
-        (the network's own output). None: stages for convolutional networks, final for others,
-        or as ``get_encoder`` was told.
+        (the network's own output). None: stages for convolutional networks, patch and class tokens
+        for transformers with ``how="area"``, final for others, or as ``get_encoder`` was told.
     dihedral
         Whether to average each vector over the 8 flips and rotations of its tile, so that it
         does not depend on how the slide lay on the scanner; by tiles, at eight times the work.
@@ -136,8 +147,8 @@ def embed(
         ``<store>.embeddings``, while that can be written. True: that folder, whatever the encoder.
         False: nowhere.
     batch_size
-        Number of tiles to encode at a time. None: 8 on the CPU, where more fall out of its
-        cache, else 64.
+        Number of tiles around spots to encode at a time. None: 8 on the CPU, where more fall out
+        of its cache, else 64.
     num_workers
         Number of threads that cut tiles or pieces of the image, beside the one that reads. None: 1
         on the CPU, whose cores encode, else up to 8.
@@ -160,9 +171,10 @@ def embed(
     ``.uns[key_added]``
         Recipe: encoder, digest of its weights, pooling, normalisation, ``transform`` (as it shows
         itself, or its name), ``how``, ``widths_um`` and ``mpp`` (of each tile or box of a spot),
-        ``tile_px`` of tiles, ``dihedral``, ``width`` F, ``precision``, versions; beside it, of each
-        region, ``image_mpp`` and ``blank``, the share of its spots whose narrowest box or tile
-        shows nothing, such as bare glass.
+        ``tile_px`` of tiles (by area ``token_tile_px`` and ``token_overlap_px`` of a
+        transformer's, ``outlines``), ``dihedral``, ``width`` F, ``precision``, versions; beside it,
+        of each region, ``image_mpp`` and ``blank``, the share of its spots whose narrowest box or
+        tile shows nothing, such as bare glass.
 
     Raises
     ------
@@ -172,9 +184,10 @@ def embed(
         The key is taken, an argument makes no sense or was already decided in ``get_encoder``, the
         table has no spots, the image is not 8-bit RGB, nothing tells its scale, a tile or box lies
         outside it, is narrower than one of its pixels or (a box) wider than it, the encoder is
-        unknown, does not fit the tiles or has no maps to be read by area, it gives vectors of
-        different lengths or values that are not finite, or ``cache`` holds something else or is for
-        an encoder that shows no weights.
+        unknown, does not fit the tiles or has no maps or tokens to be read by area, it gives
+        vectors of different lengths or values that are not finite, or ``cache`` holds something
+        else or is for an encoder that shows no weights; or ``outlines`` are asked of tiles, of
+        labels, or of spots without an area.
     TypeError
         ``sdata`` is no SpatialData, or ``encoder`` is nothing that encodes.
     OSError
@@ -186,8 +199,8 @@ def embed(
     UserWarning
         An image is more than 5 times coarser than asked for, or narrower than a box; more than 15 %
         of the spots of a region (half, where the narrowest box is narrower than 50 um) lie on bare
-        glass, as when the image is mirrored; or the folder that ``cache=None`` stands for cannot be
-        used, so that no more vectors are kept.
+        glass, as when the image is mirrored; outlines cross themselves and are mended; or the
+        folder that ``cache=None`` stands for cannot be used, so that no more vectors are kept.
 
     Examples
     --------
@@ -203,6 +216,7 @@ def embed(
     require_choice(precision, PRECISIONS, name="precision")
     _require_counts(batch_size=batch_size, num_workers=num_workers)
     asked: dict[str, Any] = {"widths_um": widths_um, "mpp": mpp, "tile_px": tile_px}
+    asked |= {"outlines": bool(outlines)}
     wanted = choose_look(how, **asked, has_maps=True, encoder=str(encoder)).how
     table = get_table(sdata, table_key)
     where = f"Table {table_key!r}"
@@ -212,23 +226,26 @@ def embed(
         for region in _all_regions(table, shapes_key)
     ]
     by_name = encoder.by_name if isinstance(encoder, Encoder) else isinstance(encoder, str)
+    rings = [Outlines(*spot_rings(sdata, place)) for place in places] if outlines else None
     folder = cache_folder(cache, store=store_path(sdata), by_name=by_name)
     if isinstance(encoder, Encoder):
         chosen = move(encoder, devices[0])
     else:
         chosen = get_encoder(encoder, pooling=pooling, dihedral=dihedral, device=devices[0])
+    if how == "area" and pooling is None and not chosen.stages:
+        chosen = chosen.by_tokens()
     reaches = probe(chosen.stages, device=devices[0]) if wanted == "area" else None
     look = choose_look(how, **asked, has_maps=reaches is not None, encoder=chosen.name)
     check_closeness(places, look)
     require_inside(places, look)
     working: dict[str, Any] = {"num_workers": num_workers, "show_progress_bar": show_progress_bar}
     if look.how == "area":
-        encode = by_area(places, look, reaches or [], **working)
+        encode = by_area(places, look, reaches or [], outlines=rings, **working)
     else:
         encode = by_tiles(places, look, batch_size=batch_size, **working)
-    side = look.tile_px or TILE_PX
+    side = look.tile_px or chosen.tile_px or TILE_PX
     chosen = prepare(chosen, precision=precision, tile_px=side)
-    shape = (table.n_obs, len(look.widths_um), chosen.width(side))
+    shape = (table.n_obs, look.n_vectors, chosen.width(side))
     replicas = replicate(chosen, devices)
     with open_cache(folder, chosen, look.way(), shape, asked_for=cache is not None) as store:
         vectors, blank = encode(replicas, shape, store)

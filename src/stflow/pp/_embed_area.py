@@ -13,7 +13,7 @@ import numpy as np
 
 from stflow._sdata.places import PlacedSpots
 from stflow._validation import warn
-from stflow.embedding import AreaJob, VectorCache, encode_area, piece_px
+from stflow.embedding import AreaJob, Outlines, VectorCache, encode_area, piece_px
 from stflow.images import Level, choose_level
 from stflow.pp._look import Encode, Look
 
@@ -29,6 +29,7 @@ def by_area(
     look: Look,
     reaches: Sequence[Reach],
     *,
+    outlines: Sequence[Outlines] | None,
     num_workers: int,
     show_progress_bar: bool,
 ) -> Encode:
@@ -42,6 +43,9 @@ def by_area(
         Widths and scales.
     reaches
         The stages of the encoder.
+    outlines
+        Of the spots of each region in pixels of its image, read at the scale of the narrowest box
+        and last of their vectors; None: boxes alone.
     num_workers
         Number of threads that cut pieces of the image.
     show_progress_bar
@@ -66,13 +70,18 @@ def by_area(
         vectors = _room(shape)
         blank: dict[str, float] = {}
         for first, last in _runs(look.mpp):
-            mpp = look.mpp[first]
+            mpp, columns = look.mpp[first], list(range(first, last))
+            jobs = [_job(place, mpp) for place in places]
+            if outlines is not None and first <= narrowest < last:
+                columns.append(len(look.widths_um))
+                jobs = [_with(*each) for each in zip(jobs, outlines, strict=True)]
             found = encode_area(
-                [_job(place, mpp) for place in places],
+                jobs,
                 encoders,
                 [_on(encoder, reaches) for encoder in encoders],
                 widths_px=[width / mpp for width in look.widths_um[first:last]],
-                vectors=vectors[:, first:last],
+                vectors=vectors,
+                columns=columns,
                 piece=piece_px(encoders[0].device),
                 num_workers=num_workers,
                 cache=cache,
@@ -96,6 +105,10 @@ def _job(place: PlacedSpots, mpp: float) -> AreaJob:
     scale = _short(mpp / place.mpp, place.levels)
     centres = place.centres_px / scale
     return AreaJob(place.region.rows, place.levels, centres, scale, place.image_key)
+
+
+def _with(job: AreaJob, outlines: Outlines) -> AreaJob:
+    return replace(job, outlines=outlines.scaled(1 / job.scale))
 
 
 def _short(scale: float, levels: Sequence[Level]) -> float:

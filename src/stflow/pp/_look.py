@@ -17,6 +17,11 @@ Encode: TypeAlias = Callable[..., tuple[np.ndarray, dict[str, float]]]
 by region the share of spots whose narrowest box or tile shows nothing."""
 HOWS: tuple[How, ...] = get_args(How)
 TILE_PX = 224
+NO_OUTLINES = (
+    "`outlines=` reads maps of the tissue, and tiles have none. Leave it out, or leave out "
+    "`how='tiles'`, `tile_px=` and several `mpp=`, and take an encoder with 'area' in the column "
+    "`how` of `stf.encoders.list()`."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +38,20 @@ class Look:
         Micrometres per pixel as the encoder sees it, at each width.
     tile_px
         Side of a tile in pixels; 0 without tiles.
+    outlines
+        Whether each spot's own outline is read as well, by area.
     """
 
     how: How
     widths_um: list[float]
     mpp: list[float]
     tile_px: int
+    outlines: bool = False
+
+    @property
+    def n_vectors(self) -> int:
+        """How many vectors are joined for a spot."""
+        return len(self.widths_um) + self.outlines
 
     def way(self) -> dict[str, Any]:
         """Return what tells a vector of the same pixels from another."""
@@ -47,7 +60,8 @@ class Look:
     def recipe(self) -> dict[str, Any]:
         """Return what slides must have in common for a model to read them."""
         said = {"how": self.how, "widths_um": self.widths_um, "mpp": self.mpp}
-        return said | ({"tile_px": self.tile_px} if self.tile_px else {})
+        tiles = self.how == "tiles"
+        return said | ({"tile_px": self.tile_px} if tiles else {"outlines": self.outlines})
 
 
 def choose_look(
@@ -58,12 +72,13 @@ def choose_look(
     tile_px: int | None,
     has_maps: bool,
     encoder: str,
+    outlines: bool = False,
 ) -> Look:
     """Decide by the encoder and the arguments, never by the slide.
 
     Parameters
     ----------
-    how, widths_um, mpp, tile_px
+    how, widths_um, mpp, tile_px, outlines
         As `embed` takes them.
     has_maps
         Whether the encoder can be run over tissue of any size.
@@ -82,6 +97,8 @@ def choose_look(
         how = "area" if has_maps and tile_px is None and not several else "tiles"
     require_choice(how, HOWS, name="how")
     if how == "tiles":
+        if outlines:
+            raise ValueError(NO_OUTLINES)
         side = TILE_PX if tile_px is None else int(tile_px)
         widths, scales = looks(widths_um, mpp, tile_px=side)
         return Look("tiles", widths, scales, side)
@@ -89,12 +106,14 @@ def choose_look(
         raise ValueError("`how='area'` has no tiles; leave out `tile_px=`, or `how=`.")
     if not has_maps:
         raise ValueError(
-            f"Encoder {encoder!r} cannot be run once over the tissue: it has no maps, looks at its "
-            "whole input, or is told to transform or turn tiles. Leave out `how=`, or take one "
-            "with 'area' in the column `how` of `stf.encoders.list()`."
+            f"Encoder {encoder!r} cannot be run once over the tissue: it has no maps, shows no "
+            "patch tokens where it looks at its whole input, or is told to transform or turn tiles "
+            "or to pool otherwise. Leave out `how=`, or take one with 'area' in the column `how` "
+            "of `stf.encoders.list()`."
         )
     widths, scales = looks(widths_um, None, tile_px=TILE_PX)
-    return Look("area", widths, scales if mpp is None else _of_each(mpp, len(widths)), 0)
+    scales = scales if mpp is None else _of_each(mpp, len(widths))
+    return Look("area", widths, scales, 0, outlines)
 
 
 def _of_each(mpp: float | Sequence[float], n: int) -> list[float]:
