@@ -17,11 +17,51 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from stflow.embedding._boxes import Boxes
-from stflow.embedding._maps import Piece
+from stflow.embedding._maps import Box, Piece
 
 MOST_PIXELS = 2**22
 NOTHING = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bounds:
+    """Rectangles: upper left corners and widths, x then y, shape (n, 2) each."""
+
+    lower: np.ndarray
+    width: np.ndarray
+
+    def grown(self, margin: float) -> Bounds:
+        """Return them wider by a margin on each side."""
+        return Bounds(self.lower - margin, self.width + 2 * margin)
+
+    def extent(self) -> Box:
+        """Two corners around all: x0, y0, x1, y1."""
+        x0, y0 = np.floor(self.lower.min(axis=0)).astype(int).tolist()
+        x1, y1 = np.ceil((self.lower + self.width).max(axis=0)).astype(int).tolist()
+        return x0, y0, x1, y1
+
+    def corners(self, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """First and last piece, column and row, that each shares area with, shape (n, 2) each."""
+        first = np.floor(self.lower / side).astype(int)
+        last = np.ceil((self.lower + self.width) / side).astype(int) - 1
+        return first, np.maximum(last, first)
+
+    def pieces(self, side: int) -> set[Piece]:
+        """Pieces that some share area with."""
+        return set(self.by_piece(side))
+
+    def by_piece(self, side: int) -> dict[Piece, np.ndarray]:
+        """Positions of those that share area with each piece, row after row of pieces."""
+        first, last = self.corners(side)
+        found = []
+        for step in np.ndindex(*(last - first).max(axis=0) + 1):
+            piece = first + step
+            inside = np.flatnonzero((piece <= last).all(axis=1))
+            found.append(np.column_stack([piece[inside, ::-1], inside]))
+        every = np.concatenate(found)
+        every = every[np.lexsort(every.T[::-1])]
+        edges = np.flatnonzero(np.diff(every[:, :2], axis=0).any(axis=1)) + 1
+        return {(int(part[0, 1]), int(part[0, 0])): part[:, 2] for part in np.split(every, edges)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,16 +97,12 @@ class Outlines:
         index = np.arange(starts[-1]) + np.repeat(self.starts[at] - starts[:-1], count)
         return Outlines(self.corners[index], self.joins[index], starts)
 
-    def bounds(self) -> Boxes:
-        """Boxes around them."""
-        first = self.starts[:-1]
-        return Boxes(
-            np.minimum.reduceat(self.corners, first), np.maximum.reduceat(self.corners, first)
+    def bounds(self) -> Bounds:
+        """Return what lies around each."""
+        lower, upper = (
+            each.reduceat(self.corners, self.starts[:-1]) for each in (np.minimum, np.maximum)
         )
-
-    def by_piece(self, side: int) -> dict[Piece, np.ndarray]:
-        """Positions of those whose bounds share area with each piece."""
-        return self.bounds().by_piece(side)
+        return Bounds(lower, upper - lower)
 
     def told_apart(self, digests: np.ndarray, corner: np.ndarray, *, decimals: int) -> np.ndarray:
         """Join digests of what lies around with the shapes, seen from a corner each."""
@@ -158,7 +194,7 @@ def _windows(outlines: Outlines, shape: Sequence[int]) -> tuple[np.ndarray, np.n
     """First pixel of each outline on the map, and how many there are, x then y, shape (n, 2)."""
     bounds, most = outlines.bounds(), np.array(shape[::-1])
     first = np.floor(bounds.lower).astype(np.int64).clip(0, most)
-    last = np.ceil(bounds.upper).astype(np.int64).clip(0, most)
+    last = np.ceil(bounds.lower + bounds.width).astype(np.int64).clip(0, most)
     return first, last - first
 
 

@@ -1,4 +1,4 @@
-"""A walk down the tissue: the boxes of one band of spots after the other. Arrays and torch."""
+"""A walk over the tissue: the boxes of one block of spots after the other. Arrays and torch."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stflow.embedding._boxes import Boxes, moments
 from stflow.embedding._cache import DIGEST_BYTES, VectorCache
-from stflow.embedding._maps import Maps, Piece, lay_out, pieces_needed, tops
-from stflow.embedding._outlines import Outlines, outline_moments
+from stflow.embedding._maps import Box, Maps, Piece, join, lay_out, pieces_needed, tops
+from stflow.embedding._outlines import Bounds, Outlines, outline_moments
 from stflow.embedding._pieces import THUMB_STEP, Pieces
 from stflow.encoders import Encoder, Reach, halo_px
 from stflow.images import Level, looks_blank
 
-BAND_PX = 2048
-MOST_BOXES = 65536
+BLOCK_PX = 1536
+MOST_SPOTS = 16384
 DECIMALS = 6
+GREY = torch.full((3,), 128.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,8 +54,8 @@ class AreaJob:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Band:
-    """What was found of some spots.
+class Found:
+    """What was found of the spots of a block.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ class Band:
     is_blank
         Whether their narrowest box shows nothing, shape (n,).
     digests, made
-        Of what no cache knew, and its vectors.
+        Of the boxes and outlines that no cache knew, and their vectors, shape (boxes, F).
     """
 
     spots: np.ndarray
@@ -75,14 +77,14 @@ class Band:
 
 
 class Walk:
-    """Reads spots from the top down; memory holds the tissue of one band and its surroundings.
+    """Reads spots block by block, row after row; memory holds a row of blocks and what is around.
 
     Parameters
     ----------
     job
         What to read.
     spots
-        Positions of these of its spots, from the top down.
+        Positions of these of its spots.
     encoder
         Makes the maps.
     reaches
@@ -109,11 +111,10 @@ class Walk:
         num_workers: int,
         cache: VectorCache | None,
     ) -> None:
-        self.job, self.cache = job, cache
-        self.widths_px = widths_px
+        self.job, self.cache, self.widths_px = job, cache, widths_px.tolist()
         self.halo = halo_px(reaches)
-        self.parts = self._cut(spots)
-        self.layers = lay_out(reaches, self._around(spots).extent(), piece=piece)
+        self.parts = _blocks(job.centres, spots)
+        self.layers = lay_out(reaches, self._extent(spots), piece=piece)
         self.pieces = Pieces(
             job.levels,
             image_key=job.image_key,
@@ -124,96 +125,110 @@ class Walk:
         )
         self.maps = Maps(encoder, self.layers, self.pieces.pixels)
 
-    def bands(self) -> Generator[Band, None, None]:
-        """Read band after band."""
+    def blocks(self) -> Generator[Found, None, None]:
+        """Read block after block."""
         with closing(self.pieces):
-            rows = [self._around(spots).lower[:, 1].min() for spots in self.parts]
-            highest = np.minimum.accumulate(rows[::-1])[::-1]
-            for spots, row in zip(self.parts, highest, strict=True):
+            rows = np.array([self._top(spots) for spots in self.parts])
+            for spots, row in zip(self.parts, np.minimum.accumulate(rows[::-1])[::-1], strict=True):
                 above = tops(self.layers, row)
                 self.maps.let_go(above)
                 self.pieces.let_go(above[0])
-                yield self._band(spots, self._boxes(spots))
+                yield self._block(spots)
 
-    def _cut(self, spots: np.ndarray) -> list[np.ndarray]:
-        rows = (self.job.centres[spots, 1] // BAND_PX).astype(int)
-        most = max(1, MOST_BOXES // len(self.widths_px))
-        bands = np.split(spots, np.flatnonzero(np.diff(rows)) + 1)
-        return [part for band in bands for part in np.array_split(band, -(-len(band) // most))]
+    def _widest(self, spots: np.ndarray) -> Boxes:
+        return Boxes(self.job.centres[spots], max(self.widths_px))
+
+    def _extent(self, spots: np.ndarray) -> Box:
+        """Two corners around all that is read."""
+        x0, y0, x1, y1 = self._widest(spots).extent()
+        if self.job.outlines is None:
+            return x0, y0, x1, y1
+        left, top, right, bottom = self.job.outlines.take(spots).bounds().extent()
+        return min(x0, left), min(y0, top), max(x1, right), max(y1, bottom)
+
+    def _top(self, spots: np.ndarray) -> float:
+        """Row from which on anything of a block is read."""
+        row = self.job.centres[spots, 1].min() // BLOCK_PX
+        top = row * BLOCK_PX - max(self.widths_px) / 2
+        if self.job.outlines is not None:
+            top = min(top, self.job.outlines.take(spots).bounds().lower[:, 1].min())
+        return float(top)
 
     def _needed(self) -> set[Piece]:
         """Pieces of the image that some box depends on."""
         needed: set[Piece] = set()
         for spots in self.parts:
-            boxes = self._around(spots)
-            wanted = [set(boxes.by_piece(layer.piece)) for layer in self.layers]
-            needed |= pieces_needed(self.layers, wanted)
-            needed |= set(boxes.grown(self.halo).by_piece(self.layers[0].piece))
+            around: list[Boxes | Bounds] = [self._widest(spots)]
+            if self.job.outlines is not None:
+                around.append(self.job.outlines.take(spots).bounds())
+            for boxes in around:
+                wanted = [boxes.pieces(layer.piece) for layer in self.layers]
+                needed |= pieces_needed(self.layers, wanted)
+                needed |= boxes.grown(self.halo).pieces(self.layers[0].piece)
         return needed
 
-    def _boxes(self, spots: np.ndarray) -> Boxes:
-        """Put boxes around spots, those of a spot one after the other."""
-        centres, half = self.job.centres[spots, None], self.widths_px[:, None] / 2
-        return Boxes((centres - half).reshape(-1, 2), (centres + half).reshape(-1, 2))
-
-    def _around(self, spots: np.ndarray) -> Boxes:
-        """Put boxes around all that is read of spots."""
-        boxes = self._boxes(spots)
-        if self.job.outlines is None:
-            return boxes
-        bounds = self.job.outlines.take(spots).bounds()
-        corners = ((boxes.lower, bounds.lower), (boxes.upper, bounds.upper))
-        return Boxes(*map(np.concatenate, corners))
-
     @torch.inference_mode()
-    def _band(self, spots: np.ndarray, boxes: Boxes) -> Band:
-        n = len(self.widths_px)
-        narrowest = np.arange(int(self.widths_px.argmin()), len(boxes), n)
-        is_blank = self._is_blank(boxes.take(narrowest))
-        parts: list[Boxes | Outlines] = [boxes]
+    def _block(self, spots: np.ndarray) -> Found:
+        centres, narrowest = self.job.centres[spots], min(self.widths_px)
+        is_blank = self._is_blank(Boxes(centres, narrowest))
+        boxes: list[Boxes | Outlines] = [Boxes(centres, width) for width in self.widths_px]
         if self.job.outlines is not None:
-            parts.append(self.job.outlines.take(spots))
-        vectors, digests, made = zip(*map(self._look_up, parts), strict=True)
-        of_spots = [each.reshape(len(spots), -1, each.shape[1]) for each in vectors]
-        joined = of_spots[0] if len(parts) == 1 else np.concatenate(of_spots, axis=1)
-        return Band(spots, joined, is_blank, np.concatenate(digests), np.concatenate(made))
-
-    def _look_up(self, boxes: Boxes | Outlines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Vectors, and digests and vectors of what no cache knew."""
+            boxes.append(self.job.outlines.take(spots))
         if self.cache is None:
-            vectors = self._read(boxes)
-            return vectors, np.empty(0), vectors[:0]
-        digests = self._digests(boxes)
-        known, found = self.cache.find(digests)
-        made = self._read(boxes.take(np.flatnonzero(~known))) if not known.all() else found[:0]
-        vectors = np.empty((len(boxes), found.shape[1]), dtype=np.float32)
-        vectors[known], vectors[~known] = found, made
-        return vectors, digests[~known], made
+            vectors = np.stack([self._read(each) for each in boxes], axis=1)
+            return Found(spots, vectors, is_blank, np.empty(0), vectors[:0, 0])
+        digests = np.stack([self._digests(each) for each in boxes], axis=1)
+        known, found = self.cache.find(digests.ravel())
+        known = known.reshape(digests.shape)
+        vectors = np.empty((*digests.shape, found.shape[1]), dtype=np.float32)
+        vectors[known] = found
+        for i, each in enumerate(boxes):
+            wanted = np.flatnonzero(~known[:, i])
+            if len(wanted):
+                vectors[wanted, i] = self._read(each.take(wanted))
+        return Found(spots, vectors, is_blank, digests[~known], vectors[~known])
 
     def _read(self, boxes: Boxes | Outlines) -> np.ndarray:
         """Vectors of boxes or outlines, float32, shape (n, F)."""
+        if isinstance(boxes, Outlines):
+            return self._read_outlines(boxes)
+        found = []
+        for k, layer in enumerate(self.layers):
+            over = boxes.extent(max(layer.strides))
+            maps = self.maps.over(k, over, boxes.pieces(layer.piece))
+            for values, stride, level in zip(maps, layer.strides, layer.reach.levels, strict=True):
+                found += self._moments(boxes, over, values, stride, level)
+        return np.concatenate(found, axis=1)
+
+    def _read_outlines(self, outlines: Outlines) -> np.ndarray:
         found = []
         for k, layer in enumerate(self.layers):
             pieces = (
                 (layer.part(piece)[:2], at, self.maps.get(k, piece))
-                for piece, at in boxes.by_piece(layer.piece).items()
+                for piece, at in outlines.bounds().by_piece(layer.piece).items()
             )
-            if isinstance(boxes, Outlines):
-                found += outline_moments(boxes, layer.strides, pieces)
-            else:
-                found += moments(boxes, layer.strides, pieces)
+            found += outline_moments(outlines, layer.strides, pieces)
         return np.concatenate(found, axis=1)
 
     def _is_blank(self, boxes: Boxes) -> np.ndarray:
         side = self.layers[0].piece
-        pieces = (
-            ((x * side, y * side), at, [self.pieces.thumb((x, y))])
-            for (x, y), at in boxes.by_piece(side).items()
+        over = boxes.extent(THUMB_STEP)
+        thumbs = [
+            ((x * side, y * side, (x + 1) * side, (y + 1) * side), self.pieces.thumb((x, y)))
+            for x, y in boxes.pieces(side)
+        ]
+        return looks_blank(
+            *self._moments(boxes, over, join(over, thumbs, THUMB_STEP), THUMB_STEP, GREY)
         )
-        return looks_blank(*moments(boxes, [THUMB_STEP], pieces))
+
+    @staticmethod
+    def _moments(
+        boxes: Boxes, over: Box, values: Tensor, stride: int, level: Tensor
+    ) -> list[np.ndarray]:
+        return moments(values, (boxes.lower - over[:2]) / stride, boxes.width / stride, level)
 
     def _digests(self, shapes: Boxes | Outlines) -> np.ndarray:
-        """Tell each box or outline from any other: by its surroundings, and where it lies."""
+        """Tell each box from any other: by the pixels that it depends on, and where it lies."""
         side = self.layers[0].piece
         boxes = shapes.bounds() if isinstance(shapes, Outlines) else shapes
         ranges = np.hstack(boxes.grown(self.halo).corners(side))
@@ -224,13 +239,23 @@ class Walk:
             )
             for x0, y0, x1, y1 in groups.tolist()
         ]
-        corner = ranges[:, :2] * side
-        places = np.hstack([boxes.lower - corner, boxes.upper - corner]).round(DECIMALS) + 0.0
+        corner = boxes.lower - ranges[:, :2] * side
+        places = np.hstack([corner, corner + boxes.width]).round(DECIMALS) + 0.0
         told = [
             hashlib.sha256(around[group] + place.tobytes()).digest()[:DIGEST_BYTES]
             for group, place in zip(which.ravel(), places, strict=True)
         ]
         digests = np.array(told, dtype=f"S{DIGEST_BYTES}")
         if isinstance(shapes, Outlines):
-            return shapes.told_apart(digests, corner, decimals=DECIMALS)
+            return shapes.told_apart(digests, ranges[:, :2] * side, decimals=DECIMALS)
         return digests
+
+
+def _blocks(centres: np.ndarray, spots: np.ndarray) -> list[np.ndarray]:
+    """Cut spots by blocks of the image, row after row, and crowded blocks from the top down."""
+    x, y = centres[spots].T
+    column, row = x // BLOCK_PX, y // BLOCK_PX
+    order = np.lexsort((y, column, row))
+    edges = np.flatnonzero(np.diff(column[order]) + np.diff(row[order])) + 1
+    blocks = np.split(spots[order], edges)
+    return [part for each in blocks for part in np.array_split(each, -(-len(each) // MOST_SPOTS))]

@@ -25,11 +25,14 @@ class Reach:
         Of each map that it gives: pixels of the input of a pixel, along each side.
     halo
         Pixels of the input around a piece that its maps depend on; a multiple of the strides.
+    levels
+        Of each map: about where the values of its C channels lie, float32, shape (C,).
     """
 
     stage: nn.Module
     strides: tuple[int, ...]
     halo: int
+    levels: tuple[Tensor, ...]
 
 
 @torch.inference_mode()
@@ -88,7 +91,8 @@ def _reach(stage: nn.Module, features: Tensor, maps: Sequence[Tensor]) -> Reach 
         turned = whole[..., :-at, :-at].flip(2, 3)
         far = max(far, stride * _farthest(turned, earlier[i].flip(2, 3)))
     halo = -(-far // step) * step
-    return None if halo > 3 * (side - cut) // 4 else Reach(stage, strides, halo)
+    levels = tuple(each.mean((0, 2, 3)).bfloat16().float() for each in maps)
+    return None if halo > 3 * (side - cut) // 4 else Reach(stage, strides, halo, levels)
 
 
 def _farthest(whole: Tensor, part: Tensor) -> int:
