@@ -111,19 +111,29 @@ def cost() -> str:
     )
 
 
+def spread(values: pd.Series, sign: str = "") -> str:
+    """Mean and, of several, standard deviation."""
+    deviation = f" ± {values.std():.3f}" if values.count() > 1 else ""
+    return f"{values.mean():{sign}.3f}{deviation}"
+
+
 def summarised(scores: pd.DataFrame) -> list[str]:
     """Write mean and spread over seeds, and what outlines gain seed by seed, in Markdown."""
     names = {"pearson": "measured", "law": "law", "best": "law with measured"}
-    lines = ["| mixing | read | " + " | ".join(names.values()) + " | gain, measured | gain, law |"]
-    lines.append("|---" * (len(names) + 4) + "|")
+    lines = [
+        "| mixing | read | seeds | "
+        + " | ".join(names.values())
+        + " | gain, measured | gain, law |"
+    ]
+    lines.append("|---" * (len(names) + 5) + "|")
     wide = scores.pivot(index=["mixing", "seed"], columns="read", values=list(names))
     for mixing, name in product(MIXING, READ):
         own = wide.xs(mixing, level="mixing")
-        told = [f"{own[key, name].mean():.3f} ± {own[key, name].std():.3f}" for key in names]
+        told = [str(own["law", name].count()), *(spread(own[key, name]) for key in names)]
         base = next((each for each in READ if READ[each] == READ[name][:-1]), None)
         for key in ("pearson", "law"):
             gain = own[key, name] - own[key, base] if base else None
-            told.append("" if gain is None else f"{gain.mean():+.3f} ± {gain.std():.3f}")
+            told.append("" if gain is None else spread(gain, "+"))
         lines.append(f"| {mixing} | {name} | " + " | ".join(told) + " |")
     return lines
 
@@ -141,7 +151,7 @@ def report(scores: pd.DataFrame, cost_told: str) -> str:
             "around it, and its look tells nothing more; with it, 30 % of the cells lie anywhere, "
             "with the look and the counts of their kind. Mean Pearson over genes with what was "
             "measured and with the law, and, last, of the law with what was measured, the most "
-            f"that can be reached; mean and standard deviation over {N_SEEDS} seeds. Gain: beside "
+            "that can be reached; mean and standard deviation over seeds. Gain: beside "
             "the row of the same boxes without outlines, seed by seed. "
             "`python benchmarks/outlines.py`",
             "",
