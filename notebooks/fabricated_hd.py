@@ -138,26 +138,26 @@ def scatter(
     return Messages(np.concatenate(places), np.concatenate(genes))
 
 
-def write_qupath(folder: Path, path: Path) -> None:
-    """Write the cells of ``segmented_outputs`` as QuPath exports cells: GeoJSON."""
+def write_qupath(folder: Path, path: Path, corner: np.ndarray) -> None:
+    """Write the cells of ``segmented_outputs`` as QuPath exports them, on the uncut section."""
+    inner = folder / "segmented_outputs"
     read = {
-        name: json.loads(
-            (folder / "segmented_outputs" / f"{name}_segmentations.geojson").read_text()
-        )
+        name: json.loads((inner / f"{name}_segmentations.geojson").read_text())["features"]
         for name in ("cell", "nucleus")
     }
-    inner = {
-        each["properties"]["cell_id"]: each["geometry"] for each in read["nucleus"]["features"]
-    }
+    for each in read["cell"] + read["nucleus"]:
+        (ring,) = each["geometry"]["coordinates"]
+        each["geometry"]["coordinates"] = [(np.array(ring) + corner).round(2).tolist()]
+    nuclei = {each["properties"]["cell_id"]: each["geometry"] for each in read["nucleus"]}
     features = [
         {
             "type": "Feature",
             "id": f"00000000-0000-4000-8000-{each['properties']['cell_id']:012}",
             "geometry": each["geometry"],
-            "nucleusGeometry": inner[each["properties"]["cell_id"]],
+            "nucleusGeometry": nuclei[each["properties"]["cell_id"]],
             "properties": {"objectType": "cell"},
         }
-        for each in read["cell"]["features"]
+        for each in read["cell"]
     ]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
 
