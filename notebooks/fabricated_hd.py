@@ -172,7 +172,7 @@ def _cut(centres: np.ndarray, mpp: float) -> tuple[np.ndarray, Area]:
     """Corner of the cut on the section, whole pixels, and the capture area on the cut."""
     half = PITCH_UM / mpp / 2
     low, high = centres.min(0) - half, centres.max(0) + half
-    corner = np.floor(low - MARGIN_UM / mpp).astype(int)
+    corner = np.maximum(np.floor(low - MARGIN_UM / mpp).astype(int), 0)
     return corner, Area(*(low - corner), *(high - corner))
 
 
