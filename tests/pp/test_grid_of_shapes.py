@@ -137,7 +137,7 @@ def test_of_two_outlines_around_one_place_the_first_stays():
 
 
 def test_outlines_on_what_is_excluded_are_left_out_by_their_share():
-    """What counts is the area under the mark: of an L more than half, of a ring without its hole."""
+    """What counts is the area under the mark: more than half of an L, no hole of a ring."""
     sdata = slide(at(ELL, 0, 100), at(RING, 0, 200), at(ELL, 5, 300), at(ELL, 50, 400))
     mark = shapely.box(0, 0, 10, SIDE)
     frame = gpd.GeoDataFrame({"kind": ["pen"]}, geometry=[mark])
