@@ -296,11 +296,13 @@ def draw(test: SpatialData, models: dict[str, stf.STFlow]) -> None:
     gene = int(np.argmax(pearson(law, maps[f"bins of 16 um, neighbours {AT_PITCH}"])))
     figure, axes = plt.subplots(1, 4, figsize=(16, 4.4), layout="constrained")
     low, high = np.quantile(law[:, gene], [0.02, 0.98])
+    column, row = np.round((places - places.min(0)) / (16 / MPP)).astype(int).T
     for ax, (name, values) in zip(axes, maps.items(), strict=True):
-        x, y = places.T
-        points = ax.scatter(x, -y, c=values[:, gene], s=4, marker="s", vmin=low, vmax=high)
-        ax.set(title=name, aspect="equal", xticks=[], yticks=[])
-    figure.colorbar(points, ax=axes, label=f"{model.genes[gene]}, counts of a spot")
+        picture = np.full((row.max() + 1, column.max() + 1), np.nan)
+        picture[row, column] = values[:, gene]
+        drawn = ax.imshow(picture, vmin=low, vmax=high, interpolation="nearest")
+        ax.set(title=name, xticks=[], yticks=[])
+    figure.colorbar(drawn, ax=axes, label=f"{model.genes[gene]}, counts of a spot")
     figure.savefig(RESULTS / "fine.png", dpi=90)
 
 

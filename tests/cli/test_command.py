@@ -122,6 +122,10 @@ def test_debug_shows_all_warnings():
         ("pass `inplace=False`", "pass `inplace=False`"),
         ("Run `stf.pp.embed(sdata)` first", "Run `stflow embed` first"),
         ("Run `stf.pp.neighbors(sdata)`.", "Run `stflow embed`."),
+        (
+            "Run `stf.pp.neighbors(sdata, pitch_um=282.8, overwrite=True)`.",
+            "Run `stflow embed --pitch-um 282.8 --overwrite`.",
+        ),
         ("Run `stf.tl.predict(..., n_samples=8)`", "Run `stflow predict`"),
         ("Run `stf.pl.training`", "Run `stf.pl.training`"),
         ("nothing to replace", "nothing to replace"),

@@ -94,6 +94,19 @@ def test_a_graph_that_is_there_stays(
     assert (abs(after - before).nnz == 0) == kept
 
 
+def test_neighbours_at_the_pitch_of_a_model(disk: Path, run: Run, tissue):
+    pitch = ("--pitch-um", 400, "--lattice", "square", "--n-neighs", 4)
+    run("embed", "S1.zarr", *FAST, "--key-added", "X_b", *pitch)
+    found = read_zarr("S1.zarr")["table"]
+    how = {"n_neighs": 4, "overwrite": True, "inplace": False}
+    wanted = stf.pp.neighbors(tissue["S1"], pitch_um=400, lattice="square", **how)
+    nearest = stf.pp.neighbors(tissue["S1"], **how)
+    graphs = [each.obsp["spatial_connectivities"] for each in (found, wanted, nearest)]
+    assert abs(graphs[0] - graphs[1]).nnz == 0
+    assert abs(graphs[0] - graphs[2]).nnz > 0
+    assert found.uns["spatial_neighbors"]["params"]["pitch_um"] == 400
+
+
 @pytest.mark.parametrize(
     ("arguments", "folder"),
     [
@@ -208,7 +221,7 @@ def test_errors_are_one_line_and_write_nothing(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("S1.zarr", "--pitch-um", 100), "--pitch-um and --lattice are for whole-slide files"),
+        (("S1.zarr", "--lattice", "square"), "--lattice is that of --pitch-um: type both"),
         (("scan.png",), "A whole-slide file needs --output"),
         (("S9.zarr",), "'S9.zarr' does not exist"),
     ],

@@ -71,6 +71,7 @@ def test_a_model(disk: Path, run: Run, model: stf.STFlow):
         "embedding: encoder=support.colours, how=tiles, widths_um=[224.0], mpp=[8.0], tile_px=28"
         in shown
     )
+    assert f"neighbours of the fit: {model.pitch_um:g} um apart" in shown
 
 
 def test_an_image_file(disk: Path, run: Run):

@@ -60,6 +60,15 @@ def test_an_output_folder_becomes_a_store(
     assert "spatial_connectivities" in table.obsp
 
 
+def test_bins_are_linked_at_the_pitch_of_a_model(folder: Path, run: Run) -> None:
+    visium_hd(folder / "outs")
+    run("embed", "outs", "-o", "new.zarr", "--pitch-um", 16, "--lattice", "square", *FAST)
+    table = read_zarr("new.zarr")["table"]
+    params = table.uns["spatial_neighbors"]["params"]
+    assert (params["pitch_um"], params["lattice"]) == (16, "square")
+    assert table.obsp["spatial_distances"].data.min() > 15
+
+
 def test_an_image_elsewhere_and_its_scale(folder: Path, run: Run) -> None:
     outputs.visium(folder / "outs")
     outputs.write_image(folder / "he.tif", 330, 300)
@@ -82,7 +91,7 @@ def test_an_image_that_nobody_aligned(folder: Path, run: Run) -> None:
         (("-o", "new.zarr", "--alignment", "identity"), "--alignment is for xenium"),
         (("-o", "new.zarr", "--bin-um", 8), "--bin-um is for visium_hd"),
         (("-o", "new.zarr", "--cells"), "--cells is for visium_hd"),
-        (("-o", "new.zarr", "--pitch-um", 8), "--pitch-um and --lattice are for whole-slide"),
+        (("-o", "new.zarr", "--lattice", "hex"), "--lattice is that of --pitch-um"),
     ],
 )
 def test_options_of_another_kind(folder: Path, run: Run, options: tuple, message: str) -> None:

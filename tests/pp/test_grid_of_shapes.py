@@ -136,6 +136,38 @@ def test_of_two_outlines_around_one_place_the_first_stays():
     stf.pp.neighbors(sdata, n_neighs=1)
 
 
+def test_outlines_on_what_is_excluded_are_left_out_by_their_share():
+    """What counts is the area under the mark: more than half of an L, no hole of a ring."""
+    sdata = slide(at(ELL, 0, 100), at(RING, 0, 200), at(ELL, 5, 300), at(ELL, 50, 400))
+    mark = shapely.box(0, 0, 10, SIDE)
+    frame = gpd.GeoDataFrame({"kind": ["pen"]}, geometry=[mark])
+    sdata["artifacts"] = ShapesModel.parse(frame)
+    ring = (10 * 40 - 5 * 10) / 1300  # the hole counts for nothing
+    shares = {"0": 300 / 500, "1": ring, "2": 150 / 500, "3": 0.0}
+    for most in (0.25, 0.3, 1.0):
+        stf.pp.grid(
+            sdata, shapes_key="cells", exclude="artifacts", max_covered=most, overwrite=True
+        )
+        kept = {name: share for name, share in shares.items() if share <= most}
+        obs = sdata["table"].obs
+        assert list(obs.index) == list(sdata["spots"].index) == list(kept)
+        assert obs["artifacts"].to_numpy() == pytest.approx(list(kept.values()), abs=1e-9)
+        assert (obs["artifacts_pen"] == obs["artifacts"]).all()
+    assert len(sdata["cells"]) == 4
+
+
+def test_marks_of_another_scale_lie_on_outlines_all_the_same():
+    sdata = slide(at(ELL, 0, 100), at(ELL, 500, 400))
+    sdata["drawn"] = ShapesModel.parse(
+        gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 20, 40)]),
+        transformations={"global": Scale([5, 5], "xy")},
+    )
+    spots = stf.pp.grid(sdata, shapes_key="cells", exclude="drawn", inplace=False)
+    assert list(spots.index) == ["1"]
+    with pytest.raises(ValueError, match=r"All 1 spots lie on shapes 'cells'.*`exclude=`"):
+        stf.pp.grid(slide(at(ELL, 0, 100)), shapes_key="cells", exclude="cells")
+
+
 @pytest.mark.parametrize("x", [-100, SIDE + 50])
 def test_outlines_outside_the_image(x: float):
     sdata = slide(at(ELL, 50, 50), at(ELL, x, 80))

@@ -101,16 +101,23 @@ def in_words_of_the_shell(message: str, options: Collection[str]) -> str:
 
     def option(found: re.Match[str]) -> str:
         name, value = found.groups()
-        typed = f"--{name.replace('_', '-')}"
-        if name not in options:
-            return found[0]
-        return f"`{typed}`" if value in ("", "True") else f"`{typed} {TYPED.get(value, value)}`"
+        return f"`{_typed(name, value)}`" if name in options else found[0]
 
     def call(found: re.Match[str]) -> str:
-        return f"`stflow {COMMANDS[found[1]]}`" if found[1] in COMMANDS else found[0]
+        name, inside = found.groups()
+        if name not in COMMANDS:
+            return found[0]
+        words = re.findall(r"(\w+)=([^,]+)", inside or "") if name == "neighbors" else []
+        typed = [_typed(word, value) for word, value in words]
+        return f"`{' '.join(['stflow', COMMANDS[name], *typed])}`"
 
     message = re.sub(r"`(\w+)=([^`]*)`", option, message)
-    return re.sub(r"`stf\.\w+\.(\w+)(?:\([^`]*\))?`", call, message)
+    return re.sub(r"`stf\.\w+\.(\w+)(?:\(([^`]*)\))?`", call, message)
+
+
+def _typed(name: str, value: str) -> str:
+    option = f"--{name.replace('_', '-')}"
+    return option if value in ("", "True") else f"{option} {TYPED.get(value, value)}"
 
 
 def _run() -> _Run:

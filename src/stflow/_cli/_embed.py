@@ -23,8 +23,13 @@ WIDTHS = ", ".join(f"{width:g}" for width in DEFAULT_WIDTHS_UM)
 @click.command(cls=Command)
 @click.argument("slide", type=opt.ANYTHING)
 @opt.new_store
-@opt.option("--pitch-um", default=100.0, help="Whole-slide files: distance of spots.")
-@opt.option("--lattice", default="hex", help="Whole-slide files: hex or square.")
+@opt.option(
+    "--pitch-um",
+    default=100.0,
+    help="Whole-slide files: distance of the spots to lay. Else: distance at which to choose "
+    "neighbours, for a model trained at it; left out, the nearest spots.",
+)
+@opt.option("--lattice", default="hex", help="Lattice of that pitch: hex or square.")
 @opt.option("--image", help="Output folders: the H&E image; left out, the only one; or hires.")
 @opt.option("--alignment", help="Xenium: file that aligns the image, or identity.")
 @opt.option("--bin-um", type=int, help="Visium HD: side of the bins; left out, 8.")
@@ -99,7 +104,7 @@ def embed(
 
     SLIDE is a store with an image and spots; the output folder of Visium, Visium HD or Xenium; or
     a whole-slide file, whose tissue is found and covered with spots first. The neighbours of spots
-    are found as well; a graph that is there stays, unless --n-neighs is given.
+    are found as well; a graph that is there stays, unless --n-neighs or --pitch-um is given.
     """
     kind = instrument(slide) if slide.is_dir() else None
     reading = {"image": image, "alignment": alignment, "bin_um": bin_um, "cells": cells or None}
@@ -108,8 +113,8 @@ def embed(
     if output is None and (kind or not slide.is_dir()):
         what = "A whole-slide file" if kind is None else f"The output of {kind}"
         raise click.UsageError(f"{what} needs --output, the store to write.")
-    if slide.is_dir() and (given("pitch_um") or given("lattice")):
-        raise click.UsageError("--pitch-um and --lattice are for whole-slide files.")
+    lying = {"pitch_um": pitch_um, "lattice": lattice}
+    graph = {"n_neighs": n_neighs, **(_at_pitch(lying) if slide.is_dir() else {})}
     how |= {"widths_um": widths_um or None, "mpp": mpp or None}
     how["device"] = device[0] if len(device) == 1 else device
     if weights is not None:
@@ -117,16 +122,15 @@ def embed(
     how["cache"] = _cache(output, cache, no_cache=no_cache)
     how["show_progress_bar"] = not quiet
     if output is not None and kind:
-        _embed_outputs(slide, kind, output, reading, n_neighs, **how)
+        _embed_outputs(slide, kind, output, reading, graph, **how)
     elif output is None or slide.is_dir():
-        _embed_store(slide, output, n_neighs, **how)
+        _embed_store(slide, output, graph, **how)
     else:
-        grid = {"pitch_um": pitch_um, "lattice": lattice}
-        _embed_file(slide, output, grid, n_neighs, **how)
+        _embed_file(slide, output, lying, graph, **how)
     note(f"{output or slide}: embedded as {how['key_added']!r}", quiet=quiet)
 
 
-def _embed_store(path: Path, output: Path | None, n_neighs: int, **how: Any) -> None:
+def _embed_store(path: Path, output: Path | None, graph: dict[str, Any], **how: Any) -> None:
     from stflow import pp
     from stflow._sdata import Store
 
@@ -134,13 +138,19 @@ def _embed_store(path: Path, output: Path | None, n_neighs: int, **how: Any) -> 
     store.require_writable(output)
     table_key = how["table_key"]
     pp.embed(store.sdata, **how)
-    if given("n_neighs") or _keys.CONNECTIVITIES not in store.sdata.tables[table_key].obsp:
-        pp.neighbors(store.sdata, n_neighs=n_neighs, overwrite=True, **_placing(how))
+    asked = given("n_neighs") or given("pitch_um")
+    if asked or _keys.CONNECTIVITIES not in store.sdata.tables[table_key].obsp:
+        pp.neighbors(store.sdata, overwrite=True, **graph, **_placing(how))
     store.save(table_key, output)
 
 
 def _embed_outputs(
-    path: Path, kind: str, output: Path, reading: dict[str, Any], n_neighs: int, **how: Any
+    path: Path,
+    kind: str,
+    output: Path,
+    reading: dict[str, Any],
+    graph: dict[str, Any],
+    **how: Any,
 ) -> None:
     from stflow import pp
     from stflow._sdata import require_new_store, write_store
@@ -148,11 +158,13 @@ def _embed_outputs(
     require_new_store(output)
     sdata = read_outputs(path, kind, image_mpp=how.pop("image_mpp"), **reading)
     pp.embed(sdata, **how)
-    pp.neighbors(sdata, n_neighs=n_neighs, table_key=how["table_key"])
+    pp.neighbors(sdata, table_key=how["table_key"], **graph)
     write_store(sdata, output)
 
 
-def _embed_file(path: Path, output: Path, grid: dict[str, Any], n_neighs: int, **how: Any) -> None:
+def _embed_file(
+    path: Path, output: Path, lying: dict[str, Any], graph: dict[str, Any], **how: Any
+) -> None:
     from stflow import pp
     from stflow._sdata import require_new_store, write_store
     from stflow.io import read_wsi
@@ -160,10 +172,17 @@ def _embed_file(path: Path, output: Path, grid: dict[str, Any], n_neighs: int, *
     require_new_store(output)
     sdata = read_wsi(path, image_mpp=how.pop("image_mpp"))
     pp.detect_tissue(sdata)
-    pp.grid(sdata, table_key=how["table_key"], **grid)
+    pp.grid(sdata, table_key=how["table_key"], **lying)
     pp.embed(sdata, **how)
-    pp.neighbors(sdata, n_neighs=n_neighs, table_key=how["table_key"])
+    pp.neighbors(sdata, table_key=how["table_key"], **graph)
     write_store(sdata, output)
+
+
+def _at_pitch(lying: dict[str, Any]) -> dict[str, Any]:
+    """Tell `neighbors` at which pitch to look, where one was typed."""
+    if given("lattice") and not given("pitch_um"):
+        raise click.UsageError("--lattice is that of --pitch-um: type both.")
+    return lying if given("pitch_um") else {}
 
 
 def _with_weights(weights: Path, *, encoder: str, **how: Any) -> Encoder:

@@ -31,7 +31,12 @@ def _model(path: Path) -> list[str]:
     from stflow.model import STFlow
 
     model = STFlow.load(path)
-    return [repr(model), f"  embedding: {describe_recipe(model.encoder)}"]
+    apart = "unknown" if model.pitch_um is None else f"{model.pitch_um:g} um apart"
+    return [
+        repr(model),
+        f"  embedding: {describe_recipe(model.encoder)}",
+        f"  neighbours of the fit: {apart}",
+    ]
 
 
 def _store(path: Path, image_mpp: float | None) -> list[str]:
