@@ -48,8 +48,8 @@ HEAD = [
 PARTS = {
     "network": (maps.Maps, "_run"),
     "waiting for the image": (pieces.Pieces, "_read"),
-    "running sums": (boxes, "summed_area"),
-    "boxes": (boxes, "box_sums"),
+    "sliding means": (boxes, "window_means"),
+    "boxes": (boxes, "read_windows"),
 }
 
 

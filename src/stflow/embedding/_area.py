@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from stflow._validation import require_finite
 from stflow.embedding._cache import VectorCache
-from stflow.embedding._walk import AreaJob, Band, Walk
+from stflow.embedding._walk import AreaJob, Found, Walk
 from stflow.images import read_ahead
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ def encode_area(
                 for spots, encoder, own in shares
                 if len(spots)
             ]
-            for band in _together([walk.bands() for walk in walks]):
-                require_finite(band.vectors, what=f"The embedding by encoder {encoders[0].name!r}")
-                vectors[job.rows[band.spots]] = band.vectors
-                is_blank[band.spots] = band.is_blank
+            for found in _together([walk.blocks() for walk in walks]):
+                require_finite(found.vectors, what=f"The embedding by encoder {encoders[0].name!r}")
+                vectors[job.rows[found.spots]] = found.vectors
+                is_blank[found.spots] = found.is_blank
                 if cache is not None:
-                    cache.add(band.digests, band.made)
-                bar.update(band.vectors.shape[0] * band.vectors.shape[1])
+                    cache.add(found.digests, found.made)
+                bar.update(found.vectors.shape[0] * found.vectors.shape[1])
     return blank
 
 
@@ -97,13 +97,13 @@ def _shares(job: AreaJob, encoders: Sequence[Encoder]) -> list[np.ndarray]:
     return np.array_split(np.argsort(job.centres[:, 1], kind="stable"), len(encoders))
 
 
-def _together(walks: Sequence[Generator[Band, None, None]]) -> Iterator[Band]:
-    """Bands of several walks by turns, each of which goes on in a thread of its own."""
+def _together(walks: Sequence[Generator[Found, None, None]]) -> Iterator[Found]:
+    """Blocks of several walks by turns, each of which goes on in a thread of its own."""
     with ExitStack() as stack:
         ahead = deque(stack.enter_context(closing(read_ahead(walk, depth=1))) for walk in walks)
         while ahead:
             walk = ahead.popleft()
-            band = next(walk, None)
-            if band is not None:
+            found = next(walk, None)
+            if found is not None:
                 ahead.append(walk)
-                yield band
+                yield found

@@ -1,162 +1,188 @@
-"""Means and deviations of maps over boxes, by summed-area tables [1]_. Arrays and torch.
+"""Means and deviations of maps over boxes of one width. Arrays and torch.
 
-.. [1] Crow. Summed-area tables for texture mapping. SIGGRAPH 1984.
+A window of that width slides over a map in whole pixels, once for all boxes; one that starts in
+between is a mixture of those around it. No large sums are taken from each other, so that single
+precision serves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isqrt
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
+from torch.nn.functional import avg_pool2d, embedding_bag
 
-from stflow.embedding._maps import Piece
+from stflow.embedding._maps import Box, Piece
+
+DECIMALS = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Boxes:
-    """Boxes in pixels of the encoder's scale: two corners, x then y, each of shape (n, 2)."""
+    """Boxes of one width in pixels of the encoder's scale, by their centres, shape (n, 2)."""
 
-    lower: np.ndarray
-    upper: np.ndarray
+    centres: np.ndarray
+    width: float
 
     def __len__(self) -> int:
-        return len(self.lower)
+        return len(self.centres)
+
+    @property
+    def lower(self) -> np.ndarray:
+        """Upper left corners, x then y, shape (n, 2)."""
+        return self.centres - self.width / 2
 
     def take(self, at: np.ndarray) -> Boxes:
         """Return some of them."""
-        return Boxes(self.lower[at], self.upper[at])
+        return Boxes(self.centres[at], self.width)
 
     def grown(self, margin: float) -> Boxes:
         """Return them wider by a margin on each side."""
-        return Boxes(self.lower - margin, self.upper + margin)
+        return Boxes(self.centres, self.width + 2 * margin)
 
-    def around(self, side: float) -> Boxes:
-        """Return squares of a side about their centres."""
-        centres = (self.lower + self.upper) / 2
-        return Boxes(centres - side / 2, centres + side / 2)
-
-    def extent(self) -> tuple[float, float, float, float]:
-        """Two corners of a box around all, x0, y0, x1, y1."""
-        x0, y0 = np.floor(self.lower.min(axis=0)).tolist()
-        x1, y1 = np.ceil(self.upper.max(axis=0)).tolist()
+    def extent(self, step: int = 1) -> Box:
+        """Two corners around all and one step more, multiples of a step: x0, y0, x1, y1."""
+        x0, y0 = (np.floor(self.lower.min(axis=0) / step).astype(int) * step).tolist()
+        last = np.ceil((self.lower.max(axis=0) + self.width) / step).astype(int)
+        x1, y1 = ((last + 1) * step).tolist()
         return x0, y0, x1, y1
 
     def corners(self, side: int) -> tuple[np.ndarray, np.ndarray]:
         """First and last piece, column and row, that each shares area with, shape (n, 2) each."""
         first = np.floor(self.lower / side).astype(int)
-        return first, np.maximum(np.ceil(self.upper / side).astype(int) - 1, first)
+        last = np.ceil((self.lower + self.width) / side).astype(int) - 1
+        return first, np.maximum(last, first)
 
-    def by_piece(self, side: int) -> dict[Piece, np.ndarray]:
-        """Positions of the boxes that share area with each piece, row after row of pieces."""
+    def pieces(self, side: int) -> set[Piece]:
+        """Pieces that some box shares area with."""
         if not len(self):
-            return {}
-        first, last = self.corners(side)
-        found = []
-        for step in np.ndindex(*(last - first).max(axis=0) + 1):
-            piece = first + step
-            inside = np.flatnonzero((piece <= last).all(axis=1))
-            found.append(np.column_stack([piece[inside, ::-1], inside]))
-        every = np.concatenate(found)
-        every = every[np.lexsort(every.T[::-1])]
-        edges = np.flatnonzero(np.diff(every[:, :2], axis=0).any(axis=1)) + 1
-        return {(int(part[0, 1]), int(part[0, 0])): part[:, 2] for part in np.split(every, edges)}
+            return set()
+        ranges = np.unique(np.hstack(self.corners(side)), axis=0).tolist()
+        return {
+            (x, y)
+            for x0, y0, x1, y1 in ranges
+            for x in range(x0, x1 + 1)
+            for y in range(y0, y1 + 1)
+        }
 
 
-def moments(
-    boxes: Boxes,
-    strides: Sequence[int],
-    pieces: Iterable[tuple[tuple[int, ...], np.ndarray, Sequence[Tensor]]],
-) -> list[np.ndarray]:
+def moments(values: Tensor, lower: np.ndarray, width: float, level: Tensor) -> list[np.ndarray]:
     """Return mean and standard deviation over boxes, a pixel counted by the share inside.
 
     Parameters
     ----------
-    boxes
-        The n boxes.
-    strides
-        Pixels of the boxes of a pixel of each map.
-    pieces
-        Where each starts, x then y; positions of the boxes that share area with it; its maps,
-        shape (1, C, h, w).
-
-    Returns
-    -------
-    Mean, deviation, map by map, float32, shape (n, C) each.
-    """
-    sums: list[Tensor | None] = [None] * len(strides)
-    for corner, at, maps in pieces:
-        lower, upper = (torch.from_numpy(c[at] - corner) for c in (boxes.lower, boxes.upper))
-        for i, (values, stride) in enumerate(zip(maps, strides, strict=True)):
-            table = summed_area(values)
-            part = box_sums(table, lower / stride, upper / stride)
-            total = sums[i]
-            if total is None:
-                total = sums[i] = part.new_zeros(len(boxes), part.shape[1])
-            total.index_add_(0, torch.from_numpy(at).to(part.device), part)
-    area = torch.from_numpy((boxes.upper - boxes.lower).prod(axis=1, keepdims=True))
-    found = []
-    for total, stride in zip(sums, strides, strict=True):
-        mean, square = (total.cpu() * stride**2 / area).chunk(2, dim=1)  # type: ignore[union-attr]
-        deviation = (square - mean.square()).clamp(min=0).sqrt()
-        found += [mean.float().numpy(), deviation.float().numpy()]
-    return found
-
-
-def summed_area(values: Tensor) -> Tensor:
-    """Return running sums of a map and of its squares.
-
-    Parameters
-    ----------
     values
-        Shape (1, C, h, w).
+        A map, shape (1, C, h, w), which goes on for a pixel beyond the last that a box touches.
+    lower
+        Upper left corners of the n boxes in pixels of the map, x then y, shape (n, 2).
+    width
+        Of the boxes, in pixels of the map.
+    level
+        About where the values lie, shape (C,); squares are taken from there.
 
     Returns
     -------
-    Sums over what is above and left of each corner of a pixel, float64, shape (h + 1, w + 1, 2 C).
+    Mean, deviation, float32, shape (n, C) each.
     """
-    pixels = values[0].permute(1, 2, 0)
-    if pixels.device.type == "mps":  # knows no float64
-        pixels = pixels.cpu()
-    height, width, channels = pixels.shape
-    table = pixels.new_zeros((height + 1, width + 1, 2 * channels), dtype=torch.float64)
-    inner = table[1:, 1:]
-    inner[..., :channels] = pixels
-    torch.square(inner[..., :channels], out=inner[..., channels:])
-    torch.cumsum(inner, 0, out=inner)
-    torch.cumsum(inner, 1, out=inner)
-    return table
+    width = round(width, DECIMALS)
+    level = level.to(values.device)
+    windows = window_means(values, level, _sides(width))
+    mean, square = read_windows(windows, *_mixture(lower, width, windows.shape[1:3])).chunk(2, 1)
+    deviation = square.sub_(mean.square()).clamp_(min=0).sqrt_()
+    return [(mean + level).cpu().numpy(), deviation.cpu().numpy()]
 
 
-def box_sums(table: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Return the sums over boxes.
+def window_means(values: Tensor, level: Tensor, sides: Sequence[int]) -> Tensor:
+    """Average a map less its level, and the squares of that, over whole pixels at each place.
 
     Parameters
     ----------
-    table
-        Of `summed_area`.
-    lower, upper
-        Corners of the boxes in pixels of the map, x then y, shape (n, 2); what lies beyond the map
-        is not counted.
+    values, level
+        As of `moments`.
+    sides
+        Of the windows, in pixels, the longest last.
 
     Returns
     -------
-    Shape (n, 2 C), float64, where the table lies.
+    By height, width, first row and first column of a window, float32, shape (sides * sides, rows,
+    columns, 2 C); columns that have no room for the longest hold nothing of use.
     """
-    height, width = table.shape[:2]
-    most = lower.new_tensor([width - 1, height - 1])
-    edges = torch.stack([lower, upper]).clamp(min=lower.new_zeros(2), max=most)
-    at = edges.floor().clamp(max=most - 1)
-    share = edges - at
-    sign = lower.new_tensor([-1.0, 1.0]).view(2, 1, 1, 1)
-    weights = sign * torch.stack([1 - share, share], dim=1)
-    corners = torch.stack([at, at + 1], dim=1).long()
-    (x, y), (along_x, along_y) = (
-        (each[..., 0].reshape(4, -1), each[..., 1].reshape(4, -1)) for each in (corners, weights)
-    )
-    index = (y[:, None] * width + x).reshape(16, -1).T.contiguous().to(table.device)
-    weight = (along_y[:, None] * along_x).reshape(16, -1).T.contiguous().to(table.device)
-    return embedding_bag(index, table.flatten(0, 1), per_sample_weights=weight, mode="sum")
+    centred = values[0].permute(1, 2, 0).float() - level
+    height, width, channels = centred.shape
+    spare = max(map(_step, sides))
+    both = centred.new_zeros((height + spare, width + spare, 2 * channels))
+    both[:height, :width, :channels] = centred
+    torch.square(centred, out=both[:height, :width, channels:])
+    rows, columns = height - sides[-1] + 1, width + spare
+    windows = []
+    for tall in (_slid(both.view(len(both), -1), side)[: rows + 1] for side in sides):
+        strip = tall.reshape(-1, 2 * channels)  # a window over a row's end is one without room
+        windows += [_slid(strip, side)[: rows * columns] for side in sides]
+    whole = torch.stack(windows) if len(windows) > 1 else windows[0]
+    return whole.view(-1, rows, columns, 2 * channels)
+
+
+def read_windows(windows: Tensor, index: np.ndarray, share: np.ndarray) -> Tensor:
+    """Mix rows of windows, by their index in all, with shares; both of shape (n, parts)."""
+    at = torch.from_numpy(index).to(windows.device)
+    weights = torch.from_numpy(share).to(windows.device)
+    return embedding_bag(at, windows.flatten(0, 2), per_sample_weights=weights, mode="sum")
+
+
+def _sides(width: float) -> list[int]:
+    whole = int(width)
+    return [whole] if whole == width else [whole, whole + 1]
+
+
+def _slid(rows: Tensor, side: int) -> Tensor:
+    """Average so many rows (n, R) from each on; in two passes, which comes to less to add."""
+    step = _step(side)
+    if step == 1:
+        return _pooled(rows, side)
+    fine = _pooled(rows, step)
+    whole = fine[: len(fine) // step * step].view(-1, step * rows.shape[1])
+    return _pooled(whole, side // step).view(-1, rows.shape[1])
+
+
+def _step(side: int) -> int:
+    """Rows to average in the first pass: a divisor of the side, near its root."""
+    return max(step for step in range(1, isqrt(side) + 1) if side % step == 0) if side else 1
+
+
+def _pooled(rows: Tensor, side: int) -> Tensor:
+    picture = rows.view(1, len(rows), 1, -1).permute(0, 3, 1, 2)
+    return avg_pool2d(picture, (max(side, 1), 1), 1).permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _mixture(
+    lower: np.ndarray, width: float, room: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Index and share, shape (n, 4 or 16), of the windows that each box is made of."""
+    (x, x_side, x_share), (y, y_side, y_share) = (_along(each, width) for each in lower.T)
+    sides = np.array(_sides(width))
+    window = y_side[:, None] * len(sides) + x_side
+    index = (window * room[0] + y[:, :, None]) * room[1] + x[:, None]
+    area = sides[y_side][:, None] * sides[x_side] / width**2
+    share = (y_share[:, :, None] * x_share[:, None] * area).astype(np.float32)
+    return index.reshape(len(x), -1), share.reshape(len(x), -1)
+
+
+def _along(lower: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Along one axis: first pixel (n, parts), side (parts,) and share (n, parts) of the windows.
+
+    A box that starts at k + f is W + p pixels long. With f + p <= 1 it is 1 - f - p of the window
+    of W pixels from k, f of that from k + 1 and p of the one of W + 1 pixels from k; else 1 - f of
+    W + 1 pixels from k, f + p - 1 of those from k + 1, and 1 - p of W pixels from k + 1.
+    """
+    first = np.floor(lower)
+    f, p = lower - first, width % 1
+    at = first.astype(np.int64)[:, None]
+    if not p:
+        return at + np.array([0, 1]), np.array([0, 0]), np.column_stack([1 - f, f])
+    over = np.maximum(f + p - 1, 0)
+    share = np.column_stack([np.maximum(1 - f - p, 0), f - over, p - over, over])
+    return at + np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), share

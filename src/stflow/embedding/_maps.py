@@ -164,31 +164,58 @@ class Maps:
             for piece in [p for p in made if (p[1] + 1) * layer.piece <= row]:
                 del made[piece]
 
+    def over(self, k: int, box: Box, pieces: Iterable[Piece]) -> list[Tensor]:
+        """Join the maps of a stage over a box, whose corners are multiples of their strides.
+
+        They are zero outside these pieces.
+        """
+        layer = self.layers[k]
+        made = [(layer.part(piece), self.get(k, piece)) for piece in pieces]
+        return [
+            join(box, [(part, maps[i]) for part, maps in made], stride)
+            for i, stride in enumerate(layer.strides)
+        ]
+
+    def tiles_over(self, k: int, box: Box, pieces: Iterable[Piece]) -> Tensor:
+        """Join the map of a stage that has a pixel a tile, likewise."""
+        layer = self.layers[k]
+        made = [(layer.part(piece), self.get(k, piece)[-1]) for piece in pieces]
+        return join(box, made, layer.tile_step)
+
     def _before(self, k: int, piece: Piece) -> Tensor:
         """Join the map before a stage over what a piece depends on."""
         layer, before = self.layers[k], self.layers[k - 1]
-        x0, y0, x1, y1 = source = layer.source(piece)
-        joined: Tensor | None = None
-        for other in _covering(source, before.piece):
-            values = self.get(k - 1, other)[-1]
-            if joined is None:
-                shape = (1, values.shape[1], (y1 - y0) // layer.stride, (x1 - x0) // layer.stride)
-                joined = torch.empty(
-                    shape,
-                    dtype=values.dtype,
-                    device=values.device,
-                    memory_format=torch.channels_last,
-                )
-            part = before.part(other)
-            shared = _overlap(source, part)
-            joined[_inside(shared, source, layer.stride)] = values[
-                _inside(shared, part, layer.stride)
-            ]
-        return joined  # type: ignore[return-value]
+        source = layer.source(piece)
+        others = _covering(source, before.piece)
+        made = [(before.part(other), self.get(k - 1, other)[-1]) for other in others]
+        return join(source, made, layer.stride)
 
     @torch.inference_mode()
     def _run(self, k: int, features: Tensor) -> list[Tensor]:
         return self.layers[k].reach.run(features)
+
+
+def join(box: Box, parts: Sequence[tuple[Box, Tensor]], stride: int) -> Tensor:
+    """Put parts of a map of some stride together over a box, zero where there is none.
+
+    Parameters
+    ----------
+    box
+        Two corners in pixels of the image, multiples of the stride.
+    parts
+        At least one: where each lies, and its values, shape (1, C, h, w).
+    stride
+        Pixels of the image of a pixel of the map.
+    """
+    x0, y0, x1, y1 = box
+    first = parts[0][1]
+    shape = (1, first.shape[1], (y1 - y0) // stride, (x1 - x0) // stride)
+    like = {"dtype": first.dtype, "device": first.device}
+    joined = torch.empty(shape, memory_format=torch.channels_last, **like).zero_()
+    for part, values in parts:
+        shared = _overlap(box, part)
+        joined[_inside(shared, box, stride)] = values[_inside(shared, part, stride)]
+    return joined
 
 
 def _covering(box: Box, side: int) -> Iterable[Piece]:

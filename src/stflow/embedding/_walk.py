@@ -1,4 +1,4 @@
-"""A walk down the tissue: the boxes of one band of spots after the other. Arrays and torch."""
+"""A walk over the tissue: the boxes of one block of spots after the other. Arrays and torch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,29 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stflow.embedding._boxes import Boxes, moments
 from stflow.embedding._cache import DIGEST_BYTES, VectorCache
-from stflow.embedding._maps import THUMB_STEP, Layer, Maps, Piece, lay_out, pieces_needed, tops
+from stflow.embedding._maps import (
+    THUMB_STEP,
+    Box,
+    Layer,
+    Maps,
+    Piece,
+    join,
+    lay_out,
+    pieces_needed,
+    tops,
+)
 from stflow.embedding._pieces import Pieces
 from stflow.encoders import Encoder, Reach, halo_px
 from stflow.images import Level, looks_blank
 
-BAND_PX = 2048
-MOST_BOXES = 65536
+BLOCK_PX = 1536
+MOST_SPOTS = 16384
 DECIMALS = 6
+GREY = torch.full((3,), 128.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +60,8 @@ class AreaJob:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Band:
-    """What was found of some spots.
+class Found:
+    """What was found of the spots of a block.
 
     Parameters
     ----------
@@ -60,7 +72,7 @@ class Band:
     is_blank
         Whether their narrowest box shows nothing, shape (n,).
     digests, made
-        Of the boxes that no cache knew, and their vectors.
+        Of the boxes that no cache knew, and their vectors, shape (boxes, F).
     """
 
     spots: np.ndarray
@@ -71,14 +83,14 @@ class Band:
 
 
 class Walk:
-    """Reads spots from the top down; memory holds the tissue of one band and its surroundings.
+    """Reads spots block by block, row after row; memory holds a row of blocks and what is around.
 
     Parameters
     ----------
     job
         What to read.
     spots
-        Positions of these of its spots, from the top down.
+        Positions of these of its spots.
     encoder
         Makes the maps.
     reaches
@@ -105,13 +117,11 @@ class Walk:
         num_workers: int,
         cache: VectorCache | None,
     ) -> None:
-        self.job, self.cache = job, cache
-        self.widths_px = widths_px
+        self.job, self.cache, self.widths_px = job, cache, widths_px.tolist()
         self.halo = halo_px(reaches)
-        self.parts = self._cut(spots)
-        self.aside = max(reach.tile_step for reach in reaches) / 2
-        extent = self._boxes(spots).grown(self.aside).extent()
-        self.layers = lay_out(reaches, extent, piece=piece)
+        self.widest = max(*self.widths_px, *(reach.tile_step for reach in reaches))
+        self.parts = _blocks(job.centres, spots)
+        self.layers = lay_out(reaches, self._widest(spots).extent(), piece=piece)
         self.pieces = Pieces(
             job.levels,
             image_key=job.image_key,
@@ -122,61 +132,55 @@ class Walk:
         )
         self.maps = Maps(encoder, self.layers, self.pieces.pixels)
 
-    def bands(self) -> Generator[Band, None, None]:
-        """Read band after band."""
+    def blocks(self) -> Generator[Found, None, None]:
+        """Read block after block."""
         with closing(self.pieces):
             for spots in self.parts:
-                boxes = self._boxes(spots)
-                above = tops(self.layers, boxes.lower[:, 1].min() - self.aside)
+                row = self.job.centres[spots, 1].min() // BLOCK_PX
+                above = tops(self.layers, row * BLOCK_PX - self.widest / 2)
                 self.maps.let_go(above)
                 self.pieces.let_go(above[0])
-                yield self._band(spots, boxes)
+                yield self._block(spots)
 
-    def _cut(self, spots: np.ndarray) -> list[np.ndarray]:
-        rows = (self.job.centres[spots, 1] // BAND_PX).astype(int)
-        most = max(1, MOST_BOXES // len(self.widths_px))
-        bands = np.split(spots, np.flatnonzero(np.diff(rows)) + 1)
-        return [part for band in bands for part in np.array_split(band, -(-len(band) // most))]
+    def _widest(self, spots: np.ndarray) -> Boxes:
+        return Boxes(self.job.centres[spots], self.widest)
 
     def _needed(self) -> set[Piece]:
         """Pieces of the image that some box depends on."""
         needed: set[Piece] = set()
         for spots in self.parts:
-            boxes = self._boxes(spots)
-            wanted = [set(boxes.by_piece(layer.piece)) for layer in self.layers]
+            boxes = self._widest(spots)
+            wanted = [boxes.pieces(layer.piece) for layer in self.layers]
             needed |= pieces_needed(self.layers, wanted)
-            needed |= set(boxes.grown(self.halo).by_piece(self.layers[0].piece))
+            needed |= boxes.grown(self.halo).pieces(self.layers[0].piece)
         return needed
 
-    def _boxes(self, spots: np.ndarray) -> Boxes:
-        """Put boxes around spots, those of a spot one after the other."""
-        centres, half = self.job.centres[spots, None], self.widths_px[:, None] / 2
-        return Boxes((centres - half).reshape(-1, 2), (centres + half).reshape(-1, 2))
-
     @torch.inference_mode()
-    def _band(self, spots: np.ndarray, boxes: Boxes) -> Band:
-        n = len(self.widths_px)
-        narrowest = np.arange(int(self.widths_px.argmin()), len(boxes), n)
-        is_blank = self._is_blank(boxes.take(narrowest))
+    def _block(self, spots: np.ndarray) -> Found:
+        boxes = [Boxes(self.job.centres[spots], width) for width in self.widths_px]
+        is_blank = self._is_blank(min(boxes, key=lambda each: each.width))
         if self.cache is None:
-            vectors = self._read(boxes)
-            return Band(spots, vectors.reshape(len(spots), n, -1), is_blank, np.empty(0), vectors)
-        digests = self._digests(boxes)
-        known, found = self.cache.find(digests)
-        made = self._read(boxes.take(np.flatnonzero(~known))) if not known.all() else found[:0]
-        vectors = np.empty((len(boxes), found.shape[1]), dtype=np.float32)
-        vectors[known], vectors[~known] = found, made
-        return Band(spots, vectors.reshape(len(spots), n, -1), is_blank, digests[~known], made)
+            vectors = np.stack([self._read(each) for each in boxes], axis=1)
+            return Found(spots, vectors, is_blank, np.empty(0), vectors[:0, 0])
+        digests = np.stack([self._digests(each) for each in boxes], axis=1)
+        known, found = self.cache.find(digests.ravel())
+        known = known.reshape(digests.shape)
+        vectors = np.empty((*digests.shape, found.shape[1]), dtype=np.float32)
+        vectors[known] = found
+        for i, each in enumerate(boxes):
+            wanted = np.flatnonzero(~known[:, i])
+            if len(wanted):
+                vectors[wanted, i] = self._read(each.take(wanted))
+        return Found(spots, vectors, is_blank, digests[~known], vectors[~known])
 
     def _read(self, boxes: Boxes) -> np.ndarray:
         """Vectors of boxes, float32, shape (n, F)."""
         found = []
         for k, layer in enumerate(self.layers):
-            pieces = (
-                (layer.part(piece)[:2], at, self.maps.get(k, piece)[: len(layer.strides)])
-                for piece, at in boxes.by_piece(layer.piece).items()
-            )
-            found += moments(boxes, layer.strides, pieces)
+            over = boxes.extent(max(layer.strides))
+            maps = self.maps.over(k, over, boxes.pieces(layer.piece))
+            for values, stride, level in zip(maps, layer.strides, layer.reach.levels, strict=False):
+                found += self._moments(boxes, over, values, stride, level)
             if layer.tile_step:
                 found.append(self._surroundings(boxes, k, layer))
         return np.concatenate(found, axis=1)
@@ -186,21 +190,29 @@ class Walk:
 
         That is the mean over a box as wide as the step of the tiles.
         """
-        around = boxes.around(layer.tile_step)
-        pieces = (
-            (layer.part(piece)[:2], at, self.maps.get(k, piece)[-1:])
-            for piece, at in around.by_piece(layer.piece).items()
-        )
-        mean, _ = moments(around, [layer.tile_step], pieces)
+        step = layer.tile_step
+        around = Boxes(boxes.centres, step)
+        over = around.extent(step)
+        values = self.maps.tiles_over(k, over, around.pieces(layer.piece))
+        mean, _ = self._moments(around, over, values, step, layer.reach.levels[-1])
         return mean
 
     def _is_blank(self, boxes: Boxes) -> np.ndarray:
         side = self.layers[0].piece
-        pieces = (
-            ((x * side, y * side), at, [self.pieces.thumb((x, y))])
-            for (x, y), at in boxes.by_piece(side).items()
+        over = boxes.extent(THUMB_STEP)
+        thumbs = [
+            ((x * side, y * side, (x + 1) * side, (y + 1) * side), self.pieces.thumb((x, y)))
+            for x, y in boxes.pieces(side)
+        ]
+        return looks_blank(
+            *self._moments(boxes, over, join(over, thumbs, THUMB_STEP), THUMB_STEP, GREY)
         )
-        return looks_blank(*moments(boxes, [THUMB_STEP], pieces))
+
+    @staticmethod
+    def _moments(
+        boxes: Boxes, over: Box, values: Tensor, stride: int, level: Tensor
+    ) -> list[np.ndarray]:
+        return moments(values, (boxes.lower - over[:2]) / stride, boxes.width / stride, level)
 
     def _digests(self, boxes: Boxes) -> np.ndarray:
         """Tell each box from any other: by the pixels that it depends on, and where it lies."""
@@ -213,10 +225,20 @@ class Walk:
             )
             for x0, y0, x1, y1 in groups.tolist()
         ]
-        corner = ranges[:, :2] * side
-        places = np.hstack([boxes.lower - corner, boxes.upper - corner]).round(DECIMALS) + 0.0
+        corner = boxes.lower - ranges[:, :2] * side
+        places = np.hstack([corner, corner + boxes.width]).round(DECIMALS) + 0.0
         told = [
             hashlib.sha256(around[group] + place.tobytes()).digest()[:DIGEST_BYTES]
             for group, place in zip(which.ravel(), places, strict=True)
         ]
         return np.array(told, dtype=f"S{DIGEST_BYTES}")
+
+
+def _blocks(centres: np.ndarray, spots: np.ndarray) -> list[np.ndarray]:
+    """Cut spots by blocks of the image, row after row, and crowded blocks from the top down."""
+    x, y = centres[spots].T
+    column, row = x // BLOCK_PX, y // BLOCK_PX
+    order = np.lexsort((y, column, row))
+    edges = np.flatnonzero(np.diff(column[order]) + np.diff(row[order])) + 1
+    blocks = np.split(spots[order], edges)
+    return [part for each in blocks for part in np.array_split(each, -(-len(each) // MOST_SPOTS))]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 SIDE = 512
 TOLERANCE = 1e-4
@@ -25,6 +27,9 @@ class Reach:
         Of each map that it gives: pixels of the input of a pixel, along each side.
     halo
         Pixels of the input around a piece that its maps depend on; a multiple of the strides.
+    levels
+        Of each map: about where the values of its C channels lie, float32, shape (C,); of the last
+        one that ``tile_step`` tells of, too.
     tile_step
         Pixels of the input between the overlapping tiles that it runs on. Such a stage leaves out
         the halo, and gives a last map of one pixel a tile, which tells of all of the tile. 0: it
@@ -34,6 +39,7 @@ class Reach:
     stage: nn.Module
     strides: tuple[int, ...]
     halo: int
+    levels: tuple[Tensor, ...]
     tile_step: int = 0
 
     def run(self, features: Tensor) -> list[Tensor]:
@@ -66,9 +72,9 @@ def probe(stages: Sequence[nn.Module], *, device: torch.device | str = "cpu") ->
     as by squeeze-and-excitation or global response normalisation, or does not take pictures of any
     size.
     """
-    if len(stages) == 1 and isinstance(told := getattr(stages[0], "reach", None), Reach):
-        return [told]
     features = _picture().to(device)
+    if len(stages) == 1 and hasattr(stages[0], "tile_step"):
+        return [_of_tiles(stages[0], features)]
     found = []
     for stage in stages:
         try:
@@ -107,7 +113,17 @@ def _reach(stage: nn.Module, features: Tensor, maps: Sequence[Tensor]) -> Reach 
         turned = whole[..., :-at, :-at].flip(2, 3)
         far = max(far, stride * _farthest(turned, earlier[i].flip(2, 3)))
     halo = -(-far // step) * step
-    return None if halo > 3 * (side - cut) // 4 else Reach(stage, strides, halo)
+    return None if halo > 3 * (side - cut) // 4 else Reach(stage, strides, halo, _levels(maps))
+
+
+def _of_tiles(stage: Any, picture: Tensor) -> Reach:
+    """Believe what a stage that runs on tiles says of them."""
+    tile = interpolate(picture, size=stage.tile_step + 2 * stage.halo)
+    return Reach(stage, (stage.patch,), stage.halo, _levels(stage(tile)), stage.tile_step)
+
+
+def _levels(maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    return tuple(each.mean((0, 2, 3)).bfloat16().float() for each in maps)
 
 
 def _farthest(whole: Tensor, part: Tensor) -> int:

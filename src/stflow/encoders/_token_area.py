@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from stflow.encoders._pooling import StagePool
-from stflow.encoders._reach import Reach
 from stflow.encoders._tokens import Promised, TokenPool
 
 MARGIN = 7
@@ -52,10 +51,14 @@ class TokenStage(nn.Module):
         return self.across - 2 * self.margin
 
     @property
-    def reach(self) -> Reach:
-        """What the walk over the tissue has to know of it."""
-        halo, step = self.margin * self.patch, self.core * self.patch
-        return Reach(self, (self.patch,), halo, tile_step=step)
+    def halo(self) -> int:
+        """Pixels around the cores that their tiles show."""
+        return self.margin * self.patch
+
+    @property
+    def tile_step(self) -> int:
+        """Pixels between the tiles."""
+        return self.core * self.patch
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Return patch tokens and class tokens of all tiles, as two maps.
@@ -70,7 +73,7 @@ class TokenStage(nn.Module):
         Shapes (B, C, core * rows, core * columns) and (B, C, rows, columns), where there are so
         many rows and columns of cores.
         """
-        step = self.core * self.patch
+        step = self.tile_step
         tiles = pixels.unfold(2, self.side, step).unfold(3, self.side, step)
         tiles = tiles.permute(0, 2, 3, 1, 4, 5)
         n, rows, columns = tiles.shape[:3]
