@@ -185,7 +185,7 @@ def test_a_transformer_read_tile_by_tile(picture, encoder, centres):
 
 
 @pytest.mark.parametrize("piece", [24, 100, 256, 1024])
-def test_pieces_and_bands_do_not_matter(picture, encoder, centres, piece, monkeypatch):
+def test_pieces_and_blocks_do_not_matter(picture, encoder, centres, piece, monkeypatch):
     expected = read(picture, encoder, centres)
     monkeypatch.setattr(walk, "BLOCK_PX", 50 + piece)
     monkeypatch.setattr(walk, "MOST_SPOTS", 7)

@@ -105,6 +105,7 @@ def test_transformers_of_timm(name, options, across):
     assert (encoder.pooling, encoder.tile_px) == ("tokens", 224)
     assert (reach.strides, reach.halo) == ((patch,), 2 * patch)
     assert reach.tile_step == (across - 4) * patch
+    assert [len(level) for level in reach.levels] == [network.num_features] * 2
     assert halo_px([reach]) == 2 * patch + reach.tile_step // 2
     assert encoder.width(224) == 3 * network.num_features
     told = encoder.recipe()

@@ -114,7 +114,8 @@ def moments(values: Tensor, lower: np.ndarray, width: float, level: Tensor) -> l
     """
     width = round(width, DECIMALS)
     windows = window_means(with_squares(values, level), _sides(width))
-    return spread(read_windows(windows, *_mixture(lower, width, windows.shape[1:3])), level)
+    index, share = _mixture(lower, width, *windows.shape[1:3])
+    return spread(read_windows(windows, index, share), level)
 
 
 def with_squares(values: Tensor, level: Tensor) -> Tensor:
@@ -190,13 +191,13 @@ def _pooled(rows: Tensor, side: int) -> Tensor:
 
 
 def _mixture(
-    lower: np.ndarray, width: float, room: tuple[int, int]
+    lower: np.ndarray, width: float, rows: int, columns: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Index and share, shape (n, 4 or 16), of the windows that each box is made of."""
     (x, x_side, x_share), (y, y_side, y_share) = (_along(each, width) for each in lower.T)
     sides = np.array(_sides(width))
     window = y_side[:, None] * len(sides) + x_side
-    index = (window * room[0] + y[:, :, None]) * room[1] + x[:, None]
+    index = (window * rows + y[:, :, None]) * columns + x[:, None]
     area = sides[y_side][:, None] * sides[x_side] / width**2
     share = (y_share[:, :, None] * x_share[:, None] * area).astype(np.float32)
     return index.reshape(len(x), -1), share.reshape(len(x), -1)

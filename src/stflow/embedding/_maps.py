@@ -198,8 +198,7 @@ def join(box: Box, parts: Sequence[tuple[Box, Tensor]], stride: int) -> Tensor:
     x0, y0, x1, y1 = box
     first = parts[0][1]
     shape = (1, first.shape[1], (y1 - y0) // stride, (x1 - x0) // stride)
-    like = {"dtype": first.dtype, "device": first.device}
-    joined = torch.empty(shape, memory_format=torch.channels_last, **like).zero_()
+    joined = first.new_zeros(shape).contiguous(memory_format=torch.channels_last)
     for part, values in parts:
         shared = _overlap(box, part)
         joined[_inside(shared, box, stride)] = values[_inside(shared, part, stride)]
