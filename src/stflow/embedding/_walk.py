@@ -164,9 +164,11 @@ class Walk:
     @torch.inference_mode()
     def _block(self, spots: np.ndarray) -> Found:
         boxes = [Boxes(self.job.centres[spots], width) for width in self.widths_px]
-        outlines = [] if self.job.outlines is None else [self.job.outlines.take(spots)]
+        shapes: list[Boxes | Outlines] = [*boxes]
+        if self.job.outlines is not None:
+            shapes.append(self.job.outlines.take(spots))
         is_blank = self._is_blank(min(boxes, key=lambda each: each.width))
-        vectors, digests, made = zip(*map(self._look_up, [*boxes, *outlines]), strict=True)
+        vectors, digests, made = zip(*map(self._look_up, shapes), strict=True)
         joined = np.stack(vectors, axis=1)
         return Found(spots, joined, is_blank, np.concatenate(digests), np.concatenate(made))
 
@@ -210,7 +212,8 @@ class Walk:
         level = layer.reach.levels[i]
         if isinstance(shapes, Outlines):
             return outline_moments(values, shapes.scaled(1 / stride, box[:2]), level)
-        return moments(values, (shapes.lower - box[:2]) / stride, shapes.width / stride, level)
+        lower, width = (shapes.lower - box[:2]) / stride, float(shapes.width) / stride
+        return moments(values, lower, width, level)
 
     def _is_blank(self, boxes: Boxes) -> np.ndarray:
         side, box = self.layers[0].piece, boxes.extent(THUMB_STEP)
@@ -218,7 +221,7 @@ class Walk:
             ((x * side, y * side, (x + 1) * side, (y + 1) * side), self.pieces.thumb((x, y)))
             for x, y in boxes.pieces(side)
         ]
-        lower, width = (boxes.lower - box[:2]) / THUMB_STEP, boxes.width / THUMB_STEP
+        lower, width = (boxes.lower - box[:2]) / THUMB_STEP, float(boxes.width) / THUMB_STEP
         return looks_blank(*moments(join(box, thumbs, THUMB_STEP), lower, width, GREY))
 
     def _digests(self, shapes: Boxes | Outlines) -> np.ndarray:
