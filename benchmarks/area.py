@@ -37,7 +37,7 @@ import matplotlib.pyplot as plt
 RESULTS = Path(__file__).parent / "results"
 WIDTHS_UM = (112, 224, 448)
 N_TILES = 600
-RUNS = ((2_400, 200), (2_400, 93), (2_400, 32), (2_400, 8), (6_300, 93))
+RUNS = ((2_400, 200), (2_400, 93), (2_400, 32), (2_400, 8), (6_300, 93), (6_300, 8))
 HEAD = [
     "# One pass over the tissue",
     "",
