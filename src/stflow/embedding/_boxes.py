@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -113,8 +114,11 @@ def moments(values: Tensor, lower: np.ndarray, width: float, level: Tensor) -> l
     Mean, deviation, float32, shape (n, C) each.
     """
     width = round(width, DECIMALS)
-    windows = window_means(with_squares(values, level), _sides(width))
-    index, share = _mixture(lower, width, *windows.shape[1:3])
+    along_x, along_y = (_along(each, width) for each in lower.T)
+    rows, row = np.unique(along_y.at, return_inverse=True)
+    windows = window_means(with_squares(values, level), _sides(width), rows)
+    along_y = along_y._replace(at=row.reshape(along_y.at.shape))
+    index, share = _mixture(along_x, along_y, width, *windows.shape[1:3])
     return spread(read_windows(windows, index, share), level)
 
 
@@ -131,7 +135,7 @@ def spread(means: Tensor, level: Tensor) -> list[np.ndarray]:
     return [(mean + level.cpu()).numpy(), deviation.numpy()]
 
 
-def window_means(pixels: Tensor, sides: Sequence[int]) -> Tensor:
+def window_means(pixels: Tensor, sides: Sequence[int], rows: np.ndarray) -> Tensor:
     """Average a map over windows of whole pixels at each place.
 
     Parameters
@@ -140,22 +144,25 @@ def window_means(pixels: Tensor, sides: Sequence[int]) -> Tensor:
         Shape (h, w, C).
     sides
         Of the windows, in pixels, the longest last.
+    rows
+        The r rows at which windows are wanted.
 
     Returns
     -------
-    By height, width, first row and first column of a window, float32, shape (sides * sides, rows,
+    By height, width, first row and first column of a window, float32, shape (sides * sides, r,
     columns, C); columns that have no room for the longest hold nothing of use.
     """
-    rows, channels = len(pixels) - sides[-1] + 1, pixels.shape[2]
+    channels = pixels.shape[2]
     spare = max(map(_step, sides))
     padded = pad(pixels, (0, 0, 0, spare, 0, spare))
     columns = padded.shape[1]
+    wanted = torch.from_numpy(rows).to(pixels.device)
     windows = []
-    for tall in (_slid(padded.flatten(1), side)[: rows + 1] for side in sides):
-        strip = tall.reshape(-1, channels)  # a window over a row's end is one without room
-        windows += [_slid(strip, side)[: rows * columns] for side in sides]
+    for tall in (_slid(padded.flatten(1), side)[wanted] for side in sides):
+        strip = pad(tall.view(-1, channels), (0, 0, 0, sides[-1] + spare))
+        windows += [_slid(strip, side)[: len(rows) * columns] for side in sides]
     whole = torch.stack(windows) if len(windows) > 1 else windows[0]
-    return whole.view(-1, rows, columns, channels)
+    return whole.view(-1, len(rows), columns, channels)
 
 
 def read_windows(windows: Tensor, index: np.ndarray, share: np.ndarray) -> Tensor:
@@ -190,21 +197,28 @@ def _pooled(rows: Tensor, side: int) -> Tensor:
     return avg_pool2d(picture, (max(side, 1), 1), 1).permute(0, 2, 3, 1).flatten(0, 2)
 
 
+class _Along(NamedTuple):
+    """Windows that boxes are made of along one axis: first pixel and share (n, parts), side."""
+
+    at: np.ndarray
+    side: np.ndarray
+    share: np.ndarray
+
+
 def _mixture(
-    lower: np.ndarray, width: float, rows: int, columns: int
+    x: _Along, y: _Along, width: float, rows: int, columns: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Index and share, shape (n, 4 or 16), of the windows that each box is made of."""
-    (x, x_side, x_share), (y, y_side, y_share) = (_along(each, width) for each in lower.T)
     sides = np.array(_sides(width))
-    window = y_side[:, None] * len(sides) + x_side
-    index = (window * rows + y[:, :, None]) * columns + x[:, None]
-    area = sides[y_side][:, None] * sides[x_side] / width**2
-    share = (y_share[:, :, None] * x_share[:, None] * area).astype(np.float32)
-    return index.reshape(len(x), -1), share.reshape(len(x), -1)
+    window = y.side[:, None] * len(sides) + x.side
+    index = (window * rows + y.at[:, :, None]) * columns + x.at[:, None]
+    area = sides[y.side][:, None] * sides[x.side] / width**2
+    share = (y.share[:, :, None] * x.share[:, None] * area).astype(np.float32)
+    return index.reshape(len(x.at), -1), share.reshape(len(x.at), -1)
 
 
-def _along(lower: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Along one axis: first pixel (n, parts), side (parts,) and share (n, parts) of the windows.
+def _along(lower: np.ndarray, width: float) -> _Along:
+    """Find the windows of boxes along one axis.
 
     A box that starts at k + f is W + p pixels long. With f + p <= 1 it is 1 - f - p of the window
     of W pixels from k, f of that from k + 1 and p of the one of W + 1 pixels from k; else 1 - f of
@@ -214,7 +228,7 @@ def _along(lower: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray, np.
     f, p = lower - first, width % 1
     at = first.astype(np.int64)[:, None]
     if not p:
-        return at + np.array([0, 1]), np.array([0, 0]), np.column_stack([1 - f, f])
+        return _Along(at + np.array([0, 1]), np.array([0, 0]), np.column_stack([1 - f, f]))
     over = np.maximum(f + p - 1, 0)
     share = np.column_stack([np.maximum(1 - f - p, 0), f - over, p - over, over])
-    return at + np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), share
+    return _Along(at + np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]), share)
