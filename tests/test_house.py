@@ -118,7 +118,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     ),
     "embedding": (
         {"encoders", "images", "_digest", "_validation"},
-        {"numpy", "timm", "torch", "tqdm", "zarr"},
+        {"numpy", "shapely", "timm", "torch", "tqdm", "zarr"},
     ),
     "encoders": (
         {"_digest", "_square", "_validation"},

@@ -23,11 +23,8 @@ SIDE = 700
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
-    y, x = np.mgrid[:SIDE, :SIDE]
-    waves = np.stack([np.sin(x / 17), np.cos(y / 13), np.sin((x + y) / 19)]) * 70 + 128
-    noise = np.random.default_rng(0).normal(0, 20, waves.shape)
-    return np.clip(waves + noise, 0, 255).astype(np.uint8)
+def picture(waves) -> np.ndarray:
+    return waves(SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +51,8 @@ def read(picture, encoder, centres, *, widths=(20.0, 75.5), piece=64, scale=1.0,
     given = {"num_workers": 1, "cache": None, "show_progress_bar": False} | how
     encoders = given.pop("encoders", [encoder])
     reaches = [probe(each.stages) for each in encoders]
-    blank = encode_area(
-        [job], encoders, reaches, widths_px=widths, vectors=vectors, piece=piece, **given
-    )
+    given |= {"widths_px": widths, "columns": range(len(widths)), "piece": piece}
+    blank = encode_area([job], encoders, reaches, vectors=vectors, **given)
     return vectors, blank[0]
 
 
@@ -130,6 +126,7 @@ def test_default_encoder_whatever_the_pieces(picture, centres, precision):
     for piece in (256, 512):
         vectors = np.empty((8, 1, 1536), np.float32)
         given = {"piece": piece, "num_workers": 0, "cache": None, "show_progress_bar": False}
+        given["columns"] = [0]
         encode_area(
             [job], [lite0], [probe(lite0.stages)], widths_px=[224.0], vectors=vectors, **given
         )
@@ -225,6 +222,7 @@ def test_an_encoder_that_gives_no_numbers_is_refused(picture, encoder, centres):
             [bad],
             [reaches],
             widths_px=[10.0],
+            columns=[0],
             vectors=np.empty((2, 1, 10), np.float32),
             piece=64,
             num_workers=0,

@@ -55,11 +55,8 @@ class Places(StandIn):
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
-    y, x = np.mgrid[:SIDE, :SIDE]
-    waves = np.stack([np.sin(x / 17), np.cos(y / 13), np.sin((x + y) / 19)]) * 70 + 128
-    noise = np.random.default_rng(0).normal(0, 20, waves.shape)
-    return np.clip(waves + noise, 0, 255).astype(np.uint8)
+def picture(waves) -> np.ndarray:
+    return waves(SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +95,8 @@ def read(picture, encoder, centres, *, widths=(20.0, 75.5), piece=96, **how) -> 
     reaches = [[replace(reach, stage=each.stages[0])] for each in encoders]
     shape = (len(centres), len(widths), encoder.width(encoder.tile_px))
     vectors = np.full(shape, np.nan, dtype=np.float32)
-    encode_area([job], encoders, reaches, widths_px=widths, vectors=vectors, piece=piece, **given)
+    given |= {"widths_px": widths, "columns": range(len(widths)), "piece": piece}
+    encode_area([job], encoders, reaches, vectors=vectors, **given)
     return vectors
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stflow.embedding._boxes import Boxes, moments
+from stflow.embedding._boxes import Boxes, box_moments
 
 HEIGHT, WIDTH = 19, 23
 LEVEL = torch.tensor([50.0, 49.5, 51.0])
@@ -18,6 +18,12 @@ def shares(lower: float, upper: float, n: int) -> np.ndarray:
     """Of each pixel: how much of it lies between two edges."""
     at = np.arange(n)
     return np.clip(np.minimum(at + 1, upper) - np.maximum(at, lower), 0, None)
+
+
+def moments(values: torch.Tensor, lower, width: float, level: torch.Tensor) -> list[np.ndarray]:
+    """Of boxes by their upper left corners."""
+    lower = np.asarray(lower, dtype=float)
+    return box_moments(values, Boxes(lower, lower + width), level)
 
 
 def taken(values: torch.Tensor, lower, width: float) -> tuple[np.ndarray, np.ndarray]:
@@ -60,13 +66,13 @@ def test_the_level_hardly_matters():
 
 
 def test_pieces_that_boxes_share_area_with():
-    boxes = Boxes(np.array([[1.0, 3.0], [6.0, 6.0]]), 4.0)
+    boxes = Boxes.around(np.array([[1.0, 3.0], [6.0, 6.0]]), 4.0)
     assert boxes.pieces(4) == {(-1, 0), (0, 0), (-1, 1), (0, 1), (1, 1)}
     assert boxes.pieces(1000) == {(-1, 0), (0, 0)}
-    assert Boxes(np.empty((0, 2)), 4.0).pieces(4) == set()
+    assert Boxes.around(np.empty((0, 2)), 4.0).pieces(4) == set()
 
 
 def test_room_around_boxes():
-    boxes = Boxes(np.array([[5.0, 9.5], [7.0, 6.0]]), 4.0)
+    boxes = Boxes.around(np.array([[5.0, 9.5], [7.0, 6.0]]), 4.0)
     assert boxes.extent() == (3, 4, 10, 13)
     assert boxes.extent(8) == (0, 0, 24, 24)

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from stflow._sdata.places._rings import _rings
 from stflow.embedding import AreaJob, Outlines, encode_area
 from stflow.embedding import _outlines as module
 from stflow.embedding import _walk as walk
@@ -28,7 +27,7 @@ SIDE = 400
 
 
 def outlines_of(polygons) -> Outlines:
-    return Outlines(*_rings(shapely.orient_polygons(np.asarray(polygons), exterior_cw=True)))
+    return Outlines.of(np.asarray(polygons))
 
 
 def fabricated(rng: np.random.Generator, n: int, side: float) -> np.ndarray:
@@ -52,11 +51,8 @@ def centres(polygons) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
-    y, x = np.mgrid[:SIDE, :SIDE]
-    waves = np.stack([np.sin(x / 17), np.cos(y / 13), np.sin((x + y) / 19)]) * 70 + 128
-    noise = np.random.default_rng(0).normal(0, 20, waves.shape)
-    return np.clip(waves + noise, 0, 255).astype(np.uint8)
+def picture(waves) -> np.ndarray:
+    return waves(SIDE)
 
 
 def encoder_of(*stages: nn.Module) -> Encoder:
@@ -97,14 +93,41 @@ def read(picture, encoder, polygons, *, centres=None, widths=(20.0,), piece=64, 
     given: dict[str, Any] = {"num_workers": 0, "cache": None, "show_progress_bar": False} | how
     encoders = given.pop("encoders", [encoder])
     reaches = [probe(each.stages) for each in encoders]
-    encode_area([job], encoders, reaches, widths_px=widths, vectors=vectors, piece=piece, **given)
+    given |= {"widths_px": widths, "piece": piece}
+    encode_area([job], encoders, reaches, vectors=vectors, columns=range(shape[1]), **given)
     assert np.isfinite(vectors).all()
     return vectors
 
 
+def signed(corners: np.ndarray, joins: np.ndarray) -> float:
+    """Area by x dy along all rings, from left to right of their edges."""
+    at = np.flatnonzero(joins)
+    begin, end = corners[at], corners[at + 1]
+    return float(-((begin[:, 0] + end[:, 0]) / 2 * (end[:, 1] - begin[:, 1])).sum())
+
+
+def test_rings_add_up_to_the_area_of_what_they_enclose():
+    ring = shapely.difference(shapely.box(0, 0, 10, 10), shapely.box(2, 2, 4, 4))
+    two = shapely.union(shapely.box(20, 0, 21, 1), ring)
+    shapes = np.array([ring, two, shapely.box(5, 5, 6, 8)])
+    found = Outlines.of(shapes)
+    assert found.starts[0] == 0
+    assert found.starts[-1] == len(found.corners) == len(found.joins)
+    for first, last, area in zip(
+        found.starts[:-1], found.starts[1:], shapely.area(shapes), strict=True
+    ):
+        part = slice(first, last)
+        assert signed(found.corners[part], found.joins[part]) == pytest.approx(area)
+        assert not found.joins[part][-1]
+    assert (~found.joins).sum() == 2 + 3 + 1
+    np.testing.assert_array_equal(Outlines.of(shapely.reverse(shapes)).starts, found.starts)
+    backwards = Outlines.of(shapely.reverse(shapes))
+    assert signed(backwards.corners, backwards.joins) == pytest.approx(shapely.area(shapes).sum())
+
+
 def covered_pixels(polygons, corner, stride, shape) -> list[Shares]:
     """What each chunk of the polygons covers, numbered as in all of them."""
-    outlines, found, before = outlines_of(polygons).scaled(1 / stride, corner), [], 0
+    outlines, found, before = outlines_of(polygons).seen_from(corner, stride), [], 0
     for n, shares in covered(outlines, shape):
         found.append(shares._replace(outline=shares.outline + before))
         before += n

@@ -6,13 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import stflow as stf
 from stflow.encoders._encoder import Encoder
-from stflow.encoders._pooling import StagePool
-from stflow.encoders._stages import Stage
 from stflow.pp import _embed_area as module
 from stflow.pp import embed
 from stflow.pp._look import Look, choose_look
@@ -24,12 +20,8 @@ def slide():
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    """A network of two small stages."""
-    torch.manual_seed(0)
-    first = Stage(nn.Conv2d(3, 6, 3, stride=4, padding=1), nn.ReLU())
-    pool = StagePool(nn.ModuleList([first, Stage(nn.Conv2d(6, 4, 3, padding=1))]))
-    return Encoder("small", pool.eval().requires_grad_(False), "0" * 64, pooling="stages")
+def encoder(two_stages) -> Encoder:
+    return two_stages
 
 
 def run(sdata, encoder, **how):
@@ -140,13 +132,8 @@ def test_turned_tiles_are_tiles(slide):
 
 
 @pytest.mark.slow
-def test_real_tissue_says_the_same_by_area_as_by_tiles(data_dir):
-    sdata = stf.datasets.her2st("C2")
-    table = sdata["table"]
-    x, y = table.obsm["spatial"].T
-    sdata["table"] = table[
-        (np.abs(x - np.median(x)) < 700) & (np.abs(y - np.median(y)) < 700)
-    ].copy()
+def test_real_tissue_says_the_same_by_area_as_by_tiles(middle_of_c2):
+    sdata = middle_of_c2(700)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         area, tiles = (

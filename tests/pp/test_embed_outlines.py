@@ -7,15 +7,11 @@ import numpy as np
 import pytest
 import shapely
 import spatialdata as sd
-import torch
 from spatialdata import SpatialData
 from spatialdata.models import Labels2DModel, ShapesModel
-from torch import nn
 
 import stflow as stf
 from stflow.encoders._encoder import Encoder
-from stflow.encoders._pooling import StagePool
-from stflow.encoders._stages import Stage
 from stflow.pp import _embed_area as module
 from stflow.pp import embed
 
@@ -32,12 +28,8 @@ def slide() -> SpatialData:
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    """Two small stages, 20 numbers a vector."""
-    torch.manual_seed(0)
-    first = Stage(nn.Conv2d(3, 6, 3, stride=4, padding=1), nn.ReLU())
-    pool = StagePool(nn.ModuleList([first, Stage(nn.Conv2d(6, 4, 3, padding=1))]))
-    return Encoder("small", pool.eval().requires_grad_(False), "0" * 64, pooling="stages")
+def encoder(two_stages) -> Encoder:
+    return two_stages
 
 
 def run(sdata, encoder, **how):

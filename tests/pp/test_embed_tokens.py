@@ -169,13 +169,8 @@ def test_area_has_no_tiles_of_a_side(slide, named):
 
 
 @pytest.mark.slow
-def test_real_tissue_reads_tokens_as_tiles_do(data_dir, network):
-    sdata = stf.datasets.her2st("C2")
-    table = sdata["table"]
-    x, y = table.obsm["spatial"].T
-    sdata["table"] = table[
-        (np.abs(x - np.median(x)) < 900) & (np.abs(y - np.median(y)) < 900)
-    ].copy()
+def test_real_tissue_reads_tokens_as_tiles_do(middle_of_c2, network):
+    sdata = middle_of_c2(900)
     how = {"encoder": network, "inplace": False, "show_progress_bar": False, "mpp": 1.0}
     with warnings.catch_warnings():
         warnings.simplefilter("error")

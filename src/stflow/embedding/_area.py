@@ -26,7 +26,7 @@ def encode_area(
     *,
     widths_px: Sequence[float],
     vectors: np.ndarray,
-    columns: Sequence[int] | None = None,
+    columns: Sequence[int],
     piece: int,
     num_workers: int,
     cache: VectorCache | None,
@@ -48,7 +48,7 @@ def encode_area(
         Written to, float32, shape (rows, V, F).
     columns
         Which of the V vectors of a spot these are: its boxes, and then its outline where jobs
-        have these. None: all.
+        have these.
     piece
         Least side of the pieces in which stages run, in pixels.
     num_workers
@@ -69,7 +69,6 @@ def encode_area(
     OSError
         The image cannot be read, or the cache cannot be written.
     """
-    columns = range(vectors.shape[1]) if columns is None else columns
     total = sum(len(job.rows) for job in jobs) * len(columns)
     blank = [np.zeros(len(job.rows), dtype=bool) for job in jobs]
     widths = np.asarray(widths_px, dtype=np.float64)

@@ -28,27 +28,29 @@ class Boxes:
 
     Parameters
     ----------
-    centres
-        Of the n boxes, x then y, shape (n, 2).
-    width
-        Of all, or of each along x and y, shape (n, 2).
+    lower, upper
+        Two corners of the n boxes, x then y, shape (n, 2) each.
     """
 
-    centres: np.ndarray
-    width: float | np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @classmethod
+    def around(cls, centres: np.ndarray, width: float) -> Boxes:
+        """Put squares around centres, shape (n, 2)."""
+        return cls(centres - width / 2, centres + width / 2)
 
     def __len__(self) -> int:
-        return len(self.centres)
+        return len(self.lower)
 
     @property
-    def lower(self) -> np.ndarray:
-        """Upper left corners, x then y, shape (n, 2)."""
-        return self.centres - np.divide(self.width, 2)
+    def centres(self) -> np.ndarray:
+        """Their middles, shape (n, 2)."""
+        return (self.lower + self.upper) / 2
 
-    @property
-    def upper(self) -> np.ndarray:
-        """Lower right corners, x then y, shape (n, 2)."""
-        return self.centres + np.divide(self.width, 2)
+    def seen_from(self, origin: Sequence[float], stride: int) -> Boxes:
+        """Return them in pixels of a map of that stride, which starts at an origin."""
+        return Boxes((self.lower - origin) / stride, (self.upper - origin) / stride)
 
     def bounds(self) -> Boxes:
         """Return boxes around them, which they are."""
@@ -56,18 +58,16 @@ class Boxes:
 
     def take(self, at: np.ndarray) -> Boxes:
         """Return some of them."""
-        some = self.width[at] if isinstance(self.width, np.ndarray) else self.width
-        return Boxes(self.centres[at], some)
+        return Boxes(self.lower[at], self.upper[at])
 
     def beside(self, others: Boxes) -> Boxes:
         """Return them and others."""
-        both = self, others
-        widths = [np.broadcast_to(each.width, each.centres.shape) for each in both]
-        return Boxes(np.concatenate([each.centres for each in both]), np.concatenate(widths))
+        pairs = (self.lower, others.lower), (self.upper, others.upper)
+        return Boxes(*map(np.concatenate, pairs))
 
     def grown(self, margin: float) -> Boxes:
         """Return them wider by a margin on each side."""
-        return Boxes(self.centres, np.add(self.width, 2 * margin))
+        return Boxes(self.lower - margin, self.upper + margin)
 
     def extent(self, step: int = 1) -> Box:
         """Two corners around all and one step more, multiples of a step: x0, y0, x1, y1."""
@@ -95,26 +95,24 @@ class Boxes:
         }
 
 
-def moments(values: Tensor, lower: np.ndarray, width: float, level: Tensor) -> list[np.ndarray]:
-    """Return mean and standard deviation over boxes, a pixel counted by the share inside.
+def box_moments(values: Tensor, boxes: Boxes, level: Tensor) -> list[np.ndarray]:
+    """Return mean and standard deviation over squares, a pixel counted by the share inside.
 
     Parameters
     ----------
     values
         A map, shape (1, C, h, w), which goes on for a pixel beyond the last that a box touches.
-    lower
-        Upper left corners of the n boxes in pixels of the map, x then y, shape (n, 2).
-    width
-        Of the boxes, in pixels of the map.
+    boxes
+        The n boxes, squares of one width, in pixels of the map.
     level
-        About where the values lie, shape (C,); squares are taken from there.
+        About where the values lie, shape (C,); their squares are taken from there.
 
     Returns
     -------
     Mean, deviation, float32, shape (n, C) each.
     """
-    width = round(width, DECIMALS)
-    along_x, along_y = (_along(each, width) for each in lower.T)
+    width = round(float(boxes.upper[0, 0] - boxes.lower[0, 0]), DECIMALS)
+    along_x, along_y = (_along(each, width) for each in boxes.lower.T)
     rows, row = np.unique(along_y.at, return_inverse=True)
     windows = window_means(with_squares(values, level), _sides(width), rows)
     along_y = along_y._replace(at=row.reshape(along_y.at.shape))

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+import shapely
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
@@ -42,12 +43,23 @@ class Outlines:
     joins: np.ndarray
     starts: np.ndarray
 
+    @classmethod
+    def of(cls, polygons: np.ndarray) -> Outlines:
+        """Take apart polygons and multipolygons of shapely, shape (n,)."""
+        turned = shapely.orient_polygons(polygons, exterior_cw=True)
+        pieces, polygon = shapely.get_parts(turned, return_index=True)
+        rings, piece = shapely.get_rings(pieces, return_index=True)
+        corners, ring = shapely.get_coordinates(rings, return_index=True)
+        joins = np.append(ring[1:] == ring[:-1], False)
+        starts = np.searchsorted(polygon[piece[ring]], np.arange(len(polygons) + 1))
+        return cls(corners, joins, starts)
+
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def scaled(self, factor: float, origin: Sequence[float] = (0, 0)) -> Outlines:
-        """Return them as seen from an origin, with all coordinates multiplied."""
-        return Outlines((self.corners - origin) * factor, self.joins, self.starts)
+    def seen_from(self, origin: Sequence[float], stride: float) -> Outlines:
+        """Return them in pixels of a map of that stride, which starts at an origin."""
+        return Outlines((self.corners - origin) / stride, self.joins, self.starts)
 
     def take(self, at: np.ndarray) -> Outlines:
         """Return some of them."""
@@ -61,7 +73,7 @@ class Outlines:
         lower, upper = (
             each.reduceat(self.corners, self.starts[:-1]) for each in (np.minimum, np.maximum)
         )
-        return Boxes((lower + upper) / 2, upper - lower)
+        return Boxes(lower, upper)
 
     def told_apart(self, digests: np.ndarray, corner: np.ndarray, *, decimals: int) -> np.ndarray:
         """Join digests of what lies around with the shapes, seen from a corner each."""
@@ -84,7 +96,7 @@ class Shares(NamedTuple):
 
 
 def outline_moments(values: Tensor, outlines: Outlines, level: Tensor) -> list[np.ndarray]:
-    """Return mean and standard deviation over outlines, as `moments` does over boxes.
+    """Return mean and standard deviation over outlines, as `box_moments` does over boxes.
 
     Parameters
     ----------
@@ -93,7 +105,7 @@ def outline_moments(values: Tensor, outlines: Outlines, level: Tensor) -> list[n
     outlines
         The n outlines, in pixels of the map; each has an area.
     level
-        As of `moments`.
+        As of `box_moments`.
 
     Returns
     -------

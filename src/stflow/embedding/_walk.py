@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from stflow.embedding._boxes import Boxes, moments
+from stflow.embedding._boxes import Boxes, box_moments
 from stflow.embedding._cache import DIGEST_BYTES, VectorCache
 from stflow.embedding._maps import (
     THUMB_STEP,
@@ -147,7 +147,7 @@ class Walk:
 
     def _around(self, spots: np.ndarray) -> Boxes:
         """Put boxes around all that is read of spots."""
-        boxes = Boxes(self.job.centres[spots], max(self.widths_px))
+        boxes = Boxes.around(self.job.centres[spots], max(self.widths_px))
         outlines = self.job.outlines
         return boxes if outlines is None else boxes.beside(outlines.take(spots).bounds())
 
@@ -163,11 +163,11 @@ class Walk:
 
     @torch.inference_mode()
     def _block(self, spots: np.ndarray) -> Found:
-        boxes = [Boxes(self.job.centres[spots], width) for width in self.widths_px]
-        shapes: list[Boxes | Outlines] = [*boxes]
+        centres = self.job.centres[spots]
+        shapes: list[Boxes | Outlines] = [Boxes.around(centres, each) for each in self.widths_px]
         if self.job.outlines is not None:
             shapes.append(self.job.outlines.take(spots))
-        is_blank = self._is_blank(min(boxes, key=lambda each: each.width))
+        is_blank = self._is_blank(Boxes.around(centres, min(self.widths_px)))
         vectors, digests, made = zip(*map(self._look_up, shapes), strict=True)
         joined = np.stack(vectors, axis=1)
         return Found(spots, joined, is_blank, np.concatenate(digests), np.concatenate(made))
@@ -200,7 +200,7 @@ class Walk:
         That is the mean over a box as wide as the step of the tiles.
         """
         step = self.layers[k].tile_step
-        mean, _ = self._moments(Boxes(bounds.centres, step), k, -1, step)
+        mean, _ = self._moments(Boxes.around(bounds.centres, step), k, -1, step)
         return mean
 
     def _moments(self, shapes: Boxes | Outlines, k: int, i: int, stride: int) -> list[np.ndarray]:
@@ -209,11 +209,10 @@ class Walk:
         box = bounds.extent(stride)
         pieces = bounds.pieces(layer.piece)
         values = self.maps.over(k, i, stride=stride, box=box, pieces=pieces)
-        level = layer.reach.levels[i]
-        if isinstance(shapes, Outlines):
-            return outline_moments(values, shapes.scaled(1 / stride, box[:2]), level)
-        lower, width = (shapes.lower - box[:2]) / stride, float(shapes.width) / stride
-        return moments(values, lower, width, level)
+        level, here = layer.reach.levels[i], shapes.seen_from(box[:2], stride)
+        if isinstance(here, Outlines):
+            return outline_moments(values, here, level)
+        return box_moments(values, here, level)
 
     def _is_blank(self, boxes: Boxes) -> np.ndarray:
         side, box = self.layers[0].piece, boxes.extent(THUMB_STEP)
@@ -221,8 +220,8 @@ class Walk:
             ((x * side, y * side, (x + 1) * side, (y + 1) * side), self.pieces.thumb((x, y)))
             for x, y in boxes.pieces(side)
         ]
-        lower, width = (boxes.lower - box[:2]) / THUMB_STEP, float(boxes.width) / THUMB_STEP
-        return looks_blank(*moments(join(box, thumbs, THUMB_STEP), lower, width, GREY))
+        here = boxes.seen_from(box[:2], THUMB_STEP)
+        return looks_blank(*box_moments(join(box, thumbs, THUMB_STEP), here, GREY))
 
     def _digests(self, shapes: Boxes | Outlines) -> np.ndarray:
         """Tell each box or outline from any other: by its surroundings, and where it lies."""

@@ -19,7 +19,7 @@ from stflow._sdata import (
     store_path,
     warn_of_blank_tiles,
 )
-from stflow._sdata.places import spot_rings, spots_on_image
+from stflow._sdata.places import spots_on_image, whole_outlines
 from stflow._sdata.written import require_new_embedding, write_embedding
 from stflow._validation import require_choice, require_count
 from stflow.embedding import (
@@ -226,7 +226,7 @@ def embed(
         for region in _all_regions(table, shapes_key)
     ]
     by_name = encoder.by_name if isinstance(encoder, Encoder) else isinstance(encoder, str)
-    rings = [Outlines(*spot_rings(sdata, place)) for place in places] if outlines else None
+    shapes = [Outlines.of(whole_outlines(sdata, each)) for each in places] if outlines else None
     folder = cache_folder(cache, store=store_path(sdata), by_name=by_name)
     if isinstance(encoder, Encoder):
         chosen = move(encoder, devices[0])
@@ -240,7 +240,7 @@ def embed(
     require_inside(places, look)
     working: dict[str, Any] = {"num_workers": num_workers, "show_progress_bar": show_progress_bar}
     if look.how == "area":
-        encode = by_area(places, look, reaches or [], outlines=rings, **working)
+        encode = by_area(places, look, reaches or [], outlines=shapes, **working)
     else:
         encode = by_tiles(places, look, batch_size=batch_size, **working)
     side = look.tile_px or chosen.tile_px or TILE_PX

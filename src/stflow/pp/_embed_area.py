@@ -108,7 +108,7 @@ def _job(place: PlacedSpots, mpp: float) -> AreaJob:
 
 
 def _with(job: AreaJob, outlines: Outlines) -> AreaJob:
-    return replace(job, outlines=outlines.scaled(1 / job.scale))
+    return replace(job, outlines=outlines.seen_from((0, 0), job.scale))
 
 
 def _short(scale: float, levels: Sequence[Level]) -> float:

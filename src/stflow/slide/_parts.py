@@ -71,8 +71,11 @@ def draw_spots(slides: list[Slide], seed: int) -> list[tuple[Slide, np.ndarray]]
     return [(slide, own - start) for slide, own, start in zip(slides, each, first, strict=True)]
 
 
-def draw_crop(tree: KDTree, rng: np.random.Generator) -> np.ndarray:
-    """Draw a random spot and its m nearest, m/N ~ U(0, 1) up to ``MAX_CROP``; rows in order."""
+def draw_crop(tree: KDTree, rng: np.random.Generator, most: int | None = MAX_CROP) -> np.ndarray:
+    """Draw a random spot and its m nearest, m/N ~ U(0, 1), N counting for so many; rows in order.
+
+    None: crops go up to the whole slide, as in the preprint.
+    """
     centre = tree.data[rng.integers(tree.n)]
-    size = int(np.ceil(rng.uniform() * min(tree.n, MAX_CROP))) or 1
+    size = int(np.ceil(rng.uniform() * min(tree.n, most or tree.n))) or 1
     return np.sort(np.atleast_1d(tree.query(centre, size)[1]))

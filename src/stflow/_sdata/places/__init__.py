@@ -15,5 +15,5 @@ from stflow._sdata.places._placed import (
     measured_centres,
     spots_on_image,
 )
-from stflow._sdata.places._rings import Rings, spot_rings
 from stflow._sdata.places._tissue import tissue_element, tissue_in_pixels
+from stflow._sdata.places._whole_outlines import whole_outlines

@@ -19,9 +19,9 @@ class Hist2ST(FromCrops):
     """ConvMixer, transformer and GraphSAGE in a row, and an LSTM over the graph layers.
 
     As the preprint runs it: two, four and eight layers, coordinates embedded by a linear layer,
-    squared error, crops of slides while training and whole slides in prediction. Tiles have
-    112 px at most; they are cut into patches of 7 px, seen by 32 channels and kernels of 5.
-    Neighbours are those of the slide's graph. Width 128 and dropout 0.2 are set here. Left out are
+    squared error, whole slides in prediction. Tiles have 112 px at most; they are cut into patches
+    of 7 px, seen by 32 channels and kernels of 5. Neighbours are those of the slide's graph. Width
+    128, dropout 0.2 and crops of at most 512 spots while training are set here. Left out are
     the paper's zero-inflated negative binomial term and its self-distillation between views of a
     tile, since the preprint holds the loss the same for all methods.
 

@@ -17,9 +17,9 @@ class HisToGene(FromCrops):
 
     As the preprint runs it: four layers, 16 heads, dropout 0.1, hidden width 128, coordinates
     embedded by a linear layer where the paper learns a vector for each row and column of the
-    array, squared error, crops of slides while training and whole slides in prediction. Tiles
-    have 112 px at most. Not published there, and set here: feed-forward layers twice as wide, and
-    no dropout of attention weights.
+    array, squared error, whole slides in prediction. Tiles have 112 px at most. Not published
+    there, and set here: crops of at most 512 spots while training, feed-forward layers twice as
+    wide, and no dropout of attention weights.
 
     Parameters
     ----------

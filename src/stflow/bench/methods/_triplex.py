@@ -32,8 +32,8 @@ class TRIPLEX(Deep):
     """Encoders of a spot, of its 25 nearest spots and of the slide, fused by attention.
 
     As the preprint runs it: fed by embeddings, encoders of two layers and eight heads, dropout
-    0.1, coordinates through convolutions over the lattice of spots, crops of slides while
-    training and whole slides in prediction. The loss is the squared error of the fused
+    0.1, coordinates through convolutions over the lattice of spots, crops of up to whole slides
+    while training and whole slides in prediction. The loss is the squared error of the fused
     prediction, and for each encoder's own prediction 0.7 of its squared error and 0.3 of its
     squared distance to the fused one. Fusion, in our reading, is attention of the spot's own vector
     over those of its neighbours and of the slide's encoder. Width 128 is set here, and a step
@@ -109,7 +109,7 @@ class _TRIPLEXTraining(Training):
     def __init__(self, slides: list[Slide], width: int, device: torch.device) -> None:
         self.slides, self.device = slides, device
         self.ready = [_Ready(slide) for slide in slides]
-        self.crops = CropDraws(slides)
+        self.crops = CropDraws(slides, most=None)
         embeddings = np.concatenate([ready.embedding for ready in self.ready])
         self.network = ThreeViews(embeddings, len(slides[0].genes), width)
         for head in self.network.heads:

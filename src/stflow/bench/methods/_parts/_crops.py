@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.spatial import KDTree
 
-from stflow.slide import Slide, draw_crop
+from stflow.slide import MAX_CROP, Slide, draw_crop
 
 PER_EPOCH = 32
 
@@ -24,13 +24,16 @@ class CropDraws:
     ----------
     slides
         Training slides; they take turns.
+    most
+        Spots of a slide that count for the size of its crops. None: all, as in the preprint.
     """
 
-    def __init__(self, slides: list[Slide]) -> None:
+    def __init__(self, slides: list[Slide], *, most: int | None = MAX_CROP) -> None:
+        self.most = most
         self.trees = [KDTree(slide.coords) for slide in slides]
 
     def epoch(self, rng: np.random.Generator) -> Iterator[tuple[int, np.ndarray]]:
         """Draw 32 crops, or one a slide if that is more: number of a slide, rows of spots."""
         for draw in range(max(PER_EPOCH, len(self.trees))):
             which = draw % len(self.trees)
-            yield which, draw_crop(self.trees[which], rng)
+            yield which, draw_crop(self.trees[which], rng, self.most)

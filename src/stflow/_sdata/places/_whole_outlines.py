@@ -1,8 +1,6 @@
-"""Boundary: the outlines of spots as arrays of corners, in pixels of their image."""
+"""Boundary: the outlines of spots, whole, in pixels of their image."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import shapely
@@ -16,27 +14,8 @@ from stflow._validation import listing, warn
 LEAST_PX2 = 1e-3
 
 
-class Rings(NamedTuple):
-    """Outlines of N spots.
-
-    Parameters
-    ----------
-    corners
-        Ring after ring, of which each ends where it began, x then y, shape (M, 2). Along outer
-        rings y grows on the left of what they enclose, along holes on the right.
-    joins
-        Whether an edge leads from a corner to the next one, shape (M,).
-    starts
-        First corner of each spot, and M, shape (N + 1,).
-    """
-
-    corners: np.ndarray
-    joins: np.ndarray
-    starts: np.ndarray
-
-
-def spot_rings(sdata: SpatialData, place: PlacedSpots) -> Rings:
-    """Outlines of the spots of a region in full-resolution pixels of their image.
+def whole_outlines(sdata: SpatialData, place: PlacedSpots) -> np.ndarray:
+    """Polygons of the N spots of a region in full-resolution pixels of their image, shape (N,).
 
     Circles become polygons of 32 corners. Errors are those of `shapes_in_pixels`, too.
 
@@ -70,13 +49,4 @@ def spot_rings(sdata: SpatialData, place: PlacedSpots) -> Rings:
     if broken.any():
         told = listing(instances[broken], limit=3)
         warn(f"{broken.sum()} of {len(spots)} shapes {name!r} cross themselves, mended: {told}.")
-    return _rings(shapely.orient_polygons(spots, exterior_cw=True))
-
-
-def _rings(spots: np.ndarray) -> Rings:
-    pieces, spot = shapely.get_parts(spots, return_index=True)
-    rings, piece = shapely.get_rings(pieces, return_index=True)
-    corners, ring = shapely.get_coordinates(rings, return_index=True)
-    joins = np.append(ring[1:] == ring[:-1], False)
-    starts = np.searchsorted(spot[piece[ring]], np.arange(len(spots) + 1))
-    return Rings(corners, joins, starts)
+    return spots
