@@ -1,4 +1,4 @@
-"""A picture that the walk over the tissue is tried on."""
+"""A picture that the walk over the tissue is tried on, and what the processor can do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,16 @@ def waves() -> Callable[[int], np.ndarray]:
         return np.clip(colours + noise, 0, 255).astype(np.uint8)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def bfloat16() -> None:
+    """Skip where torch convolves no bfloat16, as on processors without AVX-512."""
+    ones = torch.ones(1, 8, 8, 8, dtype=torch.bfloat16)
+    weight = torch.ones(8, 8, 3, 3, dtype=torch.bfloat16)
+    try:
+        torch.ops.mkldnn._convolution_pointwise(
+            ones, weight, None, [1, 1], [1, 1], [1, 1], 1, "none", [], ""
+        )
+    except RuntimeError as error:
+        pytest.skip(f"this processor convolves no bfloat16: {error}")

@@ -44,6 +44,7 @@ def test_float32_is_the_same_to_rounding(lite0, tiles):
     assert np.abs(fast.encode(tiles) - expected).max() < 1e-5 * np.abs(expected).max()
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_bfloat16_points_the_same_way(lite0, tiles):
     fast = prepare(lite0, precision="bfloat16", tile_px=64)
     vectors, expected = fast.encode(tiles), lite0.encode(tiles)
@@ -54,12 +55,14 @@ def test_bfloat16_points_the_same_way(lite0, tiles):
     assert cosines(vectors, expected[::-1]).min() < 0.999
 
 
+@pytest.mark.usefixtures("bfloat16")
 @pytest.mark.parametrize(("there", "chosen"), [(True, "bfloat16"), (False, "float32")])
 def test_auto_follows_the_device(lite0, monkeypatch, there, chosen):
     with_bfloat16(monkeypatch, there)
     assert prepare(lite0, precision="auto", tile_px=224).precision == chosen
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_auto_lowers_only_what_was_asked_for_by_name(lite0, monkeypatch):
     with_bfloat16(monkeypatch, True)
     nameless = replace(lite0, by_name=False)
@@ -99,7 +102,13 @@ def test_auto_keeps_float32_where_bfloat16_is_not_as_good(network, monkeypatch):
         torch.manual_seed(0)
         encoder = replace(get_encoder(network()), by_name=True)
     assert prepare(encoder, precision="auto", tile_px=16).precision == "float32"
-    assert prepare(encoder, precision="bfloat16", tile_px=16).precision == "bfloat16"
+
+
+def test_bfloat16_by_name_is_taken_or_refused():
+    low = prepare(get_encoder(Touchy()), precision="bfloat16", tile_px=16)
+    assert low.precision == "bfloat16"
+    with pytest.raises(ValueError, match=r"bfloat16 on this cpu \(float32 alone\). Take `prec"):
+        prepare(get_encoder(OnlyFloat32()), precision="bfloat16", tile_px=16)
 
 
 def test_a_callable_is_left_alone(rng):
@@ -107,12 +116,14 @@ def test_a_callable_is_left_alone(rng):
     assert prepare(encoder, precision="float32", tile_px=8) is encoder
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_the_encoder_stays_as_it_was(lite0, tiles):
     before = lite0.encode(tiles)
     prepare(lite0, precision="bfloat16", tile_px=64).encode(tiles)
     np.testing.assert_array_equal(lite0.encode(tiles), before)
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_vectors_do_not_depend_on_company(lite0, rng):
     fast = prepare(lite0, precision="bfloat16", tile_px=64)
     tiles = rng.integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)

@@ -75,6 +75,7 @@ def encode_area(
     how: dict[str, Any] = {
         "piece": piece,
         "widths_px": widths,
+        "length": vectors.shape[2],
         "num_workers": num_workers,
         "cache": cache,
     }

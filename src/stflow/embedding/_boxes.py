@@ -86,13 +86,21 @@ class Boxes:
         """Pieces that some box shares area with."""
         if not len(self):
             return set()
-        ranges = np.unique(np.hstack(self.corners(side)), axis=0).tolist()
+        ranges, _ = distinct(np.hstack(self.corners(side)))
         return {
             (x, y)
-            for x0, y0, x1, y1 in ranges
+            for x0, y0, x1, y1 in ranges.tolist()
             for x in range(x0, x1 + 1)
             for y in range(y0, y1 + 1)
         }
+
+
+def distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows of whole numbers without repeats, and which of these each row is."""
+    low = rows.min(axis=0)
+    shape = tuple(rows.max(axis=0) - low + 1)
+    codes, which = np.unique(np.ravel_multi_index((rows - low).T, shape), return_inverse=True)
+    return np.stack(np.unravel_index(codes, shape), axis=1) + low, which
 
 
 def box_moments(values: Tensor, boxes: Boxes, level: Tensor) -> list[np.ndarray]:

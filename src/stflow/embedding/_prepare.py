@@ -39,13 +39,28 @@ def prepare(encoder: Encoder, *, precision: Precision, tile_px: int) -> Encoder:
     Returns
     -------
     The encoder, its ``precision`` set.
+
+    Raises
+    ------
+    ValueError
+        bfloat16 was asked for, and the encoder or the processor does not compute in it.
     """
     full = _in_float32(encoder)
     low_enough = encoder.by_name and computes_bfloat16(encoder.device)
     if precision == "float32" or (precision == "auto" and not low_enough):
         return full
     low = replace(full, model=_in_bfloat16(full), precision="bfloat16")
-    if precision == "auto" and not _alike(full, low, tile_px):
+    tiles = _made_up_tiles(tile_px)
+    try:
+        vectors = low.encode(tiles)
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        if precision == "auto":
+            return full
+        raise ValueError(
+            f"Encoder {encoder.name!r} does not compute in bfloat16 on this "
+            f"{torch.device(encoder.device).type} ({error}). Take `precision='float32'`, or 'auto'."
+        ) from error
+    if precision == "auto" and not _alike(full.encode(tiles), vectors):
         return full
     return low
 
@@ -152,14 +167,8 @@ class _Autocast(nn.Module):
             return self.model(tiles)  # type: ignore[operator]
 
 
-def _alike(full: Encoder, low: Encoder, tile_px: int) -> bool:
-    """Whether the vectors of made-up tiles agree."""
-    tiles = _made_up_tiles(tile_px)
-    expected = full.encode(tiles)
-    try:
-        vectors = low.encode(tiles)
-    except (NotImplementedError, RuntimeError, TypeError):
-        return False
+def _alike(expected: np.ndarray, vectors: np.ndarray) -> bool:
+    """Whether vectors point the same way."""
     norms = np.linalg.norm(expected, axis=1) * np.linalg.norm(vectors, axis=1)
     return bool(((expected * vectors).sum(1) >= LEAST_COSINE * norms).all())
 

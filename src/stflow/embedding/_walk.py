@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from stflow.embedding._boxes import Boxes, box_moments
+from stflow.embedding._boxes import Boxes, box_moments, distinct
 from stflow.embedding._cache import DIGEST_BYTES, VectorCache
 from stflow.embedding._maps import (
     THUMB_STEP,
@@ -100,6 +100,8 @@ class Walk:
         Least side of the pieces in which they run, in pixels.
     widths_px
         Of the boxes, in pixels of the encoder's scale.
+    length
+        Of a vector.
     num_workers
         Number of threads that cut pieces, beside the one that reads.
     cache
@@ -115,10 +117,12 @@ class Walk:
         reaches: Sequence[Reach],
         piece: int,
         widths_px: np.ndarray,
+        length: int,
         num_workers: int,
         cache: VectorCache | None,
     ) -> None:
         self.job, self.cache, self.widths_px = job, cache, widths_px.tolist()
+        self.length = length
         self.halo = halo_px(reaches)
         self.parts = _blocks(job.centres, spots)
         self.aside = max(reach.tile_step for reach in reaches) / 2
@@ -168,31 +172,36 @@ class Walk:
         if self.job.outlines is not None:
             shapes.append(self.job.outlines.take(spots))
         is_blank = self._is_blank(Boxes.around(centres, min(self.widths_px)))
-        vectors, digests, made = zip(*map(self._look_up, shapes), strict=True)
-        joined = np.stack(vectors, axis=1)
-        return Found(spots, joined, is_blank, np.concatenate(digests), np.concatenate(made))
+        vectors = np.empty((len(spots), len(shapes), self.length), dtype=np.float32)
+        digests, made = zip(*map(self._fill, shapes, vectors.swapaxes(0, 1)), strict=True)
+        return Found(spots, vectors, is_blank, np.concatenate(digests), np.concatenate(made))
 
-    def _look_up(self, shapes: Boxes | Outlines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Vectors, and digests and vectors of what no cache knew."""
+    def _fill(self, shapes: Boxes | Outlines, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Fill in vectors; return digests and vectors of what no cache knew."""
         if self.cache is None:
-            vectors = self._read(shapes)
-            return vectors, np.empty(0), vectors[:0]
+            self._read(shapes, vectors)
+            return np.empty(0), vectors[:0]
         digests = self._digests(shapes)
         known, found = self.cache.find(digests)
-        made = self._read(shapes.take(np.flatnonzero(~known))) if not known.all() else found[:0]
-        vectors = np.empty((len(shapes), found.shape[1]), dtype=np.float32)
+        made = np.empty((np.count_nonzero(~known), self.length), dtype=np.float32)
+        if len(made):
+            self._read(shapes.take(np.flatnonzero(~known)), made)
         vectors[known], vectors[~known] = found, made
-        return vectors, digests[~known], made
+        return digests[~known], made
 
-    def _read(self, shapes: Boxes | Outlines) -> np.ndarray:
-        """Vectors of boxes or outlines, float32, shape (n, F)."""
-        found = []
+    def _read(self, shapes: Boxes | Outlines, vectors: np.ndarray) -> None:
+        """Read vectors of boxes or outlines, shape (n, F)."""
+        last = 0
+        for part in self._parts(shapes):
+            first, last = last, last + part.shape[1]
+            vectors[:, first:last] = part
+
+    def _parts(self, shapes: Boxes | Outlines) -> Iterator[np.ndarray]:
         for k, layer in enumerate(self.layers):
             for i, stride in enumerate(layer.strides):
-                found += self._moments(shapes, k, i, stride)
+                yield from self._moments(shapes, k, i, stride)
             if layer.tile_step:
-                found.append(self._surroundings(shapes.bounds(), k))
-        return np.concatenate(found, axis=1)
+                yield self._surroundings(shapes.bounds(), k)
 
     def _surroundings(self, bounds: Boxes, k: int) -> np.ndarray:
         """Read what tells of whole tiles, interpolated between those around the centre of a box.
@@ -227,7 +236,7 @@ class Walk:
         """Tell each box or outline from any other: by its surroundings, and where it lies."""
         side, boxes = self.layers[0].piece, shapes.bounds()
         ranges = np.hstack(boxes.grown(self.halo).corners(side))
-        groups, which = np.unique(ranges, axis=0, return_inverse=True)
+        groups, which = distinct(ranges)
         around = [
             b"".join(
                 self.pieces.digest((x, y)) for y in range(y0, y1 + 1) for x in range(x0, x1 + 1)
@@ -238,7 +247,7 @@ class Walk:
         places = np.hstack([boxes.lower - corner, boxes.upper - corner]).round(DECIMALS) + 0.0
         told = [
             hashlib.sha256(around[group] + place.tobytes()).digest()[:DIGEST_BYTES]
-            for group, place in zip(which.ravel(), places, strict=True)
+            for group, place in zip(which, places, strict=True)
         ]
         digests = np.array(told, dtype=f"S{DIGEST_BYTES}")
         if isinstance(shapes, Outlines):
