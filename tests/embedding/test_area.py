@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 from stflow.embedding import AreaJob, encode_area, prepare
 from stflow.embedding import _walk as walk
@@ -48,7 +49,7 @@ def read(picture, encoder, centres, *, widths=(20.0, 75.5), piece=64, scale=1.0,
     image = how.pop("image", picture)
     job = AreaJob(np.arange(len(centres)), [Level(image, (1.0, 1.0))], centres, scale, "he")
     vectors = np.full((len(centres), len(widths), 18), np.nan, dtype=np.float32)
-    given = {"num_workers": 1, "cache": None, "show_progress_bar": False} | how
+    given = {"num_workers": 1, "cache": None, "bar": tqdm(disable=True)} | how
     encoders = given.pop("encoders", [encoder])
     reaches = [probe(each.stages) for each in encoders]
     given |= {"widths_px": widths, "columns": range(len(widths)), "piece": piece}
@@ -127,7 +128,7 @@ def test_default_encoder_whatever_the_pieces(picture, centres, precision, reques
     found = []
     for piece in (256, 512):
         vectors = np.empty((8, 1, 1536), np.float32)
-        given = {"piece": piece, "num_workers": 0, "cache": None, "show_progress_bar": False}
+        given = {"piece": piece, "num_workers": 0, "cache": None, "bar": tqdm(disable=True)}
         given["columns"] = [0]
         encode_area(
             [job], [lite0], [probe(lite0.stages)], widths_px=[224.0], vectors=vectors, **given
@@ -229,5 +230,5 @@ def test_an_encoder_that_gives_no_numbers_is_refused(picture, encoder, centres):
             piece=64,
             num_workers=0,
             cache=None,
-            show_progress_bar=False,
+            bar=tqdm(disable=True),
         )

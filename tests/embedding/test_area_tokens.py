@@ -10,6 +10,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 from stflow.embedding import AreaJob, encode_area, prepare
 from stflow.embedding import _walk as walk
@@ -89,7 +90,7 @@ def read(picture, encoder, centres, *, widths=(20.0, 75.5), piece=96, **how) -> 
     centres = np.asarray(centres, dtype=np.float64)
     job = AreaJob(np.arange(len(centres)), [Level(image, (1.0, 1.0))], centres, 1.0, "he")
     how_far = how.pop("how_far", encoder)
-    given = {"num_workers": 1, "cache": None, "show_progress_bar": False} | how
+    given = {"num_workers": 1, "cache": None, "bar": tqdm(disable=True)} | how
     encoders = given.pop("encoders", [encoder])
     (reach,) = probe(how_far.stages)
     reaches = [[replace(reach, stage=each.stages[0])] for each in encoders]

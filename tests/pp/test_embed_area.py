@@ -62,6 +62,16 @@ def test_each_width_at_its_own_scale(slide, encoder):
     )
 
 
+def test_one_progress_bar_counts_the_boxes_of_all_scales(slide, encoder, capsys):
+    how = {"widths_um": (112, 300), "how": "area", "mpp": (2.0, 4.0)}
+    run(slide, encoder, **how)
+    assert "box" not in capsys.readouterr().err
+    run(slide, encoder, **how, show_progress_bar=True)
+    said = capsys.readouterr().err
+    assert "72/72" in said
+    assert "36/36" not in said
+
+
 def test_widths_of_boxes_tell_embeddings_apart(slide, encoder):
     both = {}
     for name, width in (("a", 112), ("b", 150)):

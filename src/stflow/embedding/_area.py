@@ -30,7 +30,7 @@ def encode_area(
     piece: int,
     num_workers: int,
     cache: VectorCache | None,
-    show_progress_bar: bool,
+    bar: tqdm,
 ) -> list[np.ndarray]:
     """Fill in the vectors of all spots: mean and standard deviation of each map over boxes.
 
@@ -55,8 +55,8 @@ def encode_area(
         Number of threads that cut pieces, beside the one that reads.
     cache
         Asked before encoding, and told afterwards.
-    show_progress_bar
-        Whether to show progress, in boxes.
+    bar
+        Told of progress, in boxes.
 
     Returns
     -------
@@ -69,7 +69,6 @@ def encode_area(
     OSError
         The image cannot be read, or the cache cannot be written.
     """
-    total = sum(len(job.rows) for job in jobs) * len(columns)
     blank = [np.zeros(len(job.rows), dtype=bool) for job in jobs]
     widths = np.asarray(widths_px, dtype=np.float64)
     how: dict[str, Any] = {
@@ -79,21 +78,20 @@ def encode_area(
         "num_workers": num_workers,
         "cache": cache,
     }
-    with tqdm(total=total, desc="Embedding", unit="box", disable=not show_progress_bar) as bar:
-        for job, is_blank in zip(jobs, blank, strict=True):
-            shares = zip(_shares(job, encoders), encoders, reaches, strict=True)
-            walks = [
-                Walk(job, spots, encoder=encoder, reaches=own, **how)
-                for spots, encoder, own in shares
-                if len(spots)
-            ]
-            for found in _together([walk.blocks() for walk in walks]):
-                require_finite(found.vectors, what=f"The embedding by encoder {encoders[0].name!r}")
-                vectors[job.rows[found.spots][:, None], columns] = found.vectors
-                is_blank[found.spots] = found.is_blank
-                if cache is not None:
-                    cache.add(found.digests, found.made)
-                bar.update(found.vectors.shape[0] * found.vectors.shape[1])
+    for job, is_blank in zip(jobs, blank, strict=True):
+        shares = zip(_shares(job, encoders), encoders, reaches, strict=True)
+        walks = [
+            Walk(job, spots, encoder=encoder, reaches=own, **how)
+            for spots, encoder, own in shares
+            if len(spots)
+        ]
+        for found in _together([walk.blocks() for walk in walks]):
+            require_finite(found.vectors, what=f"The embedding by encoder {encoders[0].name!r}")
+            vectors[job.rows[found.spots][:, None], columns] = found.vectors
+            is_blank[found.spots] = found.is_blank
+            if cache is not None:
+                cache.add(found.digests, found.made)
+            bar.update(found.vectors.shape[0] * found.vectors.shape[1])
     return blank
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm.auto import tqdm
 
 from stflow._sdata.places import PlacedSpots
 from stflow._validation import warn
@@ -69,27 +70,29 @@ def by_area(
     ) -> tuple[np.ndarray, dict[str, float]]:
         vectors = _room(shape)
         blank: dict[str, float] = {}
-        for first, last in _runs(look.mpp):
-            mpp, columns = look.mpp[first], list(range(first, last))
-            jobs = [_job(place, mpp) for place in places]
-            if outlines is not None and first <= narrowest < last:
-                columns.append(len(look.widths_um))
-                jobs = [_with(*each) for each in zip(jobs, outlines, strict=True)]
-            found = encode_area(
-                jobs,
-                encoders,
-                [_on(encoder, reaches) for encoder in encoders],
-                widths_px=[width / mpp for width in look.widths_um[first:last]],
-                vectors=vectors,
-                columns=columns,
-                piece=piece_px(encoders[0].device),
-                num_workers=num_workers,
-                cache=cache,
-                show_progress_bar=show_progress_bar,
-            )
-            if first <= narrowest < last:
-                names = (place.region.name for place in places)
-                blank = {n: float(each.mean()) for n, each in zip(names, found, strict=True)}
+        total, hidden = shape[0] * shape[1], not show_progress_bar
+        with tqdm(total=total, desc="Embedding", unit="box", disable=hidden) as bar:
+            for first, last in _runs(look.mpp):
+                mpp, columns = look.mpp[first], list(range(first, last))
+                jobs = [_job(place, mpp) for place in places]
+                if outlines is not None and first <= narrowest < last:
+                    columns.append(len(look.widths_um))
+                    jobs = [_with(*each) for each in zip(jobs, outlines, strict=True)]
+                found = encode_area(
+                    jobs,
+                    encoders,
+                    [_on(encoder, reaches) for encoder in encoders],
+                    widths_px=[width / mpp for width in look.widths_um[first:last]],
+                    vectors=vectors,
+                    columns=columns,
+                    piece=piece_px(encoders[0].device),
+                    num_workers=num_workers,
+                    cache=cache,
+                    bar=bar,
+                )
+                if first <= narrowest < last:
+                    names = (place.region.name for place in places)
+                    blank = {n: float(each.mean()) for n, each in zip(names, found, strict=True)}
         return vectors, blank
 
     return encode
