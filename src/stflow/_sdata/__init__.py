@@ -29,7 +29,7 @@ from stflow._sdata._recipe import (
     shared_recipe,
 )
 from stflow._sdata._slides import as_mapping, read_slides
-from stflow._sdata._spacing import shared_pitch_um, warn_of_other_pitch
+from stflow._sdata._spacing import shared_pitch_um, warn_of_other_pitch, warn_of_wide_boxes
 from stflow._sdata._store import Store, require_new_store, store_path, write_store
 from stflow._sdata._systems import image_places
 from stflow._sdata._tables import (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +12,7 @@ from anndata import AnnData
 from stflow import _keys
 from stflow._validation import warn
 
-FACTOR, FIRST_RING = 1.5, 1.25
+FACTOR, FIRST_RING, WIDE = 1.5, 1.25, 4
 
 
 def shared_pitch_um(tables: Iterable[AnnData]) -> float | None:
@@ -52,3 +53,16 @@ def warn_of_other_pitch(table: AnnData, trained_um: float | None) -> None:
             f"`stf.pp.neighbors(sdata, pitch_um={trained}, overwrite=True)` first, with the "
             "`lattice=` of the training slides."
         )
+
+
+def warn_of_wide_boxes(recipe: Mapping[str, Any] | None, spots_um: float | None) -> None:
+    """Say, where the user called `fit`, that neighbours see about the same of the tissue."""
+    widths = (recipe or {}).get("widths_um")
+    if not widths or spots_um is None or min(widths) <= WIDE * spots_um:
+        return
+    fine = f"({spots_um:.3g}, {WIDE * spots_um:.3g}, {min(widths):.4g})"
+    warn(
+        f"The spots lie {spots_um:.3g} um apart, and the narrowest field of view of the embedding "
+        f"is {min(widths):.4g} um, so that neighbours look alike to the model. To tell them apart, "
+        f"embed with narrow ones as well, `stf.pp.embed(sdata, widths_um={fine}, overwrite=True)`."
+    )

@@ -171,8 +171,9 @@ def fit(
     -----
     UserWarning
         More than 15 % of a slide's spots lie on bare glass, or more than half have the same
-        embedding. All slides are of one patient, or some say whose they are and others do not. Or
-        Ctrl-C while training: the model is the best so far.
+        embedding. Spots lie much closer than the narrowest field of view is wide. All slides are of
+        one patient, or some say whose they are and others do not. Or Ctrl-C while training: the
+        model is the best so far.
 
     References
     ----------

@@ -20,6 +20,7 @@ from stflow._sdata import (
     shared_pitch_um,
     shared_recipe,
     warn_of_blank_slides,
+    warn_of_wide_boxes,
 )
 from stflow._sdata.expression import (
     Counting,
@@ -96,6 +97,7 @@ def read_training_slides(
         "left_out": {slide.name: n for slide, n in zip(slides, lost, strict=True)},
         "pitch_um": shared_pitch_um(tables.values()),
     }
+    warn_of_wide_boxes(recipe, info["pitch_um"])
     return TrainingSlides(slides, recipe, info)
 
 
