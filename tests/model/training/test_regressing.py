@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import mean_pearson, square, tensor_slide
 
+from stflow.model.training import _regressing as module
 from stflow.model.training._common import RANK, CommonDirections
 from stflow.model.training._crops import TensorSlide
 from stflow.model.training._regressing import (
@@ -92,6 +93,23 @@ def test_slides_left_out_are_not_seen() -> None:
     assert moved[100:].mean() > 1
     of_one, of_two = (each.paths[0].predict(each.lifted[0], 1.0) for each in left_out)
     assert np.array_equal(of_one, of_two)
+
+
+def test_all_spots_are_predicted_by_what_left_them_out(monkeypatch) -> None:
+    """Also where penalty and directions are learned from some of the spots alone."""
+    slides, truth = law(0)
+    left_out = _LeftOut.of(slides, 0)
+    found = left_out.unseen(slides).numpy()
+    np.testing.assert_allclose(found, left_out.best.panel, atol=1e-4)
+    monkeypatch.setattr(module, "MAX_SPOTS", 150)
+    few = _LeftOut.of(slides, 0)
+    assert few.best.panel.shape == (150, N_GENES)
+    by_few = few.unseen(slides).numpy()
+    assert by_few.shape == found.shape
+    assert mean_pearson(by_few[200:], truth) > 0.8 * mean_pearson(found[200:], truth)
+    other = replace(slides[0], expression=slides[0].expression.flip(0))
+    moved = _LeftOut.of([other, *slides[1:]], 0).unseen([other, *slides[1:]]).numpy() - by_few
+    assert np.abs(moved[:100]).mean() < 0.5 * np.abs(moved[100:]).mean()
 
 
 def of_patients(slides: list[TensorSlide], patients: str) -> list[TensorSlide]:

@@ -67,7 +67,7 @@ def regress(slides: list[TensorSlide], seed: int) -> Regressed:
     pieces = _pieces(slides)
     left_out = _LeftOut.of(pieces, seed)
     regression = _fit(slides, left_out, seed)
-    unseen = torch.from_numpy(left_out.best.panel).float()
+    unseen = left_out.unseen(pieces)
     scale = measure_scale(unseen)
     parts = standardise(unseen, scale).split([piece.n_spots for piece in pieces])
     if len(slides) == 1:
@@ -78,15 +78,8 @@ def regress(slides: list[TensorSlide], seed: int) -> Regressed:
 
 
 def _fit(slides: list[TensorSlide], left_out: _LeftOut, seed: int) -> KernelRidge:
-    path, best = fit_path(slides, seed), left_out.best
-    n_genes = left_out.expression.shape[1]
-    coefficients, intercept = path.coefficients(best.penalty), path.intercept[:n_genes]
-    own = coefficients[:, :n_genes]
-    if (common := best.common) is not None:
-        back, constant = common.way_back()
-        own = (1 - SHARE) * own + SHARE * coefficients @ back
-        intercept = (1 - SHARE) * intercept + SHARE * (path.intercept @ back + constant)
-    return KernelRidge.of(path, own, intercept)
+    common = left_out.best.common
+    return left_out.ridge(fit_path(slides, seed), None if common is None else common.way_back())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,12 +108,14 @@ class _Turns:
 class _LeftOut:
     """Spots of slides that are left out by turns, and the regressions of the others.
 
+    Of more than ``MAX_SPOTS``, so many are drawn.
+
     Parameters
     ----------
     paths, lifted
         The regression of each turn, and the coordinates of the spots that it leaves out.
     expression, weights, which
-        Of all spots: what was measured of the panel (N, G), how far to trust it (N,), and the
+        Of the spots: what was measured of the panel (N, G), how far to trust it (N,), and the
         turn (N,).
     """
 
@@ -134,18 +129,20 @@ class _LeftOut:
     def of(cls, slides: list[TensorSlide], seed: int) -> _LeftOut:
         """Leave out slides as their `turns` say."""
         taken = turns(slides)
-        pairs, paths, lifted = list(zip(slides, taken, strict=True)), [], []
-        for turn in range(max(taken) + 1):
-            paths.append(fit_path([slide for slide, at in pairs if at != turn], seed))
-            out = torch.cat([slide.features for slide, at in pairs if at == turn])
-            lifted.append(paths[-1].lift(out.numpy()))
-        return cls(
-            paths,
-            lifted,
-            torch.cat([slide.expression for slide in slides]).double().numpy(),
-            torch.cat([slide.weights for slide in slides]).double().numpy(),
-            np.repeat(taken, [slide.n_spots for slide in slides]),
+        pairs = list(zip(slides, taken, strict=True))
+        whole = np.repeat(taken, [slide.n_spots for slide in slides])
+        spots = _drawn(len(whole), seed)
+        which = whole[spots]
+        features, expression, weights = (
+            torch.cat([getattr(slide, name) for slide in slides])[spots]
+            for name in ("features", "expression", "weights")
         )
+        paths = [
+            fit_path([slide for slide, at in pairs if at != turn], seed)
+            for turn in range(max(taken) + 1)
+        ]
+        lifted = [path.lift(features[which == i].numpy()) for i, path in enumerate(paths)]
+        return cls(paths, lifted, expression.double().numpy(), weights.double().numpy(), which)
 
     @cached_property
     def best(self) -> _Turns:
@@ -164,6 +161,25 @@ class _LeftOut:
         error = (np.square(self.expression - panel).sum(1) * self.weights).sum()
         return _Turns(penalty, common, panel, float(error))
 
+    def unseen(self, slides: list[TensorSlide]) -> Tensor:
+        """Predict all spots of the slides, each by the regression that left it out, (N, G)."""
+        common, ridges = self.best.common, []
+        for turn, path in enumerate(self.paths):
+            way = None if common is None else common.way_back(self.which != turn)
+            ridges.append(self.ridge(path, way))
+        pairs = zip(slides, turns(slides), strict=True)
+        return torch.cat([ridges[turn](slide.features) for slide, turn in pairs])
+
+    def ridge(self, path: KernelPath, way: tuple[np.ndarray, np.ndarray] | None) -> KernelRidge:
+        """Make the regression of a path with the best penalty, and a way back to the panel."""
+        n_genes, coefficients = self.expression.shape[1], path.coefficients(self.best.penalty)
+        own, intercept = coefficients[:, :n_genes], path.intercept[:n_genes]
+        if way is not None:
+            back, constant = way
+            own = (1 - SHARE) * own + SHARE * coefficients @ back
+            intercept = (1 - SHARE) * intercept + SHARE * (path.intercept @ back + constant)
+        return KernelRidge.of(path, own, intercept)
+
 
 def turns(slides: list[TensorSlide]) -> list[int]:
     """Say in which turn each slide is left out: whole patients, where there are two.
@@ -178,11 +194,16 @@ def fit_path(slides: list[TensorSlide], seed: int) -> KernelPath:
     """Fit the panel and auxiliary genes to the spots of some slides, at most ``MAX_SPOTS``."""
     x, weights = (torch.cat([getattr(s, name) for s in slides]) for name in ("features", "weights"))
     y = torch.cat([torch.cat([slide.expression, slide.auxiliary], dim=1) for slide in slides])
-    spots = np.arange(len(x))
-    if len(spots) > MAX_SPOTS:
-        spots = np.random.default_rng(seed).choice(spots, MAX_SPOTS, replace=False)
+    spots = _drawn(len(x), seed)
     features, expression, weight = (each[spots].double().numpy() for each in (x, y, weights))
     return KernelPath.fit(features, expression, weights=weight, width=WIDTH, seed=seed)
+
+
+def _drawn(n_spots: int, seed: int) -> np.ndarray:
+    """Positions of all spots, or of ``MAX_SPOTS`` of them."""
+    if n_spots <= MAX_SPOTS:
+        return np.arange(n_spots)
+    return np.random.default_rng(seed).choice(n_spots, MAX_SPOTS, replace=False)
 
 
 def _pieces(slides: list[TensorSlide]) -> list[TensorSlide]:
