@@ -89,15 +89,16 @@ def read_training_slides(
     require_same_width({slide.name: slide.embedding.shape[1] for slide in whole})
     slides = [measured_spots(slide, counting.min_counts) for slide in every]
     lost = [old.n_spots - new.n_spots for old, new in zip(every, slides, strict=True)]
+    spots_um = shared_pitch_um(tables.values())
+    warn_of_wide_boxes(recipe, spots_um)
     info = {
         "gene_ids": ids,
         "gene_shares": shares.round(8).to_dict(),
         "digests": [digest(iter([slide.embedding])) for slide in whole],
         "patients": {slide.name: slide.patient for slide in slides if slide.patient is not None},
         "left_out": {slide.name: n for slide, n in zip(slides, lost, strict=True)},
-        "pitch_um": shared_pitch_um(tables.values()),
+        "pitch_um": spots_um,
     }
-    warn_of_wide_boxes(recipe, info["pitch_um"])
     return TrainingSlides(slides, recipe, info)
 
 
