@@ -63,6 +63,15 @@ def test_a_model_knows_its_pitch(tissue, others, certain, tmp_path: Path) -> Non
         stf.STFlow.load(tmp_path / "model")
 
 
+def test_a_field_of_view_much_wider_than_the_pitch_is_told(others) -> None:
+    tables = {name: sdata["table"].copy() for name, sdata in others.items()}
+    for table in tables.values():
+        del table.uns["spatialdata_attrs"]
+        table.uns["X_embedding"] = {**table.uns["X_embedding"], "widths_um": [5.0 * PITCH_UM]}
+    with pytest.warns(UserWarning, match=r"lie 200 um apart, .* is 1000 um, .*\(200, 800, 1000\)"):
+        stf.tl.fit(tables, genes=list(tables["S4"].var_names[:4]), **SMALL)
+
+
 def test_a_graph_in_other_units_says_nothing_of_pitch(tissue, others) -> None:
     """Such a model takes any graph."""
     tables = {name: sdata["table"].copy() for name, sdata in others.items()}
