@@ -121,8 +121,8 @@ def test_a_pixel_further_the_vector_moves_smoothly(picture, encoder):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_default_encoder_whatever_the_pieces(picture, centres, precision, request):
-    if precision != "float32":
-        request.getfixturevalue(precision)
+    if precision == "bfloat16":
+        request.getfixturevalue("bfloat16")
     lite0 = prepare(get_encoder("efficientnet_lite0"), precision=precision, tile_px=224)
     job = AreaJob(np.arange(8), [Level(picture, (1.0, 1.0))], centres[:8], 1.0, "he")
     found = []

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stflow.embedding._boxes import Boxes, box_moments
+from stflow.embedding._boxes import Boxes, box_moments, distinct
 
 HEIGHT, WIDTH = 19, 23
 LEVEL = torch.tensor([50.0, 49.5, 51.0])
@@ -70,6 +70,14 @@ def test_pieces_that_boxes_share_area_with():
     assert boxes.pieces(4) == {(-1, 0), (0, 0), (-1, 1), (0, 1), (1, 1)}
     assert boxes.pieces(1000) == {(-1, 0), (0, 0)}
     assert Boxes.around(np.empty((0, 2)), 4.0).pieces(4) == set()
+
+
+@given(seed=st.integers(0, 200), n=st.integers(1, 60))
+def test_distinct_rows_are_those_of_numpy(seed, n):
+    rows = np.random.default_rng(seed).integers(-3, 3, (n, 4))
+    found, which = distinct(rows)
+    np.testing.assert_array_equal(found, np.unique(rows, axis=0))
+    np.testing.assert_array_equal(found[which], rows)
 
 
 def test_room_around_boxes():

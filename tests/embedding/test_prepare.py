@@ -55,9 +55,10 @@ def test_bfloat16_points_the_same_way(lite0, tiles):
     assert cosines(vectors, expected[::-1]).min() < 0.999
 
 
-@pytest.mark.usefixtures("bfloat16")
 @pytest.mark.parametrize(("there", "chosen"), [(True, "bfloat16"), (False, "float32")])
-def test_auto_follows_the_device(lite0, monkeypatch, there, chosen):
+def test_auto_follows_the_device(lite0, monkeypatch, there, chosen, request):
+    if there:
+        request.getfixturevalue("bfloat16")
     with_bfloat16(monkeypatch, there)
     assert prepare(lite0, precision="auto", tile_px=224).precision == chosen
 

@@ -186,8 +186,8 @@ def embed(
         outside it, is narrower than one of its pixels or (a box) wider than it, the encoder is
         unknown, does not fit the tiles or has no maps or tokens to be read by area, it gives
         vectors of different lengths or values that are not finite, or ``cache`` holds something
-        else or is for an encoder that shows no weights; or ``outlines`` are asked of tiles, of
-        labels, or of spots without an area.
+        else or is for an encoder that shows no weights; ``outlines`` are asked of tiles, of
+        labels, or of spots without an area; or bfloat16 is asked of what does not compute in it.
     TypeError
         ``sdata`` is no SpatialData, or ``encoder`` is nothing that encodes.
     OSError
