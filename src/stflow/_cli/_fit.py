@@ -49,6 +49,7 @@ COUNTING = ("units", "layer", "total_key", "min_counts", "table_key")
     metavar="NAME=VALUE",
     help="What shapes the model, as stf.Config names it, such as n_flows=1; repeat for several.",
 )
+@opt.option("--init", type=opt.FOLDER, help="Model to start from, of other slides.")
 @opt.option("--max-epochs", default=Schedule.max_epochs, help="Rounds over the spots at most.")
 @opt.option(
     "--early-stopping",
@@ -71,6 +72,7 @@ def fit(
     n_top_genes: int,
     groups: str | None,
     shape: tuple[str, ...],
+    init: Path | None,
     overwrite: bool,
     quiet: bool,
     **how: Any,
@@ -88,7 +90,7 @@ def fit(
     genes = None if genes_file is None else read_genes(genes_file)
 
     from stflow._sdata import Store
-    from stflow.model import require_free_folder
+    from stflow.model import STFlow, require_free_folder
     from stflow.pp import select_genes
     from stflow.tl import fit as fit_model
 
@@ -97,7 +99,7 @@ def fit(
     slides = {name: Store.read(path).sdata for name, path in named.items()}
     if genes is None:
         genes = select_genes(slides, n_top_genes, **{name: how[name] for name in COUNTING})
-    how["show_progress_bar"] = not quiet
+    how |= {"show_progress_bar": not quiet, "init": None if init is None else STFlow.load(init)}
     model = fit_model(slides, genes=genes, config=config, groups=patients, **how)
     model.save(output, overwrite=overwrite)
     note(f"{output}: {model!r}", quiet=quiet)

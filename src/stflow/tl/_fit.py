@@ -19,6 +19,7 @@ from stflow._sdata.expression import Counting, require_gene_list
 from stflow._units import Units
 from stflow._validation import require_seed, warn
 from stflow.slide import Slide
+from stflow.tl._start_from import require_model, shape_from, start_from, with_origin
 from stflow.tl._training_slides import read_training_slides
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def fit(
     groups: Mapping[str, str] | str | None = None,
     validation: str | None = None,
     config: Config | Mapping[str, Any] | None = None,
+    init: STFlow | None = None,
     max_epochs: int = Schedule.max_epochs,
     early_stopping: int = Schedule.early_stopping,
     lr: float = Schedule.lr,
@@ -76,7 +78,7 @@ def fit(
         several regions is several slides, called ``name/region``. Each with embedding, graph and
         raw counts. An AnnData is one sample: several must come as a dict, as their places overlap.
     genes
-        The panel, G gene names that every slide has.
+        The panel, G gene names that every slide has; those of ``init`` or others.
     units
         What is learned and predicted: ``"cp10k"``, log1p of counts per 10,000 of a spot's total
         over all genes of its table, or ``"counts"``, log1p of raw counts, as the paper scores
@@ -105,7 +107,11 @@ def fit(
         an honest one, use :func:`stflow.tl.cross_validate`.
     config
         What shapes the model: an :class:`stflow.Config`, or a dict of some of its values, such as
-        ``{"n_flows": 1}``. None: its defaults.
+        ``{"n_flows": 1}``. None: its defaults, or what shapes ``init``.
+    init
+        A model to start from, of slides that are not among these: its flow's weights and view of
+        the image are taken over, but for genes that it does not know. Regression, prior and law
+        are learned anew. Its slides and patients count as trained on. None: from nothing.
     max_epochs
         Epochs at most: rounds over the spots, in random crops of at most 512, of 32 crops at least.
     early_stopping
@@ -150,15 +156,17 @@ def fit(
     TypeError
         A slide is none, the name of a slide or gene is no text, ``groups`` is neither dict nor
         text, a patient is neither text nor a number, the recipe of an embedding is no dict of
-        plain values, or ``config`` is none or holds what a model does not have.
+        plain values, ``config`` is none or holds what a model does not have, or ``init`` is no
+        model.
     ValueError
         Unknown units, a table that lacks genes which hold more than 5 % of the counts of others,
         ``total_key`` of no totals, too few spots, nothing measured, counts that are not raw counts,
         an embedding that is not finite, slides with different embeddings, a name of the panel that
         stands for different genes by the ids that the tables keep (``.var["gene_ids"]`` and the
         like), names that are empty or occur twice, also as ``name/patient``, the patient of a
-        slide or of some spots is missing, as NaN, ``validation`` beside several flows, or an
-        argument out of its range. Or the folder ``resume`` is damaged, holds more than
+        slide or of some spots is missing, as NaN, ``validation`` beside several flows, ``init`` of
+        another shape, encoder or units or that has seen one of the slides, or an argument out of
+        its range. Or the folder ``resume`` is damaged, holds more than
         ``max_epochs``, or is of a fit to other data or with other arguments.
     FileExistsError, NotADirectoryError, PermissionError
         ``resume`` is a file, holds other files, or cannot be made.
@@ -172,8 +180,8 @@ def fit(
     UserWarning
         More than 15 % of a slide's spots lie on bare glass, or more than half have the same
         embedding. Spots lie much closer than the narrowest field of view is wide. All slides are of
-        one patient, or some say whose they are and others do not. Or Ctrl-C while training: the
-        model is the best so far.
+        one patient, ``init`` knows a patient, or some say whose they are and others do not. Or
+        Ctrl-C while training: the model is the best so far.
 
     References
     ----------
@@ -193,7 +201,9 @@ def fit(
     from stflow.model import STFlow
     from stflow.model.training import claim, describe_run, fit_ensemble, folds, open_states
 
-    shape, n_flows = settle_config(config, held_out_slide)
+    require_model(init)
+    shaped = config if init is None else shape_from(config, init)
+    shape, n_flows = settle_config(shaped, held_out_slide)
     where = resolve_device(device)
     states = [] if resume is None else open_states(resume, n_flows + 1)
     read = read_training_slides(
@@ -210,6 +220,7 @@ def fit(
     _warn_of_one_patient(read.info["patients"])
     held_out = folds(slides, held_out_slide, n_flows)
     learning: dict[str, Any] = {"seed": seed, "trainer_kwargs": dict(trainer_kwargs or {})}
+    learning["start"] = None if init is None else start_from(init, panel, read, units)
     if states:
         run = describe_run(slides, _left_out(slides, held_out), shape, schedule, **learning)
         states = claim(states, run, max_epochs=max_epochs)
@@ -233,6 +244,7 @@ def fit(
         "min_counts": min_counts,
         "interrupted": fitted.interrupted,
     }
+    info = info if init is None else with_origin(info, init)
     parts = fitted.history, fitted.trust, fitted.ensemble
     return STFlow(tuple(panel), read.recipe, shape, *parts, info)
 

@@ -6,4 +6,5 @@ from stflow.model.training._folds import N_FLOWS, Masks, count_flows, folds, hel
 from stflow.model.training._identity import describe_run
 from stflow.model.training._member import train_member
 from stflow.model.training._regressing import fit_regression
+from stflow.model.training._start import Start
 from stflow.model.training._state import FlowState, claim, open_states

@@ -22,6 +22,7 @@ from stflow.model.training._familiar import learn_novelty
 from stflow.model.training._folds import Masks
 from stflow.model.training._member import Trained, train_member
 from stflow.model.training._regressing import Regressed, regress
+from stflow.model.training._start import Start
 from stflow.model.training._state import FlowState
 from stflow.model.training._trust import measure_trust
 from stflow.model.training._unseen import Unseen, learn_from, predict_unseen
@@ -65,6 +66,7 @@ def fit_ensemble(
     seed: int,
     device: torch.device,
     saved: Sequence[FlowState] = (),
+    start: Start | None = None,
     **training: Any,
 ) -> Fitted:
     """Fit everything to labelled slides.
@@ -86,6 +88,8 @@ def fit_ensemble(
     saved
         Where each flow leaves the state of its training, if anywhere: those that leave something
         out, and the last.
+    start
+        What all flows start from, and see of an image; None: from nothing.
     training
         Further arguments of `train`.
 
@@ -94,11 +98,13 @@ def fit_ensemble(
     KeyboardInterrupt
         Ctrl-C before an epoch was finished.
     """
-    how: dict[str, Any] = {"config": config, "seed": seed, "device": device, **training}
+    how: dict[str, Any] = {"config": config, "seed": seed, "start": start, **training}
+    how["device"] = device
     states = [*saved, *[None] * (len(folds) + 1)]
     ways = list(zip(spawn_seeds(seed, len(folds) + 1), states, strict=False))
     flows, unseen, interrupted = _by_turns(slides, folds, schedule, ways[:-1], **how)
-    seen, features = _look(slides, [np.full(slide.n_spots, True) for slide in slides], config, seed)
+    every = [np.full(slide.n_spots, True) for slide in slides]
+    seen, features = _look(slides, every, config, seed, start)
     histories, members = [flow.history for flow in flows], [flow.member for flow in flows]
     if len(flows) > 1 and not interrupted:
         as_long = _as_long_as(histories, seen, schedule)
@@ -143,7 +149,7 @@ def _leave_out(
 ) -> tuple[Trained, list[Unseen]]:
     """Train a flow that leaves something out, and predict that."""
     seed, device = how["seed"], how["device"]
-    seen, features = _look(slides, [~mask for mask in masks], how["config"], seed)
+    seen, features = _look(slides, [~mask for mask in masks], how["config"], seed, how["start"])
     out = to_tensors(slides, features)
     held_out = seen.beside(_parts(out, masks, TensorSlide.subset))
     trained = _train(seen, held_out, features, schedule, in_halves=True, **how)
@@ -156,10 +162,13 @@ def _leave_out(
 
 
 def _look(
-    slides: list[Slide], masks: Masks, config: Config, seed: int
+    slides: list[Slide], masks: Masks, config: Config, seed: int, start: Start | None
 ) -> tuple[Regressed, Features]:
-    """Learn to see the spots that are marked, and regress on what is seen."""
-    features = Features.fit(_parts(slides, masks, subset), config.n_components, seed)
+    """Learn to see the spots that are marked, or see as the start does, and regress on it."""
+    if start is None:
+        features = Features.fit(_parts(slides, masks, subset), config.n_components, seed)
+    else:
+        features = start.features
     ready = _parts(to_tensors(slides, features), masks, TensorSlide.subset)
     return regress(ready, seed), features
 

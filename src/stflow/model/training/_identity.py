@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from stflow._digest import digest
+from stflow._digest import digest, tensors_digest
 from stflow._schedule import Schedule
 from stflow.model._config import Config
+from stflow.model.training._start import Start
 from stflow.slide import Slide
 
 
@@ -20,6 +21,7 @@ def describe_run(
     *,
     seed: int,
     trainer_kwargs: Mapping[str, Any],
+    start: Start | None = None,
 ) -> dict[str, Any]:
     """Describe a run.
 
@@ -33,6 +35,8 @@ def describe_run(
         All that the result depends on, but for the number of epochs.
     trainer_kwargs
         Arguments for lightning; of these the numbers and words, but for limits (``max_``).
+    start
+        What all flows start from, if anything.
     """
     plain = {
         name: value
@@ -46,6 +50,7 @@ def describe_run(
         **learning,
         "seed": seed,
         "trainer_kwargs": plain,
+        "start": None if start is None else tensors_digest(start.tensors()),
         "slides": [slide.name for slide in slides],
         "patients": [slide.patient for slide in slides],
         "validation": held_out,

@@ -19,6 +19,7 @@ from stflow.model._ensemble import NO_SCALE, Member
 from stflow.model._features import Features
 from stflow.model.denoiser import Denoiser, spatial_attention
 from stflow.model.training._crops import TensorSlide
+from stflow.model.training._start import Start
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +55,11 @@ def train_member(
     device: torch.device,
     features: Features,
     scale: Tensor = NO_SCALE,
+    start: Start | None = None,
     make_layer: Callable[[int, Config], nn.Module] = spatial_attention,
     **training: Any,
 ) -> Trained:
-    """Train one flow, of layers as `Denoiser` takes them.
+    """Train one flow, of layers as `Denoiser` takes them, anew or from a `Start`.
 
     ``features``, of which the slides are made, and ``scale`` are those of its `Member`.
     """
@@ -76,6 +78,8 @@ def train_member(
         n_features, n_genes = kept[0].inputs[0].shape[1], expression.shape[1]
         denoiser = Denoiser(n_features, n_genes, config, make_layer=make_layer)
         denoiser.start_from((expression * weights[:, None]).sum(0) / weights.sum())
+        if start is not None:
+            start.teach(denoiser)
         history, interrupted, by_half = train(
             denoiser, kept, held_out, prior, schedule, seed=seed, device=device, **training
         )
