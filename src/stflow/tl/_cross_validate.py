@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from spatialdata import SpatialData
-from tqdm.auto import tqdm
 
 from stflow import _keys
 from stflow._device import resolve_device
@@ -37,6 +36,7 @@ from stflow.tl._contest import (
     compare_folds,
     describe_contest,
     make_folds,
+    outcomes,
     resolve_methods,
     spatial_blocks,
     warn_of_split_patients,
@@ -44,6 +44,8 @@ from stflow.tl._contest import (
 from stflow.tl._fit import fit, settle_config
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from stflow.baselines import Baseline
 
 METHODS = ("stflow", "reduced_rank", "kernel_ridge", "smoothed_ridge", "ridge", "mean")
@@ -68,6 +70,7 @@ def cross_validate(
     device: str = "auto",
     seed: int = 0,
     resume: str | Path | None = None,
+    client: Client | None = None,
     table_key: str = _keys.TABLE,
     embedding_key: str = _keys.EMBEDDING,
     coordinate_system: str = _keys.COORDINATE_SYSTEM,
@@ -125,6 +128,10 @@ def cross_validate(
         Folder for finished folds, a file for each and each method. The same call takes up a run
         that was cut off there. A baseline of one's own is known by its class and all that it holds.
         None: nothing is written.
+    client
+        A ``dask.distributed.Client`` whose workers do the fits, one task a fold and method; with
+        as many torch threads the result is the same. Finished ones are kept by ``resume`` as they
+        come. None: one after the other, in this process.
     table_key
         Name of the table in each slide.
     embedding_key
@@ -218,19 +225,14 @@ def cross_validate(
     run = {**choosing, "groups": grouped, **describe_contest(contest, grouped)}
     warn_of_split_patients(data, grouped, table_key)
     store = None if resume is None else FoldStore.open(resume, run, _describe(competitors))
-    n_fits = len(folds) * len(competitors)
     tables, held, lost = [], [], {}
-    with tqdm(total=n_fits, desc="folds", unit="fit", disable=not show_progress_bar) as bar:
-        for fold in folds:
-            slides = contest.read(fold.split.test, fold)
-            outcomes = {}
-            for name, method in competitors.items():
-                outcomes[name] = _outcome(contest, fold, slides, name, method, store)
-                bar.update()
-            kept = contest.scored(slides)
-            lost[fold.split.name] = int((~kept).sum())
-            held.append(_held(fold, slides, kept, outcomes))
-            tables.append(_score(held[-1], outcomes, units, seed))
+    how: dict[str, Any] = {"store": store, "client": client, "show_progress_bar": show_progress_bar}
+    for fold, said in outcomes(contest, folds, competitors, **how):
+        slides = contest.read(fold.split.test, fold)
+        kept = contest.scored(slides)
+        lost[fold.split.name] = int((~kept).sum())
+        held.append(_held(fold, slides, kept, said))
+        tables.append(_score(held[-1], said, units, seed))
     table = pd.concat(tables, ignore_index=True)
     table.attrs["comparison"] = compare_folds(held, seed=seed)
     table.attrs["structure"] = [row for each in held for row in _structure(each, seed)]
@@ -242,24 +244,6 @@ def _describe(methods: Mapping[str, str | Baseline]) -> dict[str, str]:
     from stflow.baselines import describe_method
 
     return {name: describe_method(name, each, word="resume") for name, each in methods.items()}
-
-
-def _outcome(
-    contest: Contest,
-    fold: Fold,
-    slides: list[Slide],
-    name: str,
-    method: str | Baseline,
-    store: FoldStore | None,
-) -> Outcome:
-    """Find what a method says of a fold in the store, or compute it and put it there."""
-    if store is None:
-        return contest.run(method, fold, slides)
-    found = store.read(fold.split.name, name)
-    if found is None:
-        found = contest.run(method, fold, slides)
-        store.write(fold.split.name, name, found)
-    return found
 
 
 def _held(

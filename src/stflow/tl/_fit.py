@@ -113,7 +113,8 @@ def fit(
         the image are taken over, but for genes that it does not know. Regression, prior and law
         are learned anew. Its slides and patients count as trained on. None: from nothing.
     max_epochs
-        Epochs at most: rounds over the spots, in random crops of at most 512, of 32 crops at least.
+        Epochs at most: rounds over the spots, in random crops of at most 512, or 32 crops where
+        these are more, or 64 where they are fewer.
     early_stopping
         Training steps without gain on the held-out spots after which to stop, at the end of an
         epoch.

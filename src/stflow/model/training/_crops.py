@@ -19,7 +19,7 @@ from stflow.model.denoiser import SpotGraph, join, spot_graph
 from stflow.model.training._folds import cut_in_halves
 from stflow.slide import MAX_CROP, draw_crop, neighbour_distance
 
-MIN_DRAWS = 32
+MIN_DRAWS, MAX_DRAWS = 32, 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,9 +174,10 @@ class Crops(Dataset[Batch]):
 
 
 def draws_in_epoch(slides: list[TensorSlide]) -> int:
-    """Count the draws of a round over the spots, at least ``MIN_DRAWS``."""
+    """Count the draws of a round over the spots, from ``MIN_DRAWS`` to ``MAX_DRAWS``."""
     sizes = np.array([slide.n_spots for slide in slides])
-    return max(MIN_DRAWS, round(2 * sizes.sum() / np.minimum(sizes, MAX_CROP).mean()))
+    a_round = round(2 * sizes.sum() / np.minimum(sizes, MAX_CROP).mean())
+    return min(max(MIN_DRAWS, a_round), MAX_DRAWS)
 
 
 def steps_in_epoch(slides: list[TensorSlide], batch_size: int) -> int:
