@@ -9,15 +9,13 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
 import pandas as pd
+from _memory import HEAD, Steps
 from scipy import sparse
 from spatialdata import SpatialData
 from spatialdata.models import ShapesModel, TableModel
@@ -26,40 +24,6 @@ import stflow as stf
 
 RESULTS = Path(__file__).parent / "results"
 N_GENES, COUNTS = 300, 100
-HEAD = [
-    "# Many cells in one go",
-    "",
-    "Defaults but for what the command says, one process, CPU. Memory is the most that the process",
-    "held in each step, looked at twice a second: its own, and with pages of files on disk, which",
-    "the system takes back when it needs them.",
-    "",
-]
-
-
-class Memory:
-    """The most memory held since the last look, own and in all, in GiB."""
-
-    def __init__(self) -> None:
-        self._most = (0.0, 0.0)
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def _watch(self) -> None:
-        while True:
-            self._note()
-            time.sleep(0.5)
-
-    def _note(self) -> None:
-        status = Path("/proc/self/status").read_text()
-        held = dict(line.split(":", 1) for line in status.splitlines() if line.startswith("Rss"))
-        sizes = {name: int(size.split()[0]) / 2**20 for name, size in held.items()}
-        now = sizes["RssAnon"], sum(sizes.values())
-        self._most = max(self._most[0], now[0]), max(self._most[1], now[1])
-
-    def most(self) -> tuple[float, float]:
-        """Tell, and begin anew."""
-        self._note()
-        most, self._most = self._most, (0.0, 0.0)
-        return most
 
 
 def fabricate(n_cells: int) -> SpatialData:
@@ -101,21 +65,7 @@ def main() -> None:
     given = parser.parse_args()
     how: dict[str, Any] = {"show_progress_bar": False}
     training = how | ({"max_epochs": given.max_epochs} if given.max_epochs else {})
-    lines = [
-        "| step | wall (s) | CPU (s) | own memory (GiB) | with files (GiB) |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    memory = Memory()
-
-    def run(name: str, step: Callable[[], Any]) -> Any:
-        wall, cpu = time.perf_counter(), time.process_time()
-        found = step()
-        own, every = memory.most()
-        took = time.perf_counter() - wall, time.process_time() - cpu
-        lines.append(f"| {name} | {took[0]:,.0f} | {took[1]:,.0f} | {own:.1f} | {every:.1f} |")
-        print(lines[-1], flush=True)
-        return found
-
+    run = Steps()
     sdata = run("fabricate", lambda: fabricate(given.cells))
     run("embed", lambda: stf.pp.embed(sdata, device="cpu", cache=False, **how))
     run("neighbors", lambda: stf.pp.neighbors(sdata))
@@ -125,7 +75,8 @@ def main() -> None:
         run("write", lambda: sdata.write(Path(folder) / "cells.zarr"))
     typed = " ".join(["python benchmarks/many_cells.py", *sys.argv[1:]])
     said = f"{given.cells:,} cells, {N_GENES} genes. `{typed}`."
-    (RESULTS / "many_cells.md").write_text("\n".join([*HEAD, said, "", *lines, ""]))
+    text = ["# Many cells in one go", "", *HEAD, said, "", *run.lines, ""]
+    (RESULTS / "many_cells.md").write_text("\n".join(text))
 
 
 if __name__ == "__main__":
