@@ -91,7 +91,8 @@ def naming(repo_id: str, folder: Path) -> Iterator[None]:
     except ValueError as error:
         raise ValueError(
             f"Repository {repo_id!r} holds no model that can be read: {error} Where a download is "
-            f"to blame, delete {folder} and call again; else ask its owner, or name a `revision=`."
+            f"to blame, delete {folder.parents[1]} and call again; else ask its owner, or name a "
+            "`revision=`."
         ) from error
 
 

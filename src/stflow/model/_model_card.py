@@ -148,19 +148,19 @@ model = stf.STFlow.from_pretrained("{repo_id}")
 
 sdata = stf.io.read_wsi("slide.svs")  # or any SpatialData with an H&E image
 stf.pp.detect_tissue(sdata)
-stf.pp.grid(sdata{', ' + pitch if pitch else ''})
+stf.pp.grid(sdata{", " + pitch if pitch else ""})
 {embedding}
 stf.pp.neighbors(sdata)
 stf.tl.predict(sdata, model)
 ```
 
 Slides that have spots need no `detect_tissue` and `grid`. On spots, bins or cells that lie closer
-than those of the fit, find neighbours with `stf.pp.neighbors(sdata, {pitch or 'pitch_um=...'})`.
+than those of the fit, find neighbours with `stf.pp.neighbors(sdata, {pitch or "pitch_um=..."})`.
 {remark}""".rstrip()
 
 
 def _embedding(model: Fitted) -> tuple[str, str]:
-    """The line that makes embeddings as the model knows them, and what is to be said of it."""
+    """Tell the line that makes embeddings as the model knows them, and what is to be said of it."""
     recipe = model.encoder
     call = embed_call(recipe)
     if "sdata" in call and _goes_by_name(recipe["encoder"]):
