@@ -152,9 +152,9 @@ def test_without_a_network_a_model_is_read_from_the_cache(hub, model, monkeypatc
     hub.requests.clear()
     assert stf.STFlow.from_pretrained(REPO).genes == model.genes
     assert hub.requests == []
-    with pytest.raises(ConnectionError, match="'lab/other' cannot be reached: .*HF_HUB_OFFLINE"):
+    with pytest.raises(ConnectionError, match=r"'lab/other' cannot be reached: .*HF_HUB_OFFLINE"):
         stf.STFlow.from_pretrained("lab/other")
-    with pytest.raises(ConnectionError, match="'lab/her2' cannot be reached: .*HF_HUB_OFFLINE"):
+    with pytest.raises(ConnectionError, match=r"'lab/her2' cannot be reached: .*HF_HUB_OFFLINE"):
         model.push_to_hub(REPO, token=TOKEN)
 
 
@@ -168,7 +168,7 @@ def test_a_cache_of_ones_own(hub, model, tmp_path) -> None:
 def test_a_hub_that_is_down(hub, monkeypatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)  # between the client's tries
     hub.broken = True
-    with pytest.raises(ConnectionError, match="'lab/her2' cannot be reached: "):
+    with pytest.raises(ConnectionError, match=r"'lab/her2' cannot be reached: "):
         stf.STFlow.from_pretrained(REPO)
 
 
@@ -214,7 +214,7 @@ def test_a_gated_model(hub, model) -> None:
 
 def test_a_revision_that_is_not_there(hub, model) -> None:
     model.push_to_hub(REPO, token=TOKEN)
-    with pytest.raises(FileNotFoundError, match="'lab/her2' at 'v9' is not there"):
+    with pytest.raises(FileNotFoundError, match=r"'lab/her2' at 'v9' is not there"):
         stf.STFlow.from_pretrained(REPO, revision="v9")
 
 
@@ -223,7 +223,7 @@ def test_a_repository_of_somebody_else(hub, model, there: bool) -> None:
     if there:
         hub.put(REPO, {})
     hub.read_only.add(REPO)
-    with pytest.raises(PermissionError, match="'lab/her2' is closed to you: .*hf auth login"):
+    with pytest.raises(PermissionError, match=r"'lab/her2' is closed to you: .*hf auth login"):
         model.push_to_hub(REPO, token=TOKEN)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,22 +19,11 @@ from stflow._cli._command import Command, write_result
 @opt.option("--names", is_flag=True, help="Name slides and patients instead of numbering them.")
 @opt.option("--private/--public", default=None, help="Who sees a repository that is new.")
 @opt.option("--revision", metavar="BRANCH", help="Branch to write to; left out, the main one.")
-def push(
-    model: Path,
-    repo: str,
-    tissue: str | None,
-    licence: str | None,
-    names: bool,
-    private: bool | None,
-    revision: str | None,
-    quiet: bool,
-) -> None:
+def push(model: Path, repo: str, quiet: bool, **how: Any) -> None:
     """Put a model on the Hugging Face hub, with a card; print the address of the commit.
 
     Your token is that of `hf auth login`, or in HF_TOKEN.
     """
     from stflow.model import STFlow
 
-    card = {"tissue": tissue, "licence": licence, "names": names}
-    fitted = STFlow.load(model)
-    write_result(fitted.push_to_hub(repo, private=private, revision=revision, **card))
+    write_result(STFlow.load(model).push_to_hub(repo, **how))

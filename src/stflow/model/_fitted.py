@@ -173,8 +173,14 @@ class Fitted:
         pushed = self if names else self._nameless()
         card = write_card(pushed, repo_id, tissue=tissue, licence=licence, names=names)
         files = {**pushed._packed, "README.md": card.encode()}
-        where = {"private": private, "revision": revision, "token": token}
-        return push(repo_id, files, message=commit_message, **where)
+        return push(
+            repo_id,
+            files,
+            message=commit_message,
+            private=private,
+            revision=revision,
+            token=token,
+        )
 
     @classmethod
     def from_pretrained(
@@ -234,7 +240,8 @@ class Fitted:
 
     def _nameless(self) -> Self:
         """Return the model with numbers instead of the names of slides and patients."""
-        return replace(self, **without_names(self.encoder, self.info))
+        encoder, info = without_names(self.encoder, self.info)
+        return replace(self, encoder=encoder, info=info)
 
     @property
     def _packed(self) -> dict[str, bytes]:

@@ -29,7 +29,9 @@ UNNAMED, SHORTEST = "slide", 3
 A_PATH = re.compile(r"(?:^|[\s'\"=(:,])(?:~?/[^/\s]|[A-Za-z]:[\\/]|\\\\)")
 
 
-def without_names(encoder: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def without_names(
+    encoder: Mapping[str, Any], info: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the recipe of the embeddings and the ``info`` of a model without names.
 
     Slides become ``slide 1`` and so on, patients ``patient 1``. Of the recipe is left out what is
@@ -50,7 +52,7 @@ def without_names(encoder: Mapping[str, Any], info: Mapping[str, Any]) -> dict[s
     told = {key: _renamed(value, {**patients, **slides}) for key, value in _rest(info).items()}
     named = {slides[slide]: patients[each] for slide, each in info["patients"].items()}
     stopped = [_held_out(each, slides) for each in info["validation"]]
-    return {"encoder": recipe, "info": {**info, **told, "patients": named, "validation": stopped}}
+    return recipe, {**info, **told, "patients": named, "validation": stopped}
 
 
 def _numbered(kind: str, names: Iterable[str]) -> dict[str, str]:
