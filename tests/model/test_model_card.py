@@ -50,8 +50,8 @@ def test_says_what_the_model_knows(model: stf.STFlow) -> None:
     assert "| Tissue | synthetic tissue |" in text
     assert "| Slides | 3 |" in text
     assert "| Units | log1p counts per 10,000 of a spot |" in text
-    assert f"| Coverage | {model.trust['coverage_90'].mean():.0%} of unseen spots" in text
-    assert f"| Novelty reach | {float(model.ensemble.novelty.reach):.3g}, in" in text
+    assert f"| Coverage | {100 * model.trust['coverage_90'].mean():.0f} % of unseen spots" in text
+    assert f"| Novelty reach | {float(model.ensemble.novelty.reach):.3g}: within" in text
     assert f"torch {model.info['versions']['torch']}" in text
     assert f"{model.pitch_um:.4g} um" in text
     rows = re.findall(r"^\| (GENE\d+) \| (-?\d\.\d\d) ", text, flags=re.MULTILINE)
@@ -129,13 +129,19 @@ def test_an_embedding_that_no_name_makes_is_told(model: stf.STFlow) -> None:
 def test_long_panels_are_folded_best_first(model: stf.STFlow) -> None:
     genes = [f"G{number:03}" for number in range(60)]
     scores = pd.DataFrame({"pearson": np.linspace(0, 0.59, 60)}, index=genes)
-    trust = scores.assign(partial=np.nan, ceiling=0.9, coverage_90=0.9, fdr=0.01, n_slides=3)
+    trust = scores.assign(partial=np.nan, ceiling=0.9, coverage_90=0.9, fdr=0.004, n_slides=3)
     text = card(replace(model, genes=tuple(genes), trust=trust))
     shown, folded = text.split("<details><summary>All 60 genes, best first</summary>")
     assert re.findall(r"^\| (G\d+)", shown, flags=re.MULTILINE) == genes[:39:-1]
     assert re.findall(r"^\| (G\d+)", folded, flags=re.MULTILINE) == genes[::-1]
-    assert "| G059 | 0.59 |  | 0.90 | 0.90 | 0.01 | 3 |" in text
+    assert "| G059 | 0.59 |  | 0.90 | 0.90 | < 0.01 | 3 |" in text
     assert "<details>" not in card(model)
+
+
+def test_says_what_the_scores_are_of(model: stf.STFlow) -> None:
+    assert "by flows that were trained without them by turns" in card(model)
+    alone = card(replace(model, info={**model.info, "validation": ["S4"]}))
+    assert "decided when training should stop: a new slide may be predicted less well" in alone
 
 
 def test_says_that_nothing_was_left_to_score(model: stf.STFlow) -> None:

@@ -106,8 +106,9 @@ def _facts(model: Fitted, tissue: str | None, licence: str | None) -> str:
         "Licence of the model": licence or "not said",
         "Held-out score": trusted(model),
         "Coverage": f"{_percent(trust['coverage_90'])} of unseen spots lie in their 90 % interval",
-        "Novelty reach": f"{reach:.3g}, in what slides left out are like on average; `predict` "
-        "tells the novelty of each spot as a share of it, and beyond 1 the model guesses",
+        "Novelty reach": f"{reach:.3g}: within it lay 95 % of the spots of slides left out, of "
+        "which 1.41 is usual. `predict` tells the novelty of a spot as a share of it; beyond 1 the "
+        "model guesses",
         "Versions": ", ".join(f"{name} {each}" for name, each in info["versions"].items()),
     }
     told = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
@@ -133,7 +134,7 @@ def _encoder(recipe: Mapping[str, Any]) -> str:
 
 
 def _percent(values: pd.Series) -> str:
-    return "an unknown share" if values.isna().all() else f"{values.mean():.0%}"
+    return "an unknown share" if values.isna().all() else f"{100 * values.mean():.0f} %"
 
 
 def _use(model: Fitted, repo_id: str) -> str:
@@ -185,7 +186,7 @@ def _scores(model: Fitted) -> str:
     best = model.trust.sort_values("pearson", ascending=False, kind="stable")
     text = f"""## How good it is
 
-Scored on slides (of a single slide: blocks of it) that were left out whole while training.
+{_scored(model)}
 {claimed(model).capitalize()}. *Given depth* is the correlation that is left when it is known how
 deep each spot was read; the *ceiling* is the Pearson correlation that counting noise allows; *FDR*
 is the false discovery rate at which the gene is predicted at all."""
@@ -195,24 +196,39 @@ is the false discovery rate at which the gene is predicted at all."""
     return f"{text}\n\nThe best {SHOWN}:\n\n{_table(best[:SHOWN])}\n\n{folded}</details>"
 
 
+def _scored(model: Fitted) -> str:
+    text = "Scored on slides (of a single slide: blocks of it) that were left out whole"
+    if len(model.info["validation"]) > 1:
+        return (
+            f"{text}, as predicted by flows that were trained without them by turns; the flow that "
+            "predicts has learned from all."
+        )
+    return (
+        f"{text} and decided when training should stop: a new slide may be predicted less well, "
+        "and `stf.tl.cross_validate` tells how well."
+    )
+
+
 def _table(trust: pd.DataFrame) -> str:
     columns = {key: title for key, title in COLUMNS.items() if key in trust}
     head = ["gene", *columns.values()]
     rows = [head, ["---"] * len(head)]
     for gene, row in trust.iterrows():
-        rows.append([f"{gene}", *(_number(row[key]) for key in columns)])
+        rows.append([str(gene), *(_told(key, row[key]) for key in columns)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _number(value: float) -> str:
+def _told(column: str, value: float) -> str:
     if pd.isna(value):
         return ""
-    return f"{value:.0f}" if value == round(value) and value >= 1 else f"{value:.2f}"
+    if column == "n_slides":
+        return f"{value:.0f}"
+    return "< 0.01" if column == "fdr" and value < 0.01 else f"{value:.2f}"
 
 
 def _limits(model: Fitted) -> str:
     n_patients = len({*model.info["patients"].values()})
-    whom = "It was checked on patients that it had not seen, if few."
+    whom = f"It was checked on patients that it had not seen, of {n_patients} in all."
     if n_patients < 2:
         whom = (
             "Nothing is known of how it does on patients other than those of the fit: it was "
