@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import huggingface_hub as hf
 import pytest
+from huggingface_hub import file_download
 
 TOKEN = "hf_of_a_lab"
 
@@ -131,10 +132,10 @@ class Handler(BaseHTTPRequestHandler):
         self.tell(transfer="basic", objects=found)
 
     def api(self, repo: str, steps: list[str], body: bytes) -> None:
-        if not steps:
-            return self.tell(id=repo, sha=self.hub.branches[repo]["main"], siblings=[])
-        what, revision = steps[0], "/".join(steps[1:])
         branches = self.hub.branches[repo]
+        if self.command == "GET":
+            return self.tell(id=repo, sha=branches["main"], siblings=[])
+        what, revision = steps[0], "/".join(steps[1:])
         if what == "branch":
             if revision in branches:
                 return self.answer(409, b"{}")
@@ -171,17 +172,23 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(200, files[path], ETag=tag, X_Repo_Commit=commit)
 
 
+def set_offline(monkeypatch: pytest.MonkeyPatch, offline: bool) -> None:
+    """Switch the client's network off or on; older ones look at it once a session."""
+    monkeypatch.setattr(hf.constants, "HF_HUB_OFFLINE", offline)
+    getattr(hf.utils, "reset_sessions", lambda: None)()
+
+
 @contextmanager
 def serving(monkeypatch: pytest.MonkeyPatch, cache: Any) -> Iterator[Hub]:
     """Serve a hub, and turn the client to it; what is downloaded lies in ``cache``."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_port}"
+    template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     settings = {
         "ENDPOINT": hub.url,
-        "HUGGINGFACE_CO_URL_TEMPLATE": f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+        "HUGGINGFACE_CO_URL_TEMPLATE": template,
         "HF_URL_HOSTS": frozenset({"127.0.0.1"}),
-        "HF_HUB_OFFLINE": False,
         "HF_HUB_DISABLE_XET": True,
         "HF_HUB_DISABLE_PROGRESS_BARS": True,
         "HF_HUB_CACHE": str(cache),
@@ -189,6 +196,10 @@ def serving(monkeypatch: pytest.MonkeyPatch, cache: Any) -> Iterator[Hub]:
     }
     for name, value in settings.items():
         monkeypatch.setattr(hf.constants, name, value, raising=False)
+    monkeypatch.setattr(
+        file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False
+    )  # a copy of older clients
+    set_offline(monkeypatch, False)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -198,3 +209,4 @@ def serving(monkeypatch: pytest.MonkeyPatch, cache: Any) -> Iterator[Hub]:
         server.shutdown()
         thread.join()
         server.server_close()
+        getattr(hf.utils, "reset_sessions", lambda: None)()

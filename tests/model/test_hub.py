@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import huggingface_hub as hf
 import numpy as np
 import pytest
-from hub import TOKEN, Hub, serving
+from hub import TOKEN, Hub, serving, set_offline
 
 import stflow as stf
 
@@ -148,7 +147,7 @@ def test_private_repositories(hub, model) -> None:
 def test_without_a_network_a_model_is_read_from_the_cache(hub, model, monkeypatch) -> None:
     model.push_to_hub(REPO, token=TOKEN)
     stf.STFlow.from_pretrained(REPO)
-    monkeypatch.setattr(hf.constants, "HF_HUB_OFFLINE", True)
+    set_offline(monkeypatch, True)
     hub.requests.clear()
     assert stf.STFlow.from_pretrained(REPO).genes == model.genes
     assert hub.requests == []
