@@ -68,6 +68,7 @@ CONTRACT = {
 ARRAYS = {"numpy", "scipy"}
 GROUND = {
     "_atomic",
+    "_calls",
     "_device",
     "_digest",
     "_keys",
@@ -105,12 +106,13 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "bench": (BELOW | {"flow", "datasets"}, None),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
-        {"images", "_atomic", "_keys", "_units", "_validation", "slide"},
+        {"images", "_atomic", "_calls", "_keys", "_units", "_validation", "slide"},
         ARRAYS | {"anndata", "dask", "geopandas", "pandas", "shapely", "spatialdata", "xarray"},
     ),
     "model": (
-        GROUND | {"flow", "metrics"},
-        ARRAYS | {"lightning", "pandas", "safetensors", "sklearn", "torch", "tqdm"},
+        GROUND | {"encoders", "flow", "metrics"},
+        ARRAYS
+        | {"huggingface_hub", "lightning", "pandas", "safetensors", "sklearn", "torch", "tqdm"},
     ),
     "baselines": (
         GROUND | {"flow", "metrics", "model"},
@@ -142,6 +144,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_widths": ({"_validation"}, {"numpy"}),
     "_keys": (set(), set()),
     "_atomic": (set(), set()),
+    "_calls": (set(), set()),
 }
 
 
@@ -342,7 +345,7 @@ def public_calls() -> Iterator[tuple[str, Callable[..., Any]]]:
             if not getattr(getattr(module, name), "_is_protocol", False):
                 yield f"{part}.{name}", getattr(module, name)
     model = getattr(stf, "STFlow", None)
-    for name in ("save", "load"):
+    for name in ("save", "load", "push_to_hub", "from_pretrained"):
         if model is not None:
             yield f"STFlow.{name}", getattr(model, name)
 

@@ -61,6 +61,15 @@ def test_other(changes: dict[str, Any], message: str) -> None:
         require(**changes)
 
 
+def test_an_encoder_of_a_folder_is_told_by_its_weights_and_not_by_its_place() -> None:
+    made = {**MADE, "encoder": "local-dir:/theirs", "weights_sha256": "ab"}
+    wanted = {**made, "encoder": "local-dir:"}
+    require_same_recipe(made, wanted, what="this slide", other="the model")
+    for other in ({"weights_sha256": "cd"}, {"encoder": "uni"}):
+        with pytest.raises(ValueError, match=next(iter(other))):
+            require_same_recipe({**made, **other}, wanted, what="this slide", other="the model")
+
+
 def test_widths_decide_where_no_scales_are_known() -> None:
     """As in the recipe of features that another package computed."""
     made, how = {"encoder": "uni", "widths_um": 112}, {"what": "this slide", "other": "the model"}

@@ -11,6 +11,7 @@ from stflow._cli._evaluate import evaluate
 from stflow._cli._fit import fit
 from stflow._cli._info import info
 from stflow._cli._predict import predict
+from stflow._cli._push import push
 
 __all__ = ["main"]
 
@@ -26,5 +27,5 @@ def main() -> None:
     """
 
 
-for command in (embed, fit, predict, evaluate, info, bench):
+for command in (embed, fit, predict, evaluate, push, info, bench):
     main.add_command(command)

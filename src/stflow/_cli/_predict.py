@@ -14,7 +14,7 @@ from stflow._cli._command import Command, note
 
 @click.command(cls=Command)
 @opt.store
-@click.argument("model", type=opt.FOLDER)
+@click.argument("model")
 @opt.new_store
 @opt.option("--n-samples", default=8, help="Draws, whose mean is the prediction.")
 @opt.option("--n-steps", default=5, help="Evaluations of the network for each draw.")
@@ -36,19 +36,19 @@ from stflow._cli._command import Command, note
 @opt.option("--key-added", default=_keys.PREDICTION, help="Name of the prediction.")
 @opt.overwrite
 def predict(
-    store: Path, model: Path, output: Path | None, table_key: str, quiet: bool, **how: Any
+    store: Path, model: str, output: Path | None, table_key: str, quiet: bool, **how: Any
 ) -> None:
     """Predict the expression of a slide's spots.
 
-    STORE needs what `stflow embed` writes, with the options that MODEL was trained with: see
-    `stflow info MODEL`.
+    MODEL is a folder, or a repository of the Hugging Face hub, OWNER/NAME. STORE needs what `stflow
+    embed` writes, with the options that MODEL was trained with: see `stflow info MODEL`.
     """
     from stflow._sdata import Store
     from stflow._units import LABELS
     from stflow.model import STFlow
     from stflow.tl import predict as predict_slide
 
-    fitted = STFlow.load(model)
+    fitted = STFlow.from_pretrained(model)
     slide = Store.read(store)
     slide.require_writable(output)
     predict_slide(slide.sdata, fitted, table_key=table_key, show_progress_bar=not quiet, **how)

@@ -9,14 +9,12 @@ import numpy as np
 from anndata import AnnData
 from spatialdata import SpatialData
 
+from stflow._calls import embed_call
 from stflow._sdata._tables import get_table
 
 NOT_COMPARED = ("versions", "image_mpp", "blank", "features", "precision")
-CALLS = {
-    "area": ("encoder", "how", "widths_um", "mpp", "outlines"),
-    "tiles": ("encoder", "how", "widths_um", "tile_px", "pooling", "dihedral"),
-}
 ROUNDING = 1e-6
+LOCAL = "local-dir:"
 
 
 def read_recipe(
@@ -81,22 +79,18 @@ def require_same_recipe(
         )
         raise ValueError(
             f"The embedding of {what} ({mine}) is not that of {other} ({theirs}). Make them alike "
-            f"with `{_call(wanted)}`, or name another with `embedding_key=`."
+            f"with `{embed_call(wanted, overwrite=True)}`, or name another with `embedding_key=`."
         )
 
 
-def _call(recipe: Mapping[str, Any]) -> str:
-    """Tell which call makes an embedding, where one of ours does."""
-    if recipe.get("how") not in CALLS:
-        return "stf.pp.embed"
-    words = (name for name in CALLS[recipe["how"]] if name in recipe)
-    told = ", ".join(f"{name}={recipe[name]!r}" for name in words)
-    return f"stf.pp.embed(sdata, {told}, overwrite=True)"
-
-
 def _alike(name: str, recipe: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether two recipes say the same under a name, scales and widths but for rounding."""
+    """Whether two recipes say the same under a name, scales and widths but for rounding.
+
+    An encoder of a folder is told by its weights, not by where the folder lies.
+    """
     mine, theirs = recipe.get(name), wanted.get(name)
+    if name == "encoder" and all(str(each).startswith(LOCAL) for each in (mine, theirs)):
+        return True
     if name not in ("mpp", "widths_um") or mine is None or theirs is None:
         return mine == theirs
     try:

@@ -88,3 +88,8 @@ class Card:
     def is_open(self) -> bool:
         """Whether its licence lets anybody use it for anything."""
         return self.licence in OPEN_LICENCES
+
+    @property
+    def is_non_commercial(self) -> bool:
+        """Whether its licence keeps commercial use out."""
+        return "NC" in self.licence.split("-") or "non-commercial" in self.licence

@@ -119,6 +119,11 @@ def known_name(name: str) -> str:
     return name.lower() if timm.is_model(name.lower()) else name
 
 
+def find_card(name: str) -> Card | None:
+    """Return what is known of an encoder before it is built; None of one that is not listed."""
+    return CARDS.get(known_name(name))
+
+
 def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 

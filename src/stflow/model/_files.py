@@ -32,9 +32,17 @@ INFO = (
 TRUST = ("pearson", "partial", "ceiling", "coverage_90", "p_value", "fdr")
 
 
-def write(
-    path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any], *, overwrite: bool
-) -> None:
+def packed(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> dict[str, bytes]:
+    """Return the files that are a model, by name."""
+    about = {"format": FORMAT, "format_version": FORMAT_VERSION, **metadata}
+    text = json.dumps(about, indent=2, default=methodcaller("tolist"))
+    return {
+        WEIGHTS: save({name: tensor.contiguous() for name, tensor in tensors.items()}),
+        METADATA: text.encode(),
+    }
+
+
+def write(path: Path, files: dict[str, bytes], *, overwrite: bool) -> None:
     """Write the folder beside its place, then move it there.
 
     Raises
@@ -43,13 +51,11 @@ def write(
         Something is there already, and ``overwrite`` is False or it is no stflow model.
     """
     require_free_folder(path, overwrite=overwrite)
-    about = {"format": FORMAT, "format_version": FORMAT_VERSION, **metadata}
-    text = json.dumps(about, indent=2, default=methodcaller("tolist"))
     with beside(path) as scratch:
         folder = scratch / "model"
         folder.mkdir()
-        (folder / WEIGHTS).write_bytes(save({k: v.contiguous() for k, v in tensors.items()}))
-        (folder / METADATA).write_text(text, encoding="utf-8")
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
         exchange(path, folder, scratch / "old")
 
 
@@ -77,20 +83,36 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if not (path / name).is_file():
             there = ", ".join(sorted(p.name for p in path.iterdir())) or "nothing"
             raise FileNotFoundError(f"{path / name} is missing; the folder holds {there}.")
-    try:
-        metadata = json.loads((path / METADATA).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path / METADATA} is damaged: {error}.") from error
-    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
-        raise ValueError(f"{path / METADATA} does not describe a stflow model.")
-    version = metadata.get("format_version")
-    if version != FORMAT_VERSION:
-        raise ValueError(f"{path} has format {version}, this stflow reads {FORMAT_VERSION}.")
+    metadata = read_metadata(path / METADATA)
     try:
         # in memory: Windows replaces no file that is mapped
         return load((path / WEIGHTS).read_bytes()), metadata
     except SafetensorError as error:
         raise ValueError(f"{path / WEIGHTS} is damaged or truncated: {error}.") from error
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """Read the file that describes a model.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, not written by stflow, or by another format of it.
+    """
+    try:
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}.") from error
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise ValueError(f"{path} does not describe a stflow model.")
+    version = metadata.get("format_version")
+    if version != FORMAT_VERSION:
+        newer = isinstance(version, int) and version > FORMAT_VERSION
+        way_out = "`pip install --upgrade stflow-spatial`" if newer else "fit the model anew"
+        raise ValueError(
+            f"{path.parent} has format {version}, this stflow reads {FORMAT_VERSION}: {way_out}."
+        )
+    return metadata
 
 
 def require_whole(metadata: dict[str, Any], history: pd.DataFrame, n_genes: int) -> None:

@@ -1,32 +1,25 @@
-"""The fitted model that users hold, save and load. Slides in, arrays out."""
+"""The fitted model that users hold. Slides in, arrays out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from tqdm.auto import tqdm
 
 from stflow._device import resolve_device
-from stflow._units import LABELS, Units
+from stflow._units import LABELS
 from stflow._validation import require_choice, require_count, require_seed
-from stflow.model import _files
-from stflow.model._config import Config
-from stflow.model._ensemble import Ensemble
+from stflow.model._fitted import Fitted
 from stflow.model._prediction import Prediction
 from stflow.model._spot_attention import spot_attention
 from stflow.model.denoiser import PRECISIONS, Precision
 from stflow.slide import Slide
 
-FDR = 0.05
-
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class STFlow:
+class STFlow(Fitted):
     """A fitted model: predicts the expression of a gene panel from image embeddings.
 
     Made by :func:`stflow.tl.fit`, applied by :func:`stflow.tl.predict`.
@@ -56,66 +49,6 @@ class STFlow:
         ``validation``, which stopped each flow; all else is learned from all of them; and
         ``patients``, whose each of them is, where that is known.
     """
-
-    genes: tuple[str, ...]
-    encoder: dict[str, Any]
-    config: Config
-    history: pd.DataFrame
-    trust: pd.DataFrame
-    ensemble: Ensemble
-    info: dict[str, Any]
-
-    def __repr__(self) -> str:
-        judged = self.history.dropna(subset="val_loss")
-        best = judged.loc[judged.groupby("flow")["val_loss"].idxmin()]
-        epochs = ", ".join(str(epoch) for epoch in best["epoch"])
-        by_turns = " by turns" if len(best) > 1 else ""
-        return (
-            f"STFlow: {len(self.genes)} genes from {self.encoder.get('encoder', 'precomputed')} "
-            f"embeddings ({self.n_inputs} wide), {self.config.prior} prior, in "
-            f"{LABELS[self.units]}\n"
-            f"  trained on {', '.join(self.info['training'])}; validated on "
-            f"{'; '.join(dict.fromkeys(self.info['validation']))}{by_turns}: Pearson "
-            f"{best['val_pearson'].mean():.3f} at epoch {epochs}\n"
-            f"  {self._claimed()}\n"
-            f"  {self._trusted()}\n"
-            f"  {', '.join(self.genes[:8])}{', ...' if len(self.genes) > 8 else ''}"
-        )
-
-    def _claimed(self) -> str:
-        """Say for whom the claims of the model hold."""
-        n_patients = len({*self.info["patients"].values()})
-        if n_patients > 1:
-            return f"validated on new patients ({n_patients} known)"
-        if n_patients == 1:
-            return "one patient: claims hold for new sections of it"
-        return "patients unknown: claims hold for new sections only"
-
-    def _trusted(self) -> str:
-        """Say how many genes can be trusted."""
-        if self.trust["pearson"].isna().all():
-            return "no spot was left to say which genes can be trusted"
-        found = int((self.trust["fdr"] < FDR).sum())
-        return (
-            f"{found} of {len(self.genes)} genes predicted on unseen spots at a false discovery "
-            f"rate of {FDR:.0%}: Pearson {self.trust['pearson'].mean():.3f}, ceiling "
-            f"{self.trust['ceiling'].mean():.3f} (`.trust`)"
-        )
-
-    @property
-    def units(self) -> Units:
-        """What the expression is told in: ``"cp10k"`` or ``"counts"``."""
-        return self.info["units"]
-
-    @property
-    def pitch_um(self) -> float | None:
-        """Micrometres between spots of the fit, for :func:`stflow.pp.neighbors`; None: unknown."""
-        return self.info["pitch_um"]
-
-    @property
-    def n_inputs(self) -> int:
-        """Width F of the embeddings that the model reads."""
-        return self.ensemble.sizes["n_inputs"]
 
     def predict(
         self,
@@ -282,68 +215,3 @@ class STFlow:
                 f"Embeddings of {slide.name} are {width} wide, but the model was trained on "
                 f"{self.n_inputs}: {self.encoder or 'precomputed embeddings'}."
             )
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model to a folder: ``model.safetensors`` and ``model.json``.
-
-        Parameters
-        ----------
-        path
-            The folder to make.
-        overwrite
-            Replace a model that is there.
-
-        Raises
-        ------
-        FileExistsError
-            Something is there already.
-        """
-        metadata = {
-            "genes": list(self.genes),
-            "encoder": self.encoder,
-            "config": self.config.to_dict(),
-            "history": self.history.to_dict(orient="list"),
-            "trust": self.trust.to_dict(orient="list"),
-            "sizes": self.ensemble.sizes,
-            "info": self.info,
-        }
-        _files.write(Path(path), self.ensemble.state_dict(), metadata, overwrite=overwrite)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read a model that `save` wrote; it predicts bit-identically.
-
-        Parameters
-        ----------
-        path
-            The folder.
-
-        Returns
-        -------
-        The model, on the CPU.
-
-        Raises
-        ------
-        FileNotFoundError
-            The folder or one of its files is not there.
-        ValueError
-            A file is damaged, or not written by stflow.
-        """
-        tensors, metadata = _files.read(Path(path))
-        try:
-            config = Config(**metadata["config"])
-            ensemble = Ensemble.empty(metadata["sizes"], config)
-            ensemble.load_state_dict(tensors)
-            history = pd.DataFrame(metadata["history"])
-            _files.require_whole(metadata, history, ensemble.sizes["n_genes"])
-            return cls(
-                genes=tuple(metadata["genes"]),
-                encoder=metadata["encoder"],
-                config=config,
-                history=history,
-                trust=pd.DataFrame(metadata["trust"], pd.Index(metadata["genes"], name="gene")),
-                ensemble=ensemble,
-                info=metadata["info"],
-            )
-        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{path} is not a whole stflow model: {error}") from error

@@ -10,7 +10,7 @@ from huggingface_hub import get_token, try_to_load_from_cache
 from stflow._validation import warn
 from stflow.encoders._card import Card
 
-DOWNLOADERS = ("httpx", "huggingface_hub", "requests")
+DOWNLOADERS = ("httpx", "httpx2", "huggingface_hub", "requests")
 ELSEWHERE = (
     "Download the weights where there is a network (a gated model also needs your own token: "
     "`hf auth login`) and pass the file as `weights=`."
