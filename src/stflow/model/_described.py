@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from stflow._units import LABELS
 
 if TYPE_CHECKING:
-    from stflow.model._fitted import Fitted
+    from stflow.model._portable import Portable
 
 FDR = 0.05
 
 
-def describe(model: Fitted) -> str:
+def describe(model: Portable) -> str:
     """Tell what a model is, what it was fitted to, and how far it can be trusted."""
     judged = model.history.dropna(subset="val_loss")
     best = judged.loc[judged.groupby("flow")["val_loss"].idxmin()]
@@ -31,7 +31,7 @@ def describe(model: Fitted) -> str:
     )
 
 
-def claimed(model: Fitted) -> str:
+def claimed(model: Portable) -> str:
     """Say for whom the claims of the model hold."""
     n_patients = len({*model.info["patients"].values()})
     if n_patients > 1:
@@ -41,7 +41,7 @@ def claimed(model: Fitted) -> str:
     return "patients unknown: claims hold for new sections only"
 
 
-def trusted(model: Fitted) -> str:
+def trusted(model: Portable) -> str:
     """Say how many genes can be trusted."""
     if model.trust["pearson"].isna().all():
         return "no spot was left to say which genes can be trusted"

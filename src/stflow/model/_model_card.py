@@ -14,7 +14,7 @@ from stflow.encoders import find_card, require_encoder
 from stflow.model._described import claimed, trusted
 
 if TYPE_CHECKING:
-    from stflow.model._fitted import Fitted
+    from stflow.model._portable import Portable
 
 TAGS = ["stflow", "spatial-transcriptomics", "histology", "pathology", "flow-matching"]
 ON_HUB, SHOWN = "https://huggingface.co/", 20
@@ -43,7 +43,7 @@ CITATION = """@inproceedings{huang2025stflow,
 
 
 def write_card(
-    model: Fitted, repo_id: str, *, tissue: str | None, licence: str | None, names: bool
+    model: Portable, repo_id: str, *, tissue: str | None, licence: str | None, names: bool
 ) -> str:
     """Write the card from what the model knows of itself.
 
@@ -64,7 +64,7 @@ def write_card(
     return f"---\n{_metadata(model, licence)}\n---\n\n" + "\n\n".join(parts) + "\n"
 
 
-def _metadata(model: Fitted, licence: str | None) -> str:
+def _metadata(model: Portable, licence: str | None) -> str:
     source = _source(model.encoder)
     base = source.removeprefix(ON_HUB) if source.startswith(ON_HUB) else None
     return ModelCardData(
@@ -82,7 +82,7 @@ def _source(recipe: Mapping[str, Any]) -> str:
     return ON_HUB + source if prefix in ("hf-hub", "hf_hub") else ""
 
 
-def _summary(model: Fitted, tissue: str | None) -> str:
+def _summary(model: Portable, tissue: str | None) -> str:
     return (
         f"Predicts the expression of {len(model.genes)} genes in spots of an H&E-stained section "
         f"({tissue or 'its tissue is not said'}) from what they and their surroundings look like. "
@@ -90,7 +90,7 @@ def _summary(model: Fitted, tissue: str | None) -> str:
     )
 
 
-def _facts(model: Fitted, tissue: str | None, licence: str | None) -> str:
+def _facts(model: Portable, tissue: str | None, licence: str | None) -> str:
     info, trust = model.info, model.trust
     n_patients = len({*info["patients"].values()})
     slides = {*info["training"], *info.get("left_out", ())}
@@ -137,7 +137,7 @@ def _percent(values: pd.Series) -> str:
     return "an unknown share" if values.isna().all() else f"{100 * values.mean():.0f} %"
 
 
-def _use(model: Fitted, repo_id: str) -> str:
+def _use(model: Portable, repo_id: str) -> str:
     pitch = "" if model.pitch_um is None else f"pitch_um={model.pitch_um:.4g}"
     embedding, remark = _embedding(model)
     return f"""## How to use it
@@ -160,7 +160,7 @@ than those of the fit, find neighbours with `stf.pp.neighbors(sdata, {pitch or "
 {remark}""".rstrip()
 
 
-def _embedding(model: Fitted) -> tuple[str, str]:
+def _embedding(model: Portable) -> tuple[str, str]:
     """Tell the line that makes embeddings as the model knows them, and what is to be said of it."""
     recipe = model.encoder
     call = embed_call(recipe)
@@ -182,7 +182,7 @@ def _goes_by_name(encoder: str) -> bool:
     return not encoder.startswith("local-dir:")
 
 
-def _scores(model: Fitted) -> str:
+def _scores(model: Portable) -> str:
     best = model.trust.sort_values("pearson", ascending=False, kind="stable")
     text = f"""## How good it is
 
@@ -196,7 +196,7 @@ is the false discovery rate at which the gene is predicted at all."""
     return f"{text}\n\nThe best {SHOWN}:\n\n{_table(best[:SHOWN])}\n\n{folded}</details>"
 
 
-def _scored(model: Fitted) -> str:
+def _scored(model: Portable) -> str:
     text = "Scored on slides (of a single slide: blocks of it) that were left out whole"
     if len(model.info["validation"]) > 1:
         return (
@@ -226,7 +226,7 @@ def _told(column: str, value: float) -> str:
     return "< 0.01" if column == "fdr" and value < 0.01 else f"{value:.2f}"
 
 
-def _limits(model: Fitted) -> str:
+def _limits(model: Portable) -> str:
     n_patients = len({*model.info["patients"].values()})
     whom = f"It was checked on patients that it had not seen, of {n_patients} in all."
     if n_patients < 2:
@@ -245,7 +245,7 @@ def _limits(model: Fitted) -> str:
 - It is for research, and was not tested for any clinical use."""
 
 
-def _contents(model: Fitted, names: bool) -> str:
+def _contents(model: Portable, names: bool) -> str:
     called = "are named as its makers named them" if names else "have numbers instead of names"
     drawn = ", and counts of its spots" if model.config.prior == "empirical" else ""
     return f"""## What is in the files
@@ -256,7 +256,7 @@ features of up to 2,000 spots{drawn}, how genes share the counts, and digests of
 which `predict` recognises a slide of the fit."""
 
 
-def _cite(model: Fitted) -> str:
+def _cite(model: Portable) -> str:
     version = model.info["versions"].get("stflow-spatial", "")
     return (
         "## How to cite\n\nThe method, of which stflow is an independent implementation, and the "

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 from stflow._device import resolve_device
 from stflow._units import LABELS
 from stflow._validation import require_choice, require_count, require_seed
-from stflow.model._fitted import Fitted
+from stflow.model._portable import Portable
 from stflow.model._prediction import Prediction
 from stflow.model._spot_attention import spot_attention
 from stflow.model.denoiser import PRECISIONS, Precision
@@ -19,7 +19,7 @@ from stflow.slide import Slide
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class STFlow(Fitted):
+class STFlow(Portable):
     """A fitted model: predicts the expression of a gene panel from image embeddings.
 
     Made by :func:`stflow.tl.fit`, applied by :func:`stflow.tl.predict`.

@@ -17,7 +17,7 @@ from stflow.model._nameless import without_names
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Fitted:
+class Portable:
     """The parts of an `STFlow`, which says what each is."""
 
     genes: tuple[str, ...]
