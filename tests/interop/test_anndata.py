@@ -1,0 +1,106 @@
+"""Tables that anndata keeps on disk: backed files, and what is read lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from support import SMALL
+
+import stflow as stf
+
+QUIET = {"device": "cpu", "show_progress_bar": False}
+PANEL = ["GENE004", "GENE001"]
+OPEN: dict[str, Callable[[Path], AnnData]] = {
+    "backed": lambda path: ad.read_h5ad(path.with_suffix(".h5ad"), backed="r"),
+    "lazy h5ad": lambda path: ad.experimental.read_lazy(path.with_suffix(".h5ad")),
+    "lazy zarr": lambda path: ad.experimental.read_lazy(path.with_suffix(".zarr")),
+}
+
+
+@pytest.fixture(params=OPEN)
+def stored(request, tmp_path) -> Callable[[dict[str, AnnData]], dict[str, AnnData]]:
+    """Write tables to files and open these, each way that anndata leaves data there."""
+
+    def keep(tables: dict[str, AnnData]) -> dict[str, AnnData]:
+        suffix = ".zarr" if "zarr" in request.param else ".h5ad"
+        for name, table in tables.items():
+            path = (tmp_path / name).with_suffix(suffix)
+            getattr(table, f"write_{suffix[1:]}")(path)
+        return {name: OPEN[request.param](tmp_path / name) for name in tables}
+
+    return keep
+
+
+def prediction(table: AnnData, model: stf.STFlow) -> pd.DataFrame:
+    return stf.tl.predict(table, model, inplace=False, **QUIET).obsm["stflow"]
+
+
+def test_choice_and_fit_are_those_of_tables_in_memory(tissue, stored) -> None:
+    tables = {name: sdata["table"] for name, sdata in tissue.items()}
+    on_disk = stored(tables)
+    genes = stf.pp.select_genes(on_disk, n_top_genes=4)
+    assert genes == stf.pp.select_genes(tables, n_top_genes=4)
+    few = {**SMALL, "max_epochs": 1}
+    ours, theirs = (stf.tl.fit(each, genes=genes, **few) for each in (on_disk, tables))
+    pd.testing.assert_frame_equal(*(prediction(tables["S1"], each) for each in (ours, theirs)))
+    assert not isinstance(on_disk["S1"].X, np.ndarray)
+
+
+def test_predictions_and_scores_are_those_of_a_table_in_memory(tissue, model, stored) -> None:
+    table = tissue["S1"]["table"]
+    (on_disk,) = stored({"S1": table}).values()
+    expected = prediction(table, model)
+    pd.testing.assert_frame_equal(prediction(on_disk, model), expected)
+    assert "stflow" not in on_disk.obsm
+    for each in (on_disk, table):
+        stf.tl.predict(each, model, **QUIET)
+    pd.testing.assert_frame_equal(on_disk.obsm["stflow"], expected)
+    scores = [stf.tl.evaluate(each) for each in (on_disk, table)]
+    pd.testing.assert_frame_equal(*scores)
+    assert scores[0]["pearson"].notna().all()
+
+
+def test_what_was_predicted_is_read_again(tissue, model, stored) -> None:
+    table = tissue["S1"]["table"]
+    stf.tl.predict(table, model, **QUIET)
+    (on_disk,) = stored({"S1": table}).values()
+    pd.testing.assert_frame_equal(stf.tl.evaluate(on_disk), stf.tl.evaluate(table))
+    for found, expected in zip(stf.get.intervals(on_disk), stf.get.intervals(table), strict=True):
+        pd.testing.assert_frame_equal(found, expected)
+    adata = stf.get.predicted(on_disk)
+    np.testing.assert_array_equal(adata.X, stf.get.predicted(table).X)
+    attention = stf.tl.attention(on_disk, model, inplace=False, **QUIET)
+    assert attention.obsp["stflow_attention"].nnz
+
+
+def test_a_graph_is_found_for_a_table_on_disk(tissue, stored) -> None:
+    table = tissue["S1"]["table"]
+    before = table.obsp["spatial_connectivities"].copy()
+    del table.obsp["spatial_connectivities"], table.obsp["spatial_distances"]
+    (on_disk,) = stored({"S1": table}).values()
+    del on_disk.uns["spatialdata_attrs"]  # a table alone: its spots lie where .obsm says
+    stf.pp.neighbors(on_disk)
+    assert (on_disk.obsp["spatial_connectivities"] != before).nnz == 0
+
+
+def test_refusals_name_what_is_there(tissue, model, stored) -> None:
+    table = tissue["S1"]["table"]
+    del table.obsm["X_embedding"]
+    (on_disk,) = stored({"S1": table}).values()
+    with pytest.raises(KeyError, match=r"'X_embedding'.*available: .*'spatial'.*stf\.pp\.embed"):
+        stf.tl.predict(on_disk, model, **QUIET)
+    with pytest.raises(KeyError, match=r"not among the measured genes .*'NONE'.*'GENE001'"):
+        stf.tl.evaluate(stored({"S1": table_with(table, "NONE")})["S1"])
+
+
+def table_with(table: AnnData, gene: str) -> AnnData:
+    """The table with a made-up prediction of a gene that it did not measure."""
+    table = table.copy()
+    table.obsm["stflow"] = pd.DataFrame({gene: np.arange(64.0)}, index=table.obs_names)
+    return table

@@ -1,0 +1,67 @@
+"""What squidpy makes of a prediction, on the graph that `pp.neighbors` wrote."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import squidpy as sq
+from anndata import AnnData
+
+import stflow as stf
+
+QUIET = {"device": "cpu", "show_progress_bar": False}
+
+
+@pytest.fixture
+def adata(tissue, model) -> AnnData:
+    """A prediction whose spots are high or low in the gene that varies most."""
+    stf.tl.predict(tissue["S1"], model, **QUIET)
+    adata = stf.get.predicted(tissue["S1"])
+    values = adata.X[:, adata.X.std(0).argmax()]
+    levels = np.where(values > np.median(values), "high", "low")
+    adata.obs["level"] = levels
+    adata.obs["level"] = adata.obs["level"].astype("category")
+    return adata
+
+
+def shuffled(adata: AnnData) -> AnnData:
+    """The same spots, whose expression and levels are those of others."""
+    other = adata.copy()
+    order = np.random.default_rng(0).permutation(adata.n_obs)
+    other.X = adata.X[order]
+    other.obs["level"] = adata.obs["level"].to_numpy()[order]
+    other.obs["level"] = other.obs["level"].astype("category")
+    return other
+
+
+def test_spatial_autocorrelation(adata) -> None:
+    control = shuffled(adata)
+    for each in (adata, control):
+        sq.gr.spatial_autocorr(each, mode="moran", n_perms=None, show_progress_bar=False)
+    assert set(adata.uns["moranI"].index) == set(adata.var_names)
+    assert adata.uns["moranI"]["I"].max() > 0.3
+    assert control.uns["moranI"]["I"].max() < 0.3
+
+
+def test_neighbourhoods_and_co_occurrence(adata) -> None:
+    control = shuffled(adata)
+    scores = []
+    for each in (adata, control):
+        sq.gr.nhood_enrichment(each, "level", n_perms=100, seed=0, show_progress_bar=False)
+        scores.append(each.uns["level_nhood_enrichment"]["zscore"])
+    assert scores[0][0, 0] > 3
+    assert scores[0][0, 1] < -3
+    assert abs(scores[1]).max() < 3
+    sq.gr.co_occurrence(adata, "level", interval=5, show_progress_bar=False)
+    assert adata.uns["level_co_occurrence"]["occ"].shape == (2, 2, 4)
+
+
+def test_maps(adata) -> None:
+    gene = adata.var_names[0]
+    axes = sq.pl.spatial_scatter(
+        adata, color=[gene, "level"], shape=None, size=20, library_id="", return_ax=True
+    )
+    assert [each.get_title() for each in axes] == [gene, "level"]
+    assert len(axes[0].collections[0].get_offsets()) == 64
+    plt.close("all")
