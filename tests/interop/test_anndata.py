@@ -9,6 +9,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from anndata import AnnData
 from support import SMALL
 
@@ -41,15 +42,16 @@ def prediction(table: AnnData, model: stf.STFlow) -> pd.DataFrame:
     return stf.tl.predict(table, model, inplace=False, **QUIET).obsm["stflow"]
 
 
-def test_choice_and_fit_are_those_of_tables_in_memory(tissue, stored) -> None:
+def test_choice_and_fit_are_those_of_tables_in_memory(tissue, others, stored) -> None:
     tables = {name: sdata["table"] for name, sdata in tissue.items()}
     on_disk = stored(tables)
     genes = stf.pp.select_genes(on_disk, n_top_genes=4)
     assert genes == stf.pp.select_genes(tables, n_top_genes=4)
     few = {**SMALL, "max_epochs": 1}
     ours, theirs = (stf.tl.fit(each, genes=genes, **few) for each in (on_disk, tables))
-    pd.testing.assert_frame_equal(*(prediction(tables["S1"], each) for each in (ours, theirs)))
-    assert not isinstance(on_disk["S1"].X, np.ndarray)
+    new = others["S4"]["table"]
+    pd.testing.assert_frame_equal(*(prediction(new, each) for each in (ours, theirs)))
+    assert not sp.issparse(on_disk["S1"].X)  # counts were left on disk
 
 
 def test_predictions_and_scores_are_those_of_a_table_in_memory(tissue, model, stored) -> None:
@@ -95,12 +97,11 @@ def test_refusals_name_what_is_there(tissue, model, stored) -> None:
     (on_disk,) = stored({"S1": table}).values()
     with pytest.raises(KeyError, match=r"'X_embedding'.*available: .*'spatial'.*stf\.pp\.embed"):
         stf.tl.predict(on_disk, model, **QUIET)
-    with pytest.raises(KeyError, match=r"not among the measured genes .*'NONE'.*'GENE001'"):
-        stf.tl.evaluate(stored({"S1": table_with(table, "NONE")})["S1"])
 
 
-def table_with(table: AnnData, gene: str) -> AnnData:
-    """The table with a made-up prediction of a gene that it did not measure."""
-    table = table.copy()
-    table.obsm["stflow"] = pd.DataFrame({gene: np.arange(64.0)}, index=table.obs_names)
-    return table
+def test_counts_that_are_none_are_refused_wherever_they_lie(tissue, stored) -> None:
+    table = tissue["S1"]["table"]
+    table.X = np.log1p(table.X)
+    on_disk = stored({"S1": table, "S2": tissue["S2"]["table"]})
+    with pytest.raises(ValueError, match=r"X of table 'table' of S1 .*whole|counts"):
+        stf.tl.fit(on_disk, genes=PANEL, **SMALL)

@@ -53,7 +53,7 @@ def test_neighbourhoods_and_co_occurrence(adata) -> None:
     assert scores[0][0, 0] > 3
     assert scores[0][0, 1] < -3
     assert abs(scores[1]).max() < 3
-    sq.gr.co_occurrence(adata, "level", interval=5, show_progress_bar=False)
+    sq.gr.co_occurrence(adata, "level", interval=5)
     assert adata.uns["level_co_occurrence"]["occ"].shape == (2, 2, 4)
 
 
