@@ -39,13 +39,13 @@ def test_what_the_dockerfile_copies_is_not_ignored():
     assert all((ROOT / name).exists() for name in names)
 
 
-def plain(requirement: Requirement) -> tuple[str, frozenset[str], str, str]:
+def plain(requirement: Requirement) -> tuple[str, frozenset[str], str]:
     """A requirement, however it is written."""
     bounds = frozenset(str(requirement.specifier).split(",")) - {""}
-    return requirement.name, bounds, str(requirement.marker or ""), str(requirement.url or "")
+    return requirement.name, bounds, str(requirement.marker).replace("python_full", "python")
 
 
-def locked(entry: dict[str, str]) -> tuple[str, frozenset[str], str, str]:
+def locked(entry: dict[str, str]) -> tuple[str, frozenset[str], str]:
     """The same of an entry of the lock file."""
     marker = f"; {entry['marker']}" if "marker" in entry else ""
     return plain(Requirement(f"{entry['name']}{entry.get('specifier', '')}{marker}"))

@@ -17,10 +17,8 @@ def run_page() -> Callable[..., dict[str, Any]]:
     """Run the code under a heading of the page with names of ours, and return all names."""
 
     def run(heading: str, **names: Any) -> dict[str, Any]:
-        section = re.search(
-            rf"^#+ {re.escape(heading)}\n(.*?)(?=^#+ |\Z)", PAGE.read_text(), re.M | re.S
-        )
-        for code in re.findall(r"```python\n(.*?)```", section[1], re.S):
+        section = PAGE.read_text().split(f"\n## {heading}\n")[1].partition("\n## ")[0]
+        for code in re.findall(r"```python\n(.*?)```", section, re.S):
             exec(compile(code, f"{PAGE.name}: {heading}", "exec"), names)
         return names
 

@@ -18,22 +18,20 @@ import stflow as stf
 QUIET = {"device": "cpu", "show_progress_bar": False}
 PANEL = ["GENE004", "GENE001"]
 OPEN: dict[str, Callable[[Path], AnnData]] = {
-    "backed": lambda path: ad.read_h5ad(path.with_suffix(".h5ad"), backed="r"),
-    "lazy h5ad": lambda path: ad.experimental.read_lazy(path.with_suffix(".h5ad")),
-    "lazy zarr": lambda path: ad.experimental.read_lazy(path.with_suffix(".zarr")),
+    ".h5ad": lambda path: ad.read_h5ad(path, backed="r"),
+    ".zarr": ad.experimental.read_lazy,
 }
 
 
-@pytest.fixture(params=OPEN)
+@pytest.fixture(params=list(OPEN))
 def stored(request, tmp_path) -> Callable[[dict[str, AnnData]], dict[str, AnnData]]:
     """Write tables to files and open these, each way that anndata leaves data there."""
 
     def keep(tables: dict[str, AnnData]) -> dict[str, AnnData]:
-        suffix = ".zarr" if "zarr" in request.param else ".h5ad"
+        paths = {name: (tmp_path / name).with_suffix(request.param) for name in tables}
         for name, table in tables.items():
-            path = (tmp_path / name).with_suffix(suffix)
-            getattr(table, f"write_{suffix[1:]}")(path)
-        return {name: OPEN[request.param](tmp_path / name) for name in tables}
+            getattr(table, f"write_{request.param[1:]}")(paths[name])
+        return {name: OPEN[request.param](path) for name, path in paths.items()}
 
     return keep
 
@@ -89,6 +87,17 @@ def test_a_graph_is_found_for_a_table_on_disk(tissue, stored) -> None:
     del on_disk.uns["spatialdata_attrs"]  # a table alone: its spots lie where .obsm says
     stf.pp.neighbors(on_disk)
     assert (on_disk.obsp["spatial_connectivities"] != before).nnz == 0
+
+
+def test_the_page(tissue, model, run_page, tmp_path, monkeypatch) -> None:
+    """Lazy here is an HDF5 file."""
+    monkeypatch.chdir(tmp_path)
+    tissue["S1"]["table"].write_h5ad("table.h5ad")
+    names = run_page("anndata: backed and lazy", model=model, stf=stf)
+    expected = prediction(tissue["S1"]["table"], model)
+    for each in (names["backed"], names["lazy"]):
+        pd.testing.assert_frame_equal(each.obsm["stflow"], expected)
+    assert list(names["scores"].index) == list(model.genes)
 
 
 def test_refusals_name_what_is_there(tissue, model, stored) -> None:
