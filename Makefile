@@ -20,14 +20,15 @@ COVERAGE := --cov --cov-report=term $(if $(filter 3.11 3.12 3.13,$(VERSION)),,--
 export UV_HTTP_TIMEOUT ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lowest lint docs notebooks bench clean
+.PHONY: help demo test test-fast test-lowest lint lock docs notebooks bench clean
 
 help:
 	@echo "make demo         fit on three tissue sections, predict a fourth, write figures to demo/"
 	@echo "make test         the whole test suite, with coverage, a process for each core"
 	@echo "make test-fast    the suite without tests that take more than five seconds, while you edit"
 	@echo "make test-lowest  quick tests on Python 3.11 with the oldest libraries allowed"
-	@echo "make lint         ruff check, ruff format --check, mypy"
+	@echo "make lint         ruff check, ruff format --check, mypy, uv lock --check"
+	@echo "make lock         uv.lock anew, after a change of dependencies"
 	@echo "make docs         build the documentation into docs/_build/html"
 	@echo "make notebooks    execute the notebooks in place"
 	@echo "make bench        run every benchmark"
@@ -69,6 +70,10 @@ lint: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(RUN) -m uv lock --check
+
+lock: $(READY)
+	$(RUN) -m uv lock
 
 docs: $(READY)
 	MPLBACKEND=Agg $(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html

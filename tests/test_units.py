@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from copy import deepcopy
 from typing import Any
 
@@ -10,7 +9,6 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-import scanpy as sc
 from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
@@ -312,16 +310,6 @@ def test_predictions_say_their_units(tissue, model, of_counts, tmp_path) -> None
         assert axes[1].child_axes[0].get_ylabel() == labels[each.units]
     high = [sdata["table"].obsm[units][PANEL[2]].mean() for units in ("cp10k", "counts")]
     assert high[0] > high[1] + 2
-
-
-def test_a_prediction_goes_to_scanpy_as_it_is(tissue, model) -> None:
-    stf.tl.predict(tissue["S1"], model, **QUIET)
-    adata = stf.get.predicted(tissue["S1"])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        sc.pp.pca(adata, n_comps=3)
-    assert adata.obsm["X_pca"].shape == (64, 3)
-    assert "log1p" in adata.uns
 
 
 def test_scores_are_in_the_units_of_the_prediction(tissue, model, of_counts) -> None:

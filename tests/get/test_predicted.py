@@ -1,4 +1,4 @@
-"""A prediction as AnnData: what it holds, that it is a copy, that scanpy and squidpy take it."""
+"""A prediction as AnnData: what it holds, that it is a copy, that it can be written."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-import scanpy as sc
 import squidpy as sq
 from spatialdata import SpatialData
 
@@ -97,13 +96,7 @@ def test_everything_is_a_copy(slide):
     assert "log1p" not in table.uns
 
 
-def test_scanpy_and_squidpy_take_it(slide, tmp_path):
-    adata = predicted(slide)
-    sc.pp.neighbors(adata, use_rep="X_stflow", n_neighbors=5)
-    sc.pp.pca(adata, n_comps=2)
-    sq.gr.spatial_autocorr(adata, mode="moran", n_perms=None)
-    assert set(adata.uns["moranI"].index) == set(PANEL)
-    assert "log1p" in adata.uns
+def test_it_can_be_written(slide, tmp_path):
     predicted(slide).write_h5ad(tmp_path / "predicted.h5ad")
     read = ad.read_h5ad(tmp_path / "predicted.h5ad")
     np.testing.assert_array_equal(read.X, predicted(slide).X)

@@ -13,6 +13,7 @@ from stflow._sdata._described import describe, describe_recipe
 from stflow._sdata._elements import put, require_new, same_name
 from stflow._sdata._features import match_features, read_features
 from stflow._sdata._images import get_pyramid, resolve_image
+from stflow._sdata._lazy import copied
 from stflow._sdata._names import by_text, groups_of, is_missing, require_apart, text_name
 from stflow._sdata._outlines import mend, outlines, outlines_on_image, require_on_image
 from stflow._sdata._patients import (

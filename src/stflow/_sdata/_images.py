@@ -14,6 +14,11 @@ from stflow._sdata._systems import choose_system, image_places, matrix_of, place
 from stflow._validation import listing, require_key
 from stflow.images import Level, as_rgb, find_colours
 
+ATTACH = (
+    "Read one, as with `stf.io.read_wsi`; wsidata shows the slide that it opened with "
+    "`open_wsi(..., attach_images=True)`."
+)
+
 
 def resolve_image(
     sdata: SpatialData, image_key: str | Mapping[str, str] | None, *, region: str = ""
@@ -40,7 +45,8 @@ def resolve_image(
     if image_key is None:
         names = list(sdata.images)
         if len(names) != 1:
-            raise KeyError(f"Pass `image_key=`, one of the images: {listing(names)}.")
+            hint = "" if names else f" {ATTACH}"
+            raise KeyError(f"Pass `image_key=`, one of the images: {listing(names)}.{hint}")
         return names[0]
     require_key(image_key, sdata.images, what="image")
     return image_key

@@ -15,6 +15,7 @@ from spatialdata.models import TableModel, get_table_keys
 from stflow import _keys
 from stflow._sdata._annotated import annotated_shapes
 from stflow._sdata._elements import put
+from stflow._sdata._lazy import read_annotations
 from stflow._sdata._mended import centroids
 from stflow._sdata._samples import require_one_sample
 from stflow._validation import require_key, require_unique
@@ -51,6 +52,8 @@ def require_sdata(data: Any) -> None:
 def get_table(data: SpatialData | AnnData, table_key: str, *, name: str = "") -> AnnData:
     """Return the table itself (not a copy), checked for spots and unique names.
 
+    One that was read lazily has its annotations in memory from then on.
+
     Parameters
     ----------
     data, table_key
@@ -78,6 +81,7 @@ def get_table(data: SpatialData | AnnData, table_key: str, *, name: str = "") ->
         if isinstance(data, str | PathLike):
             way_out = " Read it first, as with `spatialdata.read_zarr`."
         raise TypeError(f"Expected SpatialData or AnnData, not {type(data).__name__}.{way_out}")
+    read_annotations(table)
     of = f" of {name}" if name else ""
     if table.n_obs == 0:
         raise ValueError(f"Table {table_key!r}{of} has no spots.")

@@ -13,6 +13,7 @@ from stflow import _keys
 from stflow._device import resolve_device
 from stflow._sdata import (
     Region,
+    copied,
     get_regions,
     get_table,
     require_sdata,
@@ -256,7 +257,7 @@ def embed(
         "image_mpp": {place.region.name: place.mpp for place in places},
         "blank": blank,
     }
-    target = table if inplace else table.copy()
+    target = table if inplace else copied(table)
     write_embedding(target, key_added, vectors.reshape(table.n_obs, -1), recipe)
     return None if inplace else target
 

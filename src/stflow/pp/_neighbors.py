@@ -11,7 +11,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata import get_regions, get_table
+from stflow._sdata import copied, get_regions, get_table
 from stflow._sdata.places import LATTICES, Lattice, measured_centres
 from stflow._sdata.written import join_graphs, require_new_graph, write_graph
 from stflow._validation import require_choice, require_count, require_positive
@@ -123,7 +123,7 @@ def neighbors(
         key: join_graphs(list(zip(rows, parts, strict=True)), table.n_obs)
         for key, parts in zip(keys, zip(*graphs, strict=True), strict=True)
     }
-    target = table if inplace else table.copy()
+    target = table if inplace else copied(table)
     write_graph(target, _keys.NEIGHBORS, matrices, params=params)
     return None if inplace else target
 

@@ -9,7 +9,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata import match_features, put_table, read_features, require_sdata
+from stflow._sdata import copied, match_features, put_table, read_features, require_sdata
 from stflow._sdata.written import require_new_embedding, write_embedding
 
 
@@ -95,7 +95,7 @@ def use_embedding(
     table, values = match_features(sdata, features, table_key)
     where = f"Table {table_key!r}"
     require_new_embedding(table, key_added, overwrite=overwrite, where=where)
-    target = table if inplace else table.copy()
+    target = table if inplace else copied(table)
     name = encoder or features.encoder
     made = {**(recipe or {}), "encoder": name, "features": features_key}
     write_embedding(target, key_added, values, made)

@@ -8,7 +8,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata import get_table, read_recipe, read_slides, require_same_recipe
+from stflow._sdata import copied, get_table, read_recipe, read_slides, require_same_recipe
 from stflow._sdata.written import join_graphs, require_new_graph, write_graph
 from stflow.tl._predict import require_model
 
@@ -134,6 +134,6 @@ def attention(
         "n_steps": n_steps,
         "seed": seed,
     }
-    target = table if inplace else table.copy()
+    target = table if inplace else copied(table)
     write_graph(target, key_added, {key_added: graph}, params=params)
     return None if inplace else target

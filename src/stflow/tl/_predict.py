@@ -13,6 +13,7 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata import (
+    copied,
     get_table,
     put_table,
     read_recipe,
@@ -247,7 +248,7 @@ def predict(
     seen = _trained_on(slides, model)
     info = _info(model, seen, n_samples=n_samples, n_steps=n_steps, seed=seed)
     target = with_panel(table, model.genes) if without_genes else table
-    target = target if inplace else target.copy()
+    target = target if inplace else copied(target)
     parts = {**join(found, rows), "observed": None if known is None else _measured(known)}
     write_predictions(target, key_added, model.genes, trust=model.trust, info=info, **parts)
     if inplace:
