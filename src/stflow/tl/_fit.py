@@ -12,7 +12,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._device import resolve_device
+from stflow._device import resolve_devices
 from stflow._schedule import Schedule
 from stflow._sdata import PatientsUnclear, as_mapping, text_name
 from stflow._sdata.expression import Counting, require_gene_list
@@ -45,7 +45,7 @@ def fit(
     early_stopping: int = Schedule.early_stopping,
     lr: float = Schedule.lr,
     batch_size: int = Schedule.batch_size,
-    device: str = "auto",
+    device: str | Sequence[str] = "auto",
     seed: int = 0,
     resume: str | Path | None = None,
     table_key: str = _keys.TABLE,
@@ -194,7 +194,7 @@ def fit(
     from stflow.model.training import claim, describe_run, fit_ensemble, folds, open_states
 
     shape, n_flows = settle_config(config, held_out_slide)
-    where = resolve_device(device)
+    devices = resolve_devices(device)
     states = [] if resume is None else open_states(resume, n_flows + 1)
     read = read_training_slides(
         named,
@@ -219,7 +219,7 @@ def fit(
         shape,
         schedule,
         **learning,
-        device=where,
+        devices=devices,
         show_progress_bar=show_progress_bar,
         saved=states,
     )
@@ -227,7 +227,7 @@ def fit(
         flow, n_all = fitted.history["flow"].nunique(), len(held_out) + (len(held_out) > 1)
         _warn_of_interrupt(f"{len(fitted.history)} whole epochs, in flow {flow} of {n_all}", resume)
     info = {
-        **_info(seed, slides, held_out[: fitted.n_turns]),
+        **_info(seed, slides, [held_out[turn] for turn in fitted.turns]),
         **read.info,
         "units": units,
         "min_counts": min_counts,

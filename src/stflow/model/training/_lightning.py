@@ -15,6 +15,8 @@ from lightning.pytorch.plugins.environments import ClusterEnvironment, Lightning
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm.auto import tqdm
 
+from stflow.model.training._board import SHOWN, Board
+
 
 class EpochBar(Callback):
     """Advance a progress bar by one for each epoch.
@@ -31,9 +33,32 @@ class EpochBar(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Advance by one epoch."""
         metrics = trainer.callback_metrics
-        known = [name for name in ("train_loss", "val_loss") if name in metrics]
+        known = [name for name in SHOWN if name in metrics]
         self.bar.set_postfix({name: f"{metrics[name]:.3f}" for name in known})
         self.bar.update()
+
+
+class Follow(Callback):
+    """Tell a board of the epochs of a flow, and stop when it says so.
+
+    Parameters
+    ----------
+    board, flow
+        The board, and the number of the flow.
+    """
+
+    def __init__(self, board: Board, flow: int) -> None:
+        self.board, self.flow = board, flow
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Stop as Ctrl-C does."""
+        if self.board.asked_to_stop:
+            raise KeyboardInterrupt
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell of one more epoch."""
+        metrics = trainer.callback_metrics
+        self.board.note(self.flow, {name: float(metrics[name]) for name in metrics})
 
 
 class KeepInterrupts(Callback):

@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -17,9 +18,11 @@ from tqdm.auto import tqdm
 from stflow._schedule import Schedule
 from stflow.flow import Prior
 from stflow.model.denoiser import Denoiser
+from stflow.model.training._board import Board
 from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide, draws_in_epoch
 from stflow.model.training._lightning import (
     EpochBar,
+    Follow,
     KeepInterrupts,
     first_rank,
     fit_or_interrupt,
@@ -44,6 +47,7 @@ def train(
     label: str,
     trainer_kwargs: Mapping[str, Any],
     saved: FlowState | None = None,
+    follow: tuple[Board, int] | None = None,
     judged_by: str = "val_loss",
     in_halves: bool = False,
 ) -> tuple[pd.DataFrame, bool, list[dict[str, Tensor]]]:
@@ -68,6 +72,8 @@ def train(
         Further arguments of ``lightning.Trainer``.
     saved
         Where to leave the state after each epoch, and to take it from; None: nowhere.
+    follow
+        A board to tell of each epoch, and the number under which; None: there is none.
     judged_by
         Which figure says what epoch is best: ``"val_loss"`` or ``"val_pearson"``.
     in_halves
@@ -114,7 +120,9 @@ def train(
             disable=not show_progress_bar,
         ) as bar,
     ):
-        trainer = make_trainer(device, schedule.max_epochs, EpochBar(bar), trainer_kwargs)
+        following = [] if follow is None else [Follow(*follow)]
+        callbacks = [*following, EpochBar(bar)]
+        trainer = make_trainer(device, schedule.max_epochs, callbacks, trainer_kwargs)
         start_at(trainer, done)
         with first_rank(trainer):
             interrupted = fit_or_interrupt(trainer, module, loader, once if validation else None)
@@ -133,7 +141,10 @@ def _require_finite(rows: list[dict[str, float]], lr: float) -> None:
 
 
 def make_trainer(
-    device: torch.device, max_epochs: int, bar: EpochBar, trainer_kwargs: Mapping[str, Any]
+    device: torch.device,
+    max_epochs: int,
+    callbacks: list[Callback],
+    trainer_kwargs: Mapping[str, Any],
 ) -> pl.Trainer:
     """Set up lightning, quiet; ``trainer_kwargs`` have the last word.
 
@@ -146,7 +157,7 @@ def make_trainer(
             "devices": [device.index or 0] if device.type == "cuda" else 1,
             "max_epochs": max_epochs,
             "gradient_clip_val": 1.0,
-            "callbacks": [KeepInterrupts(), bar, *further.pop("callbacks", [])],
+            "callbacks": [KeepInterrupts(), *callbacks, *further.pop("callbacks", [])],
             "logger": False,
             "enable_checkpointing": False,
             "enable_model_summary": False,
