@@ -37,7 +37,9 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def resolve_devices(device: str | torch.device | Sequence[str | torch.device]) -> list[torch.device]:
+def resolve_devices(
+    device: str | torch.device | Sequence[str | torch.device],
+) -> list[torch.device]:
     """Return the torch devices that ``device`` names, one or several; see `resolve_device`.
 
     Raises

@@ -114,9 +114,12 @@ def fit(
     lr
         Learning rate of Adam.
     batch_size
-        Crops in a training step.
+        Crops in a training step, of all processes together.
     device
-        Where to train: ``"auto"`` (CUDA, else CPU) or a torch device.
+        Where to train: ``"auto"`` (CUDA, else CPU), a torch device, or several of one kind, such as
+        ``("cuda:0", "cuda:1")``: the way to use more than one. Flows by turns are dealt to them,
+        and each device trains its own in a process that ends with them, ``("cpu", "cpu")`` too;
+        the result is that of one device, bit by bit on the CPU. The last flow trains on the first.
     seed
         Seed of everything that is drawn; the global random state is left as it was.
     resume
@@ -134,9 +137,11 @@ def fit(
     show_progress_bar
         Whether to show progress, in epochs.
     trainer_kwargs
-        Further arguments of ``lightning.pytorch.Trainer``, such as ``precision`` or ``devices``.
-        Only with several ``devices``, a ``strategy`` or ``num_nodes`` does lightning look at what
-        Slurm, LSF, torchrun or MPI say of tasks and ranks.
+        Further arguments of ``lightning.pytorch.Trainer``, such as ``precision``. With several
+        ``devices``, a ``strategy`` or ``num_nodes``, processes train each flow together and share
+        the crops of each step, ``batch_size`` of them in all; only then does lightning look at
+        what Slurm, LSF, torchrun or MPI say of tasks and ranks. Where that runs a script several
+        times, each gets the model, and the first writes to ``resume``, which all must see.
 
     Returns
     -------
@@ -158,12 +163,16 @@ def fit(
         stands for different genes by the ids that the tables keep (``.var["gene_ids"]`` and the
         like), names that are empty or occur twice, also as ``name/patient``, the patient of a
         slide or of some spots is missing, as NaN, ``validation`` beside several flows, or an
-        argument out of its range. Or the folder ``resume`` is damaged, holds more than
+        argument out of its range. Devices are not there, of different kinds, or named both as
+        ``device`` and in ``trainer_kwargs``, or processes are more than ``batch_size``. Or the
+        folder ``resume`` is damaged, holds more than
         ``max_epochs``, or is of a fit to other data or with other arguments.
     FileExistsError, NotADirectoryError, PermissionError
         ``resume`` is a file, holds other files, or cannot be made.
     FloatingPointError
         Training diverged from the start, as with too large a ``lr``.
+    RuntimeError
+        A process that trained died; what ``resume`` holds stays.
     KeyboardInterrupt
         Ctrl-C before the first epoch was finished, or again after training was interrupted.
 
@@ -191,10 +200,19 @@ def fit(
     held_out_slide = None if validation is None else text_name(validation)
 
     from stflow.model import STFlow
-    from stflow.model.training import claim, describe_run, fit_ensemble, folds, open_states
+    from stflow.model.training import (
+        claim,
+        describe_run,
+        fit_ensemble,
+        folds,
+        how_to_resume,
+        open_states,
+        require_processes,
+    )
 
     shape, n_flows = settle_config(config, held_out_slide)
     devices = resolve_devices(device)
+    require_processes(devices, batch_size, trainer_kwargs or {})
     states = [] if resume is None else open_states(resume, n_flows + 1)
     read = read_training_slides(
         named,
@@ -225,7 +243,11 @@ def fit(
     )
     if fitted.interrupted:
         flow, n_all = fitted.history["flow"].nunique(), len(held_out) + (len(held_out) > 1)
-        _warn_of_interrupt(f"{len(fitted.history)} whole epochs, in flow {flow} of {n_all}", resume)
+        warn(
+            f"Training was interrupted after {len(fitted.history)} whole epochs, in flow {flow} of "
+            f"{n_all}; the model is the best so far. {how_to_resume(*states[:1])}",
+            InterruptedFit,
+        )
     info = {
         **_info(seed, slides, [held_out[turn] for turn in fitted.turns]),
         **read.info,
@@ -255,15 +277,6 @@ def settle_config(
     shape = Config.of(config)
     n_flows = count_flows(shape.n_flows, validation)
     return replace(shape, n_flows=n_flows), n_flows
-
-
-def _warn_of_interrupt(done: str, resume: str | Path | None) -> None:
-    """Say, where the user called `fit`, what the model is and how to go on."""
-    hint = "Pass `resume=` to be able to resume such a run."
-    if resume is not None:
-        hint = f"The same call with `resume={str(resume)!r}` resumes it."
-    message = f"Training was interrupted after {done}; the model is the best so far. {hint}"
-    warn(message, InterruptedFit)
 
 
 def _warn_of_one_patient(patients: Mapping[str, str]) -> None:

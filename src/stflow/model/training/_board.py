@@ -59,11 +59,11 @@ class Board:
     @contextmanager
     def bars(self, flows: Mapping[int, Mapping[str, Any]]) -> Iterator[None]:
         """Show a bar over the epochs of each flow, given how, for as long as this is open."""
-        over = threading.Event()
+        over, shown = threading.Event(), dict.fromkeys(flows, 0)
 
         def follow() -> None:
             while not over.wait(EVERY):
-                self._show(bars)
+                self._show(bars, shown)
 
         with ExitStack() as stack:
             bars = {flow: stack.enter_context(tqdm(**how)) for flow, how in flows.items()}
@@ -74,13 +74,15 @@ class Board:
             finally:
                 over.set()
                 following.join()
-                self._show(bars)
+                self._show(bars, shown)
 
-    def _show(self, bars: Mapping[int, tqdm]) -> None:
+    def _show(self, bars: Mapping[int, tqdm], shown: dict[int, int]) -> None:
         for flow, bar in bars.items():
-            if rows := self.rows(flow):
-                bar.set_postfix({name: f"{rows[-1][name]:.3f}" for name in SHOWN if name in rows[-1]})
-                bar.update(len(rows) + bar.initial - bar.n)
+            rows = self.rows(flow)
+            for row in rows[shown[flow] :]:
+                bar.set_postfix({name: f"{row[name]:.3f}" for name in SHOWN if name in row})
+                bar.update()
+            shown[flow] = len(rows)
 
     def _file(self, flow: int) -> Path:
         return self.path / f"flow-{flow}.jsonl"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from tqdm.auto import tqdm
 
 from stflow.model.training._board import SHOWN, Board
+from stflow.model.training._plan import FlowTraining
+from stflow.model.training._state import FlowState
 
 
 class EpochBar(Callback):
@@ -108,6 +110,11 @@ def one_process(further: Mapping[str, Any]) -> dict[str, Any]:
     return {"strategy": "auto", "num_nodes": 1, "plugins": [*plugins, OneProcess()]}
 
 
+def is_alone(trainer: pl.Trainer) -> bool:
+    """Whether a trainer works in this process and no other."""
+    return trainer.world_size == 1 and trainer.strategy.launcher is None
+
+
 @contextmanager
 def first_rank(trainer: pl.Trainer) -> Iterator[None]:
     """Let a process that trains alone be the one that logs and speaks."""
@@ -125,6 +132,22 @@ def start_at(trainer: pl.Trainer, epoch: int) -> None:
     """Let a new trainer count its epochs from here."""
     done = dict.fromkeys(("ready", "started", "processed", "completed"), epoch)
     trainer.fit_loop.epoch_progress.current.load_state_dict(done)
+
+
+def run_alone(
+    trainer: pl.Trainer,
+    make: Callable[..., FlowTraining],
+    saved: FlowState | None,
+    *loaders: Any,
+    bar: Mapping[str, Any],
+) -> tuple[FlowTraining, bool]:
+    """Train in this process; return what was trained, and whether Ctrl-C cut it short."""
+    module = make(saved=saved)
+    done = len(module.rows)
+    with tqdm(total=trainer.max_epochs, initial=done, **bar) as shown, first_rank(trainer):
+        start_at(trainer, done)
+        trainer.callbacks.insert(1, EpochBar(shown))  # type: ignore[attr-defined]
+        return module, fit_or_interrupt(trainer, module, *loaders)
 
 
 def fit_or_interrupt(trainer: pl.Trainer, *what: Any) -> bool:

@@ -117,7 +117,7 @@ def claim(states: list[FlowState], run: Mapping[str, Any], *, max_epochs: int) -
     return [replace(state, run=run) for state in states]
 
 
-def how_to_resume(saved: FlowState | None) -> str:
+def how_to_resume(saved: FlowState | None = None) -> str:
     """Say how a fit goes on that was cut off."""
     if saved is None:
         return "Pass `resume=` to be able to resume such a run."
