@@ -65,8 +65,8 @@ class SharedTraining(FlowTraining):
 
     def _sum(self, *mine: float) -> list[float]:
         """Sum over all processes, and stop when one of them was asked to."""
-        told = torch.tensor([*mine, self.board.asked_to_stop], dtype=torch.float64)
-        told = self.trainer.strategy.reduce(told.to(self.device), reduce_op="sum")
+        told = torch.tensor([*mine, self.board.asked_to_stop], device=self.device)
+        torch.distributed.all_reduce(told)
         *sums, asked = told.tolist()
         if asked:
             self.interrupted = self.trainer.should_stop = True
