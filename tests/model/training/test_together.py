@@ -119,7 +119,7 @@ def test_figures_weights_and_the_end_are_those_of_one_process() -> None:
     (alone, _, weights), (together, interrupted, found) = train(ALONE, **how), train(TWO, **how)
     assert not interrupted
     assert 1 < len(together) < 12
-    pd.testing.assert_frame_equal(together, alone, rtol=1e-4)
+    pd.testing.assert_frame_equal(together, alone, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found, weights, rtol=1e-3, atol=1e-4)
 
 
@@ -205,7 +205,7 @@ def test_low_precision() -> None:
     low = {"precision": "bf16-mixed"}
     (alone, *_), (together, *_) = train({**ALONE, **low}), train({**TWO, **low})
     pd.testing.assert_frame_equal(together, alone, rtol=0.05)
-    assert not together.equals(train(TWO)[0])
+    assert not together["val_loss"].equals(train(ALONE)[0]["val_loss"])
 
 
 def test_the_bar_is_shown_by_who_started_them(capfd) -> None:
@@ -213,4 +213,5 @@ def test_the_bar_is_shown_by_who_started_them(capfd) -> None:
     shown = capfd.readouterr().err
     assert "2/2" in shown
     assert "val_loss=" in shown
-    assert shown.count("0/2") == 1
+    assert shown.endswith("\n")
+    assert shown.count("\n") == 1

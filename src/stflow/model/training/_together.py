@@ -65,7 +65,7 @@ class SharedTraining(FlowTraining):
 
     def _sum(self, *mine: float) -> list[float]:
         """Sum over all processes, and stop when one of them was asked to."""
-        told = torch.tensor([*mine, self.board.asked_to_stop], device=self.device)
+        told = torch.tensor([*mine, float(self.board.asked_to_stop)], device=self.device)
         torch.distributed.all_reduce(told)
         *sums, asked = told.tolist()
         if asked:
