@@ -14,7 +14,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from nbclient import NotebookClient
-from support import SHAPE, SMALL, make_tissue
+from support import SHAPE, SMALL
 
 import stflow as stf
 from stflow.tl._fit import InterruptedFit
