@@ -129,9 +129,9 @@ def fit_ensemble(
     how: dict[str, Any] = {"config": config, "seed": seed, **training}
     states = [*saved, *[None] * (len(folds) + 1)]
     ways = list(zip(spawn_seeds(seed, len(folds) + 1), states, strict=False))
-    taken = _by_turns(slides, folds, schedule, ways[:-1], devices=devices, **how)
+    taken, asked = _by_turns(slides, folds, schedule, ways[:-1], devices=devices, **how)
     flows, unseen = [flow for _, flow, _ in taken], [each for *_, found in taken for each in found]
-    interrupted = any(flow.interrupted for flow in flows) or len(flows) < len(folds)
+    interrupted = asked or any(flow.interrupted for flow in flows) or len(flows) < len(folds)
     seen, features = _look(slides, [np.full(slide.n_spots, True) for slide in slides], config, seed)
     histories, members = [flow.history for flow in flows], [flow.member for flow in flows]
     if len(flows) > 1 and not interrupted:
@@ -160,8 +160,8 @@ def _by_turns(
     *,
     devices: Sequence[torch.device],
     **how: Any,
-) -> list[Taken]:
-    """Train a flow for each fold, and predict what each leaves out; on several devices at once."""
+) -> tuple[list[Taken], bool]:
+    """Train a flow for each fold, predict what each leaves out, and tell whether to stop there."""
     turns = [
         Turn(number, f"fit, flow {number + 1} of {len(folds)}", masks, *way)
         for number, (masks, way) in enumerate(zip(folds, ways, strict=True))
@@ -170,13 +170,13 @@ def _by_turns(
     how |= {"slides": slides, "schedule": schedule, "n_spots": n_spots}
     devices = devices[: len(turns)]
     if len(devices) == 1:
-        taken = _take(turns, device=devices[0], **how)
+        taken, asked = _take(turns, device=devices[0], **how), False
     else:
-        taken = _take_on(devices, turns, **how)
+        taken, asked = _take_on(devices, turns, **how)
     taken = [each for each in taken if len(each[1].history)]
     if not taken:
         raise KeyboardInterrupt
-    return sorted(taken, key=itemgetter(0))
+    return sorted(taken, key=itemgetter(0)), asked
 
 
 def _take(turns: list[Turn], *, board: Board | None = None, **how: Any) -> list[Taken]:
@@ -199,8 +199,11 @@ def _take_on(
     show_progress_bar: bool,
     schedule: Schedule,
     **how: Any,
-) -> list[Taken]:
-    """Deal flows to devices, as cards are dealt, and train them in a process for each device."""
+) -> tuple[list[Taken], bool]:
+    """Deal flows to devices, as cards are dealt, and train them in a process for each device.
+
+    Tells of Ctrl-C as well, which may come when no flow can be cut short any more.
+    """
     bars = {
         turn.number: {
             "desc": turn.label,
@@ -218,7 +221,8 @@ def _take_on(
             for first, device in enumerate(devices)
         ]
         hint = how_to_resume(turns[0].saved)
-        return [each for taken in in_processes(_take, shares, board, hint=hint) for each in taken]
+        found = in_processes(_take, shares, board, hint=hint)
+        return [each for taken in found for each in taken], board.asked_to_stop
 
 
 def _leave_out(

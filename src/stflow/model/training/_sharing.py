@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from stflow.model.training._board import Board
 
-IDLE_SECONDS = 1
+IDLE_SECONDS, SAME_SECONDS = 1, 1.0
 T = TypeVar("T")
 Warned = list[tuple[str, type[Warning], str, int]]
 
@@ -91,15 +92,22 @@ def _as_here(
 
 @contextmanager
 def on_interrupt(call: Callable[[], object], *, once: bool = True) -> Iterator[None]:
-    """Let Ctrl-C call something instead, the first time or every time."""
+    """Let Ctrl-C call something instead, the first time or every time.
+
+    What comes within a second of it is the same Ctrl-C, told by a launcher as well.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+    heard: list[float] = []
 
     def hear(*_: object) -> None:
-        if once:
+        now = time.monotonic()
+        if once and heard and now - heard[0] > SAME_SECONDS:
             signal.signal(signal.SIGINT, before)
+            signal.raise_signal(signal.SIGINT)
+        heard.append(now)
         call()
 
     if before is not signal.SIG_IGN:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -49,12 +50,19 @@ class SharedTraining(FlowTraining):
     def on_fit_start(self) -> None:
         """Check that all go on from the same epoch."""
         self.here = True
+        self._hear_interrupts()
         first = self.trainer.strategy.broadcast(len(self.rows))
         if first != len(self.rows):
             raise ValueError(
                 f"The first process resumes after {first} epochs, this one after "
                 f"{len(self.rows)}. Put the folder `resume` where all processes see it."
             )
+
+    def _hear_interrupts(self) -> None:
+        """Let Ctrl-C stop all; a process that was spawned would just leave the others waiting."""
+        spawned = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if spawned and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, lambda *_: self.board.ask_to_stop())
 
     def over_all(self, loss: Tensor, n_spots: int, index: int) -> tuple[Tensor, int, float]:
         """Weigh the loss of this process by its spots, since gradients are averaged."""
