@@ -199,21 +199,12 @@ def fit(
     schedule = Schedule(max_epochs, early_stopping, lr, batch_size)
     held_out_slide = None if validation is None else text_name(validation)
 
-    from stflow.model import STFlow
-    from stflow.model.training import (
-        claim,
-        describe_run,
-        fit_ensemble,
-        folds,
-        how_to_resume,
-        open_states,
-        require_processes,
-    )
+    from stflow.model import STFlow, training
 
     shape, n_flows = settle_config(config, held_out_slide)
     devices = resolve_devices(device)
-    require_processes(devices, batch_size, trainer_kwargs or {})
-    states = [] if resume is None else open_states(resume, n_flows + 1)
+    training.require_processes(devices, batch_size, trainer_kwargs or {})
+    states = [] if resume is None else training.open_states(resume, n_flows + 1)
     read = read_training_slides(
         named,
         panel,
@@ -226,12 +217,14 @@ def fit(
     )
     slides = read.slides
     _warn_of_one_patient(read.info["patients"])
-    held_out = folds(slides, held_out_slide, n_flows)
+    held_out = training.folds(slides, held_out_slide, n_flows)
     learning: dict[str, Any] = {"seed": seed, "trainer_kwargs": dict(trainer_kwargs or {})}
     if states:
-        run = describe_run(slides, _left_out(slides, held_out), shape, schedule, **learning)
-        states = claim(states, run, max_epochs=max_epochs)
-    fitted = fit_ensemble(
+        run = training.describe_run(
+            slides, _left_out(slides, held_out), shape, schedule, **learning
+        )
+        states = training.claim(states, run, max_epochs=max_epochs)
+    fitted = training.fit_ensemble(
         slides,
         held_out,
         shape,
@@ -245,7 +238,7 @@ def fit(
         flow, n_all = fitted.history["flow"].nunique(), len(held_out) + (len(held_out) > 1)
         warn(
             f"Training was interrupted after {len(fitted.history)} whole epochs, in flow {flow} of "
-            f"{n_all}; the model is the best so far. {how_to_resume(*states[:1])}",
+            f"{n_all}; the model is the best so far. {training.how_to_resume(*states[:1])}",
             InterruptedFit,
         )
     info = {
