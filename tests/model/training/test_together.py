@@ -21,7 +21,10 @@ from stflow.model.denoiser import Denoiser
 from stflow.model.training import FlowState, _loop
 from stflow.model.training._together import SharedTraining
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks processes that use torch")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="forks processes that use torch"),
+]
 
 TWO = {"strategy": "ddp_fork", "devices": 2, "accelerator": "cpu"}
 ALONE: dict = {}
