@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stflow._validation import require_choice
@@ -34,3 +35,19 @@ def resolve_device(device: str) -> torch.device:
     choices = dict.fromkeys(["auto", *kinds, *there])
     require_choice(str(device), choices, name="device")
     return torch.device(device)
+
+
+def resolve_devices(
+    device: str | torch.device | Sequence[str | torch.device],
+) -> list[torch.device]:
+    """Return the torch devices that ``device`` names, one or several; see `resolve_device`.
+
+    Raises
+    ------
+    ValueError
+        There is no such device on this machine, or none is named.
+    """
+    names = list(device) if isinstance(device, list | tuple) else [device]
+    if not names:
+        raise ValueError("`device` is empty; name at least one.")
+    return [resolve_device(str(name)) for name in names]

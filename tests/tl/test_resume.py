@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from support import SHAPE, SMALL, snapshot, stopped
 
 import stflow as stf
-from stflow.model.training import _fitting, _loop, _plan, open_states
+from stflow.model.training import _fitting, _lightning, _plan, open_states
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model was trained on")
 
@@ -448,7 +448,7 @@ def test_a_second_ctrl_c_is_heard(tissue) -> None:
 def test_the_bar_is_closed_whatever_happens(tissue, monkeypatch, capsys, error) -> None:
     bars = []
 
-    class Bar(_loop.tqdm):
+    class Bar(_lightning.tqdm):
         def __init__(self, *args, **kwargs) -> None:
             super().__init__(*args, **kwargs)
             self.closed = False
@@ -458,7 +458,7 @@ def test_the_bar_is_closed_whatever_happens(tissue, monkeypatch, capsys, error) 
             super().close()
             self.closed = True
 
-    monkeypatch.setattr(_loop, "tqdm", Bar)
+    monkeypatch.setattr(_lightning, "tqdm", Bar)
     stop = [Stop(1, error)] if error else []
     kwargs = {"max_epochs": 2, "show_progress_bar": True}
     if error in (ZeroDivisionError, SystemExit):

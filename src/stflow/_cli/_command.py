@@ -127,7 +127,7 @@ def _run() -> _Run:
 def _message(error: BaseException) -> str:
     plain = isinstance(error, KeyError) and len(error.args) == 1
     text = str(error.args[0] if plain else error)
-    return text or type(error).__name__
+    return " ".join([text or type(error).__name__, *getattr(error, "__notes__", [])])
 
 
 def _tell(kind: str, message: str) -> None:

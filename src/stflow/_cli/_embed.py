@@ -67,12 +67,7 @@ WIDTHS = ", ".join(f"{width:g}" for width in DEFAULT_WIDTHS_UM)
 @opt.option("--batch-size", type=int, help="Tiles encoded at a time; left out, what suits.")
 @opt.option("--precision", default="auto", help="float32, bfloat16, or auto.")
 @opt.option("--num-workers", type=int, help="Threads that cut tiles; left out, what suits.")
-@opt.option(
-    "--device",
-    multiple=True,
-    default=("auto",),
-    help="auto, cpu, cuda, cuda:1, mps, ...; again for another that shares the work.",
-)
+@opt.devices
 @opt.option(
     "--cache",
     type=opt.NEW,

@@ -58,7 +58,7 @@ COUNTING = ("units", "layer", "total_key", "min_counts", "table_key")
 )
 @opt.option("--lr", default=Schedule.lr, help="Learning rate.")
 @opt.option("--batch-size", default=Schedule.batch_size, help="Crops in a training step.")
-@opt.device
+@opt.devices
 @opt.seed
 @opt.option("--resume", type=opt.NEW, help="Folder that lets the same command resume.")
 @opt.table_key
@@ -73,6 +73,7 @@ def fit(
     groups: str | None,
     shape: tuple[str, ...],
     init: Path | None,
+    device: tuple[str, ...],
     overwrite: bool,
     quiet: bool,
     **how: Any,
@@ -99,6 +100,7 @@ def fit(
     slides = {name: Store.read(path).sdata for name, path in named.items()}
     if genes is None:
         genes = select_genes(slides, n_top_genes, **{name: how[name] for name in COUNTING})
+    how["device"] = device[0] if len(device) == 1 else device
     how |= {"show_progress_bar": not quiet, "init": None if init is None else STFlow.load(init)}
     model = fit_model(slides, genes=genes, config=config, groups=patients, **how)
     model.save(output, overwrite=overwrite)

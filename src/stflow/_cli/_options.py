@@ -53,6 +53,12 @@ min_counts = option(
 )
 genes = option("--genes", "genes_file", type=FILE, metavar="FILE", help="Gene names, one a line.")
 device = option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ...")
+devices = option(
+    "--device",
+    multiple=True,
+    default=("auto",),
+    help="auto, cpu, cuda, cuda:1, mps, ...; again for another that shares the work.",
+)
 seed = option("--seed", default=0, help="Seed of everything that is drawn.")
 image_mpp = option("--image-mpp", type=float, help="Micrometres per pixel of the image.")
 overwrite = option("--overwrite", is_flag=True, help="Replace what is there by that name.")

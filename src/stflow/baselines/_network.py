@@ -71,7 +71,7 @@ def fit_by_default(
         config,
         schedule,
         seed=seed,
-        device=device,
+        devices=[device],
         show_progress_bar=False,
         trainer_kwargs={},
     )

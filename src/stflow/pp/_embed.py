@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._device import resolve_device
+from stflow._device import resolve_devices
 from stflow._sdata import (
     Region,
     copied,
@@ -212,7 +212,7 @@ def embed(
     require_sdata(sdata)
     if isinstance(encoder, Encoder):
         _require_undecided(encoder, pooling=pooling, dihedral=dihedral)
-    devices = _devices(device)
+    devices = resolve_devices(device)
     batch_size, num_workers = _at_a_time(devices[0], batch_size, num_workers)
     require_choice(precision, PRECISIONS, name="precision")
     _require_counts(batch_size=batch_size, num_workers=num_workers)
@@ -260,15 +260,6 @@ def embed(
     target = table if inplace else copied(table)
     write_embedding(target, key_added, vectors.reshape(table.n_obs, -1), recipe)
     return None if inplace else target
-
-
-def _devices(
-    device: str | torch.device | Sequence[str | torch.device],
-) -> list[torch.device]:
-    names = list(device) if isinstance(device, list | tuple) else [device]
-    if not names:
-        raise ValueError("`device` is empty; name at least one.")
-    return [resolve_device(str(name)) for name in names]
 
 
 def _require_undecided(encoder: Encoder, *, pooling: Pooling | None, dihedral: bool) -> None:

@@ -12,7 +12,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._device import resolve_device
+from stflow._device import resolve_devices
 from stflow._schedule import Schedule
 from stflow._sdata import PatientsUnclear, as_mapping, text_name
 from stflow._sdata.expression import Counting, require_gene_list
@@ -47,7 +47,7 @@ def fit(
     early_stopping: int = Schedule.early_stopping,
     lr: float = Schedule.lr,
     batch_size: int = Schedule.batch_size,
-    device: str = "auto",
+    device: str | Sequence[str] = "auto",
     seed: int = 0,
     resume: str | Path | None = None,
     table_key: str = _keys.TABLE,
@@ -121,9 +121,12 @@ def fit(
     lr
         Learning rate of Adam.
     batch_size
-        Crops in a training step.
+        Crops in a training step, of all processes together.
     device
-        Where to train: ``"auto"`` (CUDA, else CPU) or a torch device.
+        Where to train: ``"auto"`` (CUDA, else CPU), a torch device, or several of one kind, such as
+        ``("cuda:0", "cuda:1")``: the way to use more than one. Flows by turns are dealt to them,
+        and each device trains its own in a process that ends with them, ``("cpu", "cpu")`` too;
+        the result is that of one device, bit by bit on the CPU. The last flow trains on the first.
     seed
         Seed of everything that is drawn; the global random state is left as it was.
     resume
@@ -141,9 +144,11 @@ def fit(
     show_progress_bar
         Whether to show progress, in epochs.
     trainer_kwargs
-        Further arguments of ``lightning.pytorch.Trainer``, such as ``precision`` or ``devices``.
-        Only with several ``devices``, a ``strategy`` or ``num_nodes`` does lightning look at what
-        Slurm, LSF, torchrun or MPI say of tasks and ranks.
+        Further arguments of ``lightning.pytorch.Trainer``, such as ``precision``. With several
+        ``devices``, a ``strategy`` or ``num_nodes``, processes train each flow together and share
+        the crops of each step, ``batch_size`` of them in all; only then does lightning look at
+        what Slurm, LSF, torchrun or MPI say of tasks and ranks. Where that runs a script several
+        times, each gets the model, and the first writes to ``resume``, which all must see.
 
     Returns
     -------
@@ -167,12 +172,16 @@ def fit(
         like), names that are empty or occur twice, also as ``name/patient``, the patient of a
         slide or of some spots is missing, as NaN, ``validation`` beside several flows, ``init`` of
         another shape, encoder or units or that has seen one of the slides, or an argument out of
-        its range. Or the folder ``resume`` is damaged, holds more than
+        its range. Devices are not there, of different kinds, or named both as ``device`` and in
+        ``trainer_kwargs``, or processes are more than ``batch_size``. Or the folder ``resume`` is
+        damaged, holds more than
         ``max_epochs``, or is of a fit to other data or with other arguments.
     FileExistsError, NotADirectoryError, PermissionError
         ``resume`` is a file, holds other files, or cannot be made.
     FloatingPointError
         Training diverged from the start, as with too large a ``lr``.
+    RuntimeError
+        A process that trained died; what ``resume`` holds stays.
     KeyboardInterrupt
         Ctrl-C before the first epoch was finished, or again after training was interrupted.
 
@@ -199,14 +208,14 @@ def fit(
     schedule = Schedule(max_epochs, early_stopping, lr, batch_size)
     held_out_slide = None if validation is None else text_name(validation)
 
-    from stflow.model import STFlow
-    from stflow.model.training import claim, describe_run, fit_ensemble, folds, open_states
+    from stflow.model import STFlow, training
 
     require_model(init)
     shaped = config if init is None else shape_from(config, init)
     shape, n_flows = settle_config(shaped, held_out_slide)
-    where = resolve_device(device)
-    states = [] if resume is None else open_states(resume, n_flows + 1)
+    devices = resolve_devices(device)
+    training.require_processes(devices, batch_size, trainer_kwargs or {})
+    states = [] if resume is None else training.open_states(resume, n_flows + 1)
     read = read_training_slides(
         named,
         panel,
@@ -219,27 +228,33 @@ def fit(
     )
     slides = read.slides
     _warn_of_one_patient(read.info["patients"])
-    held_out = folds(slides, held_out_slide, n_flows)
+    held_out = training.folds(slides, held_out_slide, n_flows)
     learning: dict[str, Any] = {"seed": seed, "trainer_kwargs": dict(trainer_kwargs or {})}
     learning["start"] = None if init is None else start_from(init, panel, read, units)
     if states:
-        run = describe_run(slides, _left_out(slides, held_out), shape, schedule, **learning)
-        states = claim(states, run, max_epochs=max_epochs)
-    fitted = fit_ensemble(
+        run = training.describe_run(
+            slides, _left_out(slides, held_out), shape, schedule, **learning
+        )
+        states = training.claim(states, run, max_epochs=max_epochs)
+    fitted = training.fit_ensemble(
         slides,
         held_out,
         shape,
         schedule,
         **learning,
-        device=where,
+        devices=devices,
         show_progress_bar=show_progress_bar,
         saved=states,
     )
     if fitted.interrupted:
         flow, n_all = fitted.history["flow"].nunique(), len(held_out) + (len(held_out) > 1)
-        _warn_of_interrupt(f"{len(fitted.history)} whole epochs, in flow {flow} of {n_all}", resume)
+        warn(
+            f"Training was interrupted after {len(fitted.history)} whole epochs, in flow {flow} of "
+            f"{n_all}; the model is the best so far. {training.how_to_resume(*states[:1])}",
+            InterruptedFit,
+        )
     info = {
-        **_info(seed, slides, held_out[: fitted.n_turns]),
+        **_info(seed, slides, [held_out[turn] for turn in fitted.turns]),
         **read.info,
         "units": units,
         "min_counts": min_counts,
@@ -268,15 +283,6 @@ def settle_config(
     shape = Config.of(config)
     n_flows = count_flows(shape.n_flows, validation)
     return replace(shape, n_flows=n_flows), n_flows
-
-
-def _warn_of_interrupt(done: str, resume: str | Path | None) -> None:
-    """Say, where the user called `fit`, what the model is and how to go on."""
-    hint = "Pass `resume=` to be able to resume such a run."
-    if resume is not None:
-        hint = f"The same call with `resume={str(resume)!r}` resumes it."
-    message = f"Training was interrupted after {done}; the model is the best so far. {hint}"
-    warn(message, InterruptedFit)
 
 
 def _warn_of_one_patient(patients: Mapping[str, str]) -> None:

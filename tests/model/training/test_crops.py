@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support import tensor_slide
 
 from stflow.flow import make_prior
-from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide
+from stflow.model.training._crops import Batch, Crops, Draws, Shares, TensorSlide
 
 
 def make_slide(side: int, value: float, n_genes: int = 3) -> TensorSlide:
@@ -66,6 +69,21 @@ def test_draws_never_repeat() -> None:
         drawn += draws
     assert drawn == [0, 1, 2, 3, 4, 5, 15, 16, 17]
     assert len(draws) == 3
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 5))
+def test_processes_draw_each_crop_once(n_draws: int, batch_size: int, n_ranks: int) -> None:
+    """And take the same number of steps; what does not count is a crop of the same step."""
+    draws = Draws(n_draws)
+    ranks = [SimpleNamespace(global_rank=rank, world_size=n_ranks) for rank in range(n_ranks)]
+    shares = [Shares(draws, batch_size, rank) for rank in ranks]
+    for number, step in enumerate(zip(*shares, strict=True)):
+        whole = range(number * batch_size, min((number + 1) * batch_size, n_draws))
+        counted = [s for s, share in zip(step, shares, strict=True) if share.counts(number)]
+        assert sorted(draw for drawn in counted for draw in drawn) == list(whole)
+        assert all(drawn and set(drawn) <= set(whole) for drawn in step)
+        assert max(map(len, counted)) - min(map(len, counted)) <= 1
+    assert number + 1 == -(-n_draws // batch_size) == len(shares[0])
 
 
 def test_batch_has_no_edges_between_crops() -> None:

@@ -41,7 +41,7 @@ def slides() -> list[Slide]:
 
 
 def fit(slides: list[Slide], n_flows: int = 3, schedule: Schedule = SCHEDULE) -> Fitted:
-    how = {"seed": 0, "device": CPU, **TRAINING}
+    how = {"seed": 0, "devices": [CPU], **TRAINING}
     return fit_ensemble(slides, folds(slides, None, n_flows), CONFIG, schedule, **how)
 
 
@@ -130,7 +130,7 @@ def test_a_flow_learns_nothing_from_the_slide_it_leaves_out(slides, short, spy, 
 
 def test_the_last_flow_alone_predicts(slides, seen) -> None:
     fitted, spy = seen
-    assert fitted.n_turns == 3
+    assert fitted.turns == [0, 1, 2]
     assert not fitted.interrupted
     assert same(*weights(fitted.ensemble.members), *weights([spy.flows[3].member]))
     history = fitted.history
@@ -146,7 +146,7 @@ def test_one_flow_alone_predicts_what_it_is(slides, spy) -> None:
     """Negative control: there is nothing to average, and no last flow."""
     fitted = fit(slides, 1, ONE_EPOCH)
     (flow,) = spy.flows
-    assert fitted.n_turns == 1
+    assert fitted.turns == [0]
     assert same(*weights(fitted.ensemble.members), *weights([flow.member]))
     assert fitted.history["val_loss"].notna().all()
 

@@ -141,7 +141,7 @@ class Named(SLURMEnvironment):
 
 
 def trainer(**further) -> pl.Trainer:
-    return make_trainer(torch.device("cpu"), 1, EpochBar(tqdm(disable=True)), further)
+    return make_trainer(torch.device("cpu"), 1, [EpochBar(tqdm(disable=True))], further)
 
 
 def environment(trainer: pl.Trainer) -> object:

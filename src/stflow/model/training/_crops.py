@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from scipy.spatial import KDTree
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import BatchSampler, Dataset, Sampler
 
 from stflow.flow import Prior, interpolate
 from stflow.model.denoiser import SpotGraph, join, spot_graph
@@ -209,3 +209,46 @@ class Draws(Sampler[int]):
         """Yield the draws of the epoch."""
         first = self.epoch * self.per_epoch
         return iter(range(first, first + self.per_epoch))
+
+
+class Ranked(Protocol):
+    """A process among those that train together."""
+
+    @property
+    def global_rank(self) -> int:
+        """Its number."""
+
+    @property
+    def world_size(self) -> int:
+        """How many there are."""
+
+
+class Shares(BatchSampler):
+    """Of the crops of each step those that a process takes; no crop is drawn by two.
+
+    One that would be left without any takes the first of all, which does not count.
+
+    Parameters
+    ----------
+    draws
+        The draws of an epoch.
+    batch_size
+        Crops in a step, of all processes together.
+    process
+        The process, asked when an epoch begins.
+    """
+
+    def __init__(self, draws: Draws, batch_size: int, process: Ranked) -> None:
+        super().__init__(draws, batch_size, drop_last=False)
+        self.process = process
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield what the process draws in each step."""
+        rank, n_ranks = self.process.global_rank, self.process.world_size
+        for step in super().__iter__():
+            yield step[rank::n_ranks] or step[:1]
+
+    def counts(self, step: int) -> bool:
+        """Whether what the process draws in a step counts."""
+        left = len(self.sampler) - step * self.batch_size  # type: ignore[arg-type]
+        return self.process.global_rank < min(left, self.batch_size)

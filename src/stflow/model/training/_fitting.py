@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,47 @@ from stflow._schedule import Schedule
 from stflow.model._config import Config
 from stflow.model._ensemble import Ensemble
 from stflow.model._features import Features
+from stflow.model.training._board import Board
 from stflow.model.training._crops import TensorSlide, steps_in_epoch
 from stflow.model.training._familiar import learn_novelty
 from stflow.model.training._folds import Masks
 from stflow.model.training._member import Trained, train_member
 from stflow.model.training._regressing import Regressed, regress
+from stflow.model.training._sharing import in_processes
 from stflow.model.training._start import Start
-from stflow.model.training._state import FlowState
+from stflow.model.training._state import FlowState, how_to_resume
 from stflow.model.training._trust import measure_trust
 from stflow.model.training._unseen import Unseen, learn_from, predict_unseen
 from stflow.slide import Slide, left_out_together, spot_weights, subset
 
 MAX_CALIBRATION = 8192
 Way = tuple[int, FlowState | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """What the training of one flow needs for itself.
+
+    Parameters
+    ----------
+    number, label
+        The number of the flow, and what it is called.
+    masks
+        What it leaves out.
+    own_seed
+        Its seed.
+    saved
+        Where it leaves its state, if anywhere.
+    """
+
+    number: int
+    label: str
+    masks: Masks
+    own_seed: int
+    saved: FlowState | None
+
+
+Taken = tuple[int, Trained, list[Unseen]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +71,8 @@ class Fitted:
         All that was learned, on the CPU.
     history
         One row an epoch of a flow; the flow that learns from everything is the last.
-    n_turns
-        How many flows left something out.
+    turns
+        Numbers of the flows that left something out.
     interrupted
         Whether Ctrl-C cut training short.
     trust
@@ -52,7 +81,7 @@ class Fitted:
 
     ensemble: Ensemble
     history: pd.DataFrame
-    n_turns: int
+    turns: list[int]
     interrupted: bool
     trust: pd.DataFrame
 
@@ -64,7 +93,7 @@ def fit_ensemble(
     schedule: Schedule,
     *,
     seed: int,
-    device: torch.device,
+    devices: Sequence[torch.device],
     saved: Sequence[FlowState] = (),
     start: Start | None = None,
     **training: Any,
@@ -83,8 +112,9 @@ def fit_ensemble(
         What each flow leaves out.
     config, schedule
         What shapes the model, and how it is trained.
-    seed, device
-        Seed of all draws, and where the denoisers train.
+    seed, devices
+        Seed of all draws, and where the denoisers train: those that leave something out on all
+        devices at once, the last on the first.
     saved
         Where each flow leaves the state of its training, if anywhere: those that leave something
         out, and the last.
@@ -97,18 +127,22 @@ def fit_ensemble(
     ------
     KeyboardInterrupt
         Ctrl-C before an epoch was finished.
+    RuntimeError
+        A process that trained died.
     """
     how: dict[str, Any] = {"config": config, "seed": seed, "start": start, **training}
-    how["device"] = device
     states = [*saved, *[None] * (len(folds) + 1)]
     ways = list(zip(spawn_seeds(seed, len(folds) + 1), states, strict=False))
-    flows, unseen, interrupted = _by_turns(slides, folds, schedule, ways[:-1], **how)
+    taken, asked = _by_turns(slides, folds, schedule, ways[:-1], devices=devices, **how)
+    flows, unseen = [flow for _, flow, _ in taken], [each for *_, found in taken for each in found]
+    interrupted = asked or any(flow.interrupted for flow in flows) or len(flows) < len(folds)
     every = [np.full(slide.n_spots, True) for slide in slides]
     seen, features = _look(slides, every, config, seed, start)
     histories, members = [flow.history for flow in flows], [flow.member for flow in flows]
     if len(flows) > 1 and not interrupted:
         as_long = _as_long_as(histories, seen, schedule)
-        last = _train(seen, [], features, as_long, **_last(ways[-1], as_long), **how)
+        where: dict[str, Any] = {"device": devices[0], **_last(ways[-1], as_long)}
+        last = _train(seen, [], features, as_long, **where, **how)
         interrupted = last.interrupted
         histories, members = [*histories, last.history], members if interrupted else [last.member]
     law, blend = learn_from(unseen, seed)
@@ -117,35 +151,87 @@ def fit_ensemble(
     return Fitted(
         Ensemble(copy.deepcopy(features), seen.regression, members, law, novelty, blend),
         history.reset_index(drop=True),
-        len(flows),
+        [number for number, *_ in taken],
         interrupted,
         measure_trust(unseen, slides[0].genes, slides[0].units, seed),
     )
 
 
 def _by_turns(
-    slides: list[Slide], folds: list[Masks], schedule: Schedule, ways: list[Way], **how: Any
-) -> tuple[list[Trained], list[Unseen], bool]:
-    """Train a flow for each fold, predict what each leaves out, and tell of Ctrl-C."""
-    flows: list[Trained] = []
-    unseen: list[Unseen] = []
+    slides: list[Slide],
+    folds: list[Masks],
+    schedule: Schedule,
+    ways: list[Way],
+    *,
+    devices: Sequence[torch.device],
+    **how: Any,
+) -> tuple[list[Taken], bool]:
+    """Train a flow for each fold, predict what each leaves out, and tell whether to stop there."""
+    turns = [
+        Turn(number, f"fit, flow {number + 1} of {len(folds)}", masks, *way)
+        for number, (masks, way) in enumerate(zip(folds, ways, strict=True))
+    ]
     n_spots = MAX_CALIBRATION // sum(bool(mask.any()) for masks in folds for mask in masks)
-    for number, (masks, (own_seed, saved)) in enumerate(zip(folds, ways, strict=True)):
-        label = f"fit, flow {number + 1} of {len(folds)}"
-        here = {"n_spots": n_spots, "own_seed": own_seed, "saved": saved, "label": label, **how}
-        trained, found = _leave_out(slides, masks, schedule, **here)
-        if len(trained.history):
-            flows.append(trained)
-            unseen += found
-        if trained.interrupted:
-            break
-    if not flows:
+    how |= {"slides": slides, "schedule": schedule, "n_spots": n_spots}
+    devices = devices[: len(turns)]
+    if len(devices) == 1:
+        taken, asked = _take(turns, device=devices[0], **how), False
+    else:
+        taken, asked = _take_on(devices, turns, **how)
+    taken = [each for each in taken if len(each[1].history)]
+    if not taken:
         raise KeyboardInterrupt
-    return flows, unseen, trained.interrupted
+    return sorted(taken, key=itemgetter(0)), asked
+
+
+def _take(turns: list[Turn], *, board: Board | None = None, **how: Any) -> list[Taken]:
+    """Train flows one after the other, up to the first that Ctrl-C cuts short."""
+    taken: list[Taken] = []
+    for turn in turns:
+        if board is not None:
+            how["follow"] = board, turn.number
+        words = {"own_seed": turn.own_seed, "saved": turn.saved, "label": turn.label}
+        taken.append((turn.number, *_leave_out(masks=turn.masks, **words, **how)))
+        if taken[-1][1].interrupted:
+            break
+    return taken
+
+
+def _take_on(
+    devices: Sequence[torch.device],
+    turns: list[Turn],
+    *,
+    show_progress_bar: bool,
+    schedule: Schedule,
+    **how: Any,
+) -> tuple[list[Taken], bool]:
+    """Deal flows to devices, as cards are dealt, and train them in a process for each device.
+
+    Tells of Ctrl-C as well, which may come when no flow can be cut short any more.
+    """
+    bars = {
+        turn.number: {
+            "desc": turn.label,
+            "total": schedule.max_epochs,
+            "initial": 0 if turn.saved is None else len(turn.saved.rows),
+            "unit": "epoch",
+            "disable": not show_progress_bar,
+        }
+        for turn in turns
+    }
+    how |= {"show_progress_bar": False, "schedule": schedule}
+    with Board.open() as board, board.bars(bars):
+        shares = [
+            {"turns": turns[first :: len(devices)], "device": device, "board": board, **how}
+            for first, device in enumerate(devices)
+        ]
+        hint = how_to_resume(turns[0].saved)
+        found = in_processes(_take, shares, board, hint=hint)
+        return [each for taken in found for each in taken], board.asked_to_stop
 
 
 def _leave_out(
-    slides: list[Slide], masks: Masks, schedule: Schedule, *, n_spots: int, **how: Any
+    *, slides: list[Slide], masks: Masks, schedule: Schedule, n_spots: int, **how: Any
 ) -> tuple[Trained, list[Unseen]]:
     """Train a flow that leaves something out, and predict that."""
     seed, device = how["seed"], how["device"]

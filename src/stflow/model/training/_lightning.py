@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,10 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.environments import ClusterEnvironment, LightningEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm.auto import tqdm
+
+from stflow.model.training._board import SHOWN, Board
+from stflow.model.training._plan import FlowTraining
+from stflow.model.training._state import FlowState
 
 
 class EpochBar(Callback):
@@ -31,9 +35,32 @@ class EpochBar(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Advance by one epoch."""
         metrics = trainer.callback_metrics
-        known = [name for name in ("train_loss", "val_loss") if name in metrics]
+        known = [name for name in SHOWN if name in metrics]
         self.bar.set_postfix({name: f"{metrics[name]:.3f}" for name in known})
         self.bar.update()
+
+
+class Follow(Callback):
+    """Tell a board of the epochs of a flow, and stop when it says so.
+
+    Parameters
+    ----------
+    board, flow
+        The board, and the number of the flow.
+    """
+
+    def __init__(self, board: Board, flow: int) -> None:
+        self.board, self.flow = board, flow
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Stop as Ctrl-C does."""
+        if self.board.asked_to_stop:
+            raise KeyboardInterrupt
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Tell of one more epoch."""
+        metrics = trainer.callback_metrics
+        self.board.note(self.flow, {name: float(metrics[name]) for name in metrics})
 
 
 class KeepInterrupts(Callback):
@@ -83,6 +110,11 @@ def one_process(further: Mapping[str, Any]) -> dict[str, Any]:
     return {"strategy": "auto", "num_nodes": 1, "plugins": [*plugins, OneProcess()]}
 
 
+def is_alone(trainer: pl.Trainer) -> bool:
+    """Whether a trainer works in this process and no other."""
+    return trainer.world_size == 1 and trainer.strategy.launcher is None
+
+
 @contextmanager
 def first_rank(trainer: pl.Trainer) -> Iterator[None]:
     """Let a process that trains alone be the one that logs and speaks."""
@@ -100,6 +132,22 @@ def start_at(trainer: pl.Trainer, epoch: int) -> None:
     """Let a new trainer count its epochs from here."""
     done = dict.fromkeys(("ready", "started", "processed", "completed"), epoch)
     trainer.fit_loop.epoch_progress.current.load_state_dict(done)
+
+
+def run_alone(
+    trainer: pl.Trainer,
+    make: Callable[..., FlowTraining],
+    saved: FlowState | None,
+    *loaders: Any,
+    bar: Mapping[str, Any],
+) -> tuple[FlowTraining, bool]:
+    """Train in this process; return what was trained, and whether Ctrl-C cut it short."""
+    module = make(saved=saved)
+    done = len(module.rows)
+    with tqdm(total=trainer.max_epochs, initial=done, **bar) as shown, first_rank(trainer):
+        start_at(trainer, done)
+        trainer.callbacks.insert(1, EpochBar(shown))  # type: ignore[attr-defined]
+        return module, fit_or_interrupt(trainer, module, *loaders)
 
 
 def fit_or_interrupt(trainer: pl.Trainer, *what: Any) -> bool:

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 from stflow._schedule import Schedule
 from stflow.flow import Prior
 from stflow.model.denoiser import Denoiser
-from stflow.model.training._crops import Batch, Crops, Draws, TensorSlide, draws_in_epoch
+from stflow.model.training._board import Board
+from stflow.model.training._crops import (
+    Batch,
+    Crops,
+    Draws,
+    Shares,
+    TensorSlide,
+    draws_in_epoch,
+)
 from stflow.model.training._lightning import (
-    EpochBar,
+    Follow,
     KeepInterrupts,
-    first_rank,
-    fit_or_interrupt,
+    is_alone,
     one_process,
     quiet_lightning,
-    start_at,
+    run_alone,
 )
 from stflow.model.training._plan import FlowTraining
 from stflow.model.training._state import FlowState
+from stflow.model.training._together import SharedTraining, run_together
 
 
 def train(
@@ -44,6 +53,7 @@ def train(
     label: str,
     trainer_kwargs: Mapping[str, Any],
     saved: FlowState | None = None,
+    follow: tuple[Board, int] | None = None,
     judged_by: str = "val_loss",
     in_halves: bool = False,
 ) -> tuple[pd.DataFrame, bool, list[dict[str, Tensor]]]:
@@ -68,6 +78,8 @@ def train(
         Further arguments of ``lightning.Trainer``.
     saved
         Where to leave the state after each epoch, and to take it from; None: nowhere.
+    follow
+        A board to tell of each epoch, and the number under which; None: there is none.
     judged_by
         Which figure says what epoch is best: ``"val_loss"`` or ``"val_pearson"``.
     in_halves
@@ -83,45 +95,45 @@ def train(
     FloatingPointError
         No epoch had a finite loss.
     """
-    loader = DataLoader(
-        Crops(slides, prior, seed, flow=denoiser.flow),
-        batch_size=schedule.batch_size,
-        sampler=Draws(draws_in_epoch(slides)),
-        collate_fn=Batch.collate,
-        generator=torch.Generator().manual_seed(seed),
-    )
-    once: DataLoader[Tensor] = DataLoader(torch.zeros(1))  # type: ignore[arg-type]
-    module = FlowTraining(
-        denoiser,
-        validation,
-        prior,
-        lr=schedule.lr,
-        seed=seed,
-        patience=math.ceil(schedule.early_stopping / len(loader)),
-        saved=saved,
-        judged_by=judged_by,
-        in_halves=in_halves,
-        fused=device.type == "cpu" and not {"precision", "plugins"} & trainer_kwargs.keys(),
-    )
-    done = len(module.rows)
-    with (
-        quiet_lightning(),
-        tqdm(
-            total=schedule.max_epochs,
-            initial=done,
-            desc=label,
-            unit="epoch",
-            disable=not show_progress_bar,
-        ) as bar,
-    ):
-        trainer = make_trainer(device, schedule.max_epochs, EpochBar(bar), trainer_kwargs)
-        start_at(trainer, done)
-        with first_rank(trainer):
-            interrupted = fit_or_interrupt(trainer, module, loader, once if validation else None)
+    callbacks = [] if follow is None else [Follow(*follow)]
+    bar = {"desc": label, "unit": "epoch", "disable": not show_progress_bar}
+    with quiet_lightning():
+        trainer = make_trainer(device, schedule.max_epochs, callbacks, trainer_kwargs)
+        alone = is_alone(trainer)
+        loaders = _loaders(Crops(slides, prior, seed, flow=denoiser.flow), schedule, trainer, seed)
+        make = partial(
+            FlowTraining if alone else SharedTraining,
+            denoiser,
+            validation,
+            prior,
+            lr=schedule.lr,
+            seed=seed,
+            patience=math.ceil(schedule.early_stopping / len(loaders[0])),
+            judged_by=judged_by,
+            in_halves=in_halves,
+            fused=device.type == "cpu" and not {"precision", "plugins"} & trainer_kwargs.keys(),
+        )
+        run = run_alone if alone else run_together
+        module, interrupted = run(trainer, make, saved, *loaders[: 1 + bool(validation)], bar=bar)
     _require_finite(module.rows, schedule.lr)
     best, *by_half = module.best.values()
     denoiser.load_state_dict(best)
     return pd.DataFrame(module.rows), interrupted, by_half
+
+
+def _loaders(
+    crops: Crops, schedule: Schedule, trainer: pl.Trainer, seed: int
+) -> tuple[DataLoader, DataLoader]:
+    """Make what gives an epoch's crops, and what says once that it is time to judge."""
+    draws = Draws(draws_in_epoch(crops.slides))
+    loader = DataLoader(
+        crops,
+        batch_sampler=Shares(draws, schedule.batch_size, trainer),
+        collate_fn=Batch.collate,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    once: DataLoader[Tensor] = DataLoader(torch.zeros(1))  # type: ignore[arg-type]
+    return loader, once
 
 
 def _require_finite(rows: list[dict[str, float]], lr: float) -> None:
@@ -133,7 +145,10 @@ def _require_finite(rows: list[dict[str, float]], lr: float) -> None:
 
 
 def make_trainer(
-    device: torch.device, max_epochs: int, bar: EpochBar, trainer_kwargs: Mapping[str, Any]
+    device: torch.device,
+    max_epochs: int,
+    callbacks: list[Callback],
+    trainer_kwargs: Mapping[str, Any],
 ) -> pl.Trainer:
     """Set up lightning, quiet; ``trainer_kwargs`` have the last word.
 
@@ -146,12 +161,13 @@ def make_trainer(
             "devices": [device.index or 0] if device.type == "cuda" else 1,
             "max_epochs": max_epochs,
             "gradient_clip_val": 1.0,
-            "callbacks": [KeepInterrupts(), bar, *further.pop("callbacks", [])],
+            "callbacks": [KeepInterrupts(), *callbacks, *further.pop("callbacks", [])],
             "logger": False,
             "enable_checkpointing": False,
             "enable_model_summary": False,
             "enable_progress_bar": False,
             "num_sanity_val_steps": 0,
+            "use_distributed_sampler": False,
             **further,
             **one_process(further),
         }

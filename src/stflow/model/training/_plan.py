@@ -29,6 +29,11 @@ def weighted_error(predicted: Tensor, measured: Tensor, weights: Tensor) -> Tens
     return ((predicted - measured).square().mean(1) * weights).mean()
 
 
+def move_average(averaged: list[Tensor], current: list[Tensor], n_averaged: Any) -> None:
+    """Move averages towards what they are of; by a name, so that other processes know it."""
+    get_ema_multi_avg_fn(EMA_DECAY)(averaged, current, n_averaged)
+
+
 class FlowTraining(pl.LightningModule):
     """Trains a denoiser on crops; judges the moving average of its weights on held-out slides.
 
@@ -80,7 +85,7 @@ class FlowTraining(pl.LightningModule):
         super().__init__()
         self.denoiser, self.lr, self.seed = denoiser, lr, seed
         self.prior = copy.deepcopy(prior)
-        self.average = AveragedModel(denoiser, multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
+        self.average = AveragedModel(denoiser, multi_avg_fn=move_average).requires_grad_(False)
         rows = [slide.middle(MAX_VALIDATION // len(validation)) for slide in validation]
         pairs = list(zip(validation, rows, strict=True))
         self.validation = [slide.subset(some) for slide, some in pairs]
@@ -136,8 +141,13 @@ class FlowTraining(pl.LightningModule):
         """Mean squared error of the predicted end point (equation 2), each spot by its weight."""
         y_hat, _ = self.denoiser(batch.noisy, batch.features, batch.t, batch.graph)
         loss = weighted_error(y_hat, batch.expression, batch.weights)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(y_hat))
-        return loss
+        mean, n_spots, share = self.over_all(loss, len(y_hat), index)
+        self.log("train_loss", mean, on_step=False, on_epoch=True, batch_size=n_spots)
+        return loss * share
+
+    def over_all(self, loss: Tensor, n_spots: int, index: int) -> tuple[Tensor, int, float]:
+        """Loss and spots of a step over all processes, and by how much this one's counts."""
+        return loss, n_spots, 1.0
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Follow each step of the optimiser with the moving average."""
@@ -156,7 +166,7 @@ class FlowTraining(pl.LightningModule):
         for name, half in zip(HALVES, self.halves, strict=True):
             figures[name] = weighted_error(mean[half], measured[half], weights[half])
         for name, figure in figures.items():
-            self.log(name, figure.float(), batch_size=1)
+            self.log(name, figure.float(), batch_size=1, sync_dist=True)
 
     def _predict(self, network: Any, slide: TensorSlide) -> Tensor:
         sampler = SlideSampler(
@@ -184,6 +194,10 @@ class FlowTraining(pl.LightningModule):
             if judge == "last" or (np.isfinite(figures[judge]) and self._waited(judge) == 0):
                 self.best[judge] = copy.deepcopy(self.average.module.state_dict())
         self.trainer.should_stop |= self._without_gain()
+        self.save()
+
+    def save(self) -> None:
+        """Leave the state on disk, if anywhere."""
         if self.saved is not None:
             self.saved.write(self.state(), self.rows)
 

@@ -115,3 +115,10 @@ def claim(states: list[FlowState], run: Mapping[str, Any], *, max_epochs: int) -
                 f"{max_epochs}. {folder.anew}"
             )
     return [replace(state, run=run) for state in states]
+
+
+def how_to_resume(saved: FlowState | None = None) -> str:
+    """Say how a fit goes on that was cut off."""
+    if saved is None:
+        return "Pass `resume=` to be able to resume such a run."
+    return f"The same call with `resume={str(saved.folder.path)!r}` resumes it."
