@@ -18,8 +18,9 @@ def read_annotations(table: AnnData) -> None:
     """
     if isinstance(table.obs, pd.DataFrame):
         return
-    spots, genes = table.obs_names, table.var_names  # frames without columns lose these
+    spots, genes = _plain(table.obs_names), _plain(table.var_names)
     frames = {name: values for name, values in table.obsm.items() if hasattr(values, "to_memory")}
+    # frames without columns come back without their names
     table.obs = table.obs.to_memory().set_axis(spots)
     table.var = table.var.to_memory().set_axis(genes)
     for name, frame in frames.items():
@@ -32,6 +33,11 @@ def read_annotations(table: AnnData) -> None:
 def copied(table: AnnData) -> AnnData:
     """Return a copy, in memory where the table was opened backed."""
     return table.to_memory() if table.isbacked else table.copy()
+
+
+def _plain(names: pd.Index) -> pd.Index:
+    """Names as they were before anndata stored them, which calls an index without a name so."""
+    return names.rename(None) if names.name == "_index" else names
 
 
 def _in_memory(values: Any) -> Any:
