@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+import dask
 import torch
 
 import stflow
@@ -64,7 +65,8 @@ class Progress:
 def work(row: Row, plan: Plan, folder: Folder) -> State:
     """Do a slide, unless it is done.
 
-    What goes wrong is in the state that is returned, and on disk where that can be written.
+    Pixels are read by threads of this process: inside a task dask would hand them to the scheduler,
+    and begin another slide meanwhile. What goes wrong is in the state that is returned, and on disk where that can be written.
 
     Parameters
     ----------
@@ -96,7 +98,7 @@ def _do(row: Row, plan: Plan, folder: Folder, progress: Progress) -> None:
     progress.note(state=RUNNING)
     if stflow.__version__ != plan.version:
         raise ImportError(f"This worker has stflow {stflow.__version__}, the run {plan.version}.")
-    with _heard() as warned:
+    with _heard() as warned, dask.config.set(scheduler="threads"):
         sdata = predict_slide(row, plan, progress.stage, cache=folder.cache(row.slide))
     found = outcome(sdata)
     progress.state = replace(
@@ -106,7 +108,7 @@ def _do(row: Row, plan: Plan, folder: Folder, progress: Progress) -> None:
         artifacts=None if found.artifacts != found.artifacts else round(found.artifacts, 4),
         warnings=tuple(warned),
     )
-    with progress.stage("write"):
+    with progress.stage("write"), dask.config.set(scheduler="threads"):
         done = replace(progress.state, state=DONE, stage="")
         note_record(sdata, done.plain())
         write_store(sdata if plan.keep_image else without_images(sdata), store)
