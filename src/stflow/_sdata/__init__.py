@@ -11,12 +11,15 @@ from stflow._sdata._build import (
 )
 from stflow._sdata._cohort import (
     Outcome,
+    SlideSize,
     has_spots,
     has_tissue,
+    measure_slide,
     note_patient,
     note_record,
     outcome,
     read_record,
+    some_spots,
     without_images,
 )
 from stflow._sdata._described import describe, describe_recipe

@@ -12,8 +12,10 @@ import numpy as np
 from spatialdata import SpatialData
 
 from stflow import _keys
+from stflow._sdata._images import get_pyramid
 from stflow._sdata._store import ROOT
-from stflow._sdata._tables import get_table
+from stflow._sdata._tables import get_regions, get_table
+from stflow._sdata.places import spots_on_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,49 @@ class Outcome:
     spots: int
     novelty: float
     artifacts: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlideSize:
+    """How large a slide is.
+
+    Parameters
+    ----------
+    width_px, height_px, mpp
+        Of its image.
+    centres_um
+        Of its spots, shape (N, 2).
+    """
+
+    width_px: int
+    height_px: int
+    mpp: float
+    centres_um: np.ndarray
+
+
+def measure_slide(
+    sdata: SpatialData, *, image_key: str | None = None, image_mpp: float | None = None
+) -> SlideSize:
+    """Find the scale of a slide and where its spots lie; those of several regions as if on one.
+
+    ``image_key`` and ``image_mpp`` are as `spots_on_image` takes them.
+    """
+    table = get_table(sdata, _keys.TABLE)
+    how: dict[str, Any] = {"image_key": image_key, "image_mpp": image_mpp}
+    places = [spots_on_image(sdata, table, region, **how) for region in get_regions(table)]
+    width, height = get_pyramid(sdata, places[0].image_key)[0].size
+    centres = np.concatenate([place.centres_px * place.mpp for place in places])
+    return SlideSize(width, height, places[0].mpp, centres)
+
+
+def some_spots(sdata: SpatialData, rows: np.ndarray) -> SpatialData:
+    """Take a slide with some of its spots alone, in their order."""
+    return SpatialData(
+        images=dict(sdata.images),
+        shapes=dict(sdata.shapes),
+        tables={_keys.TABLE: get_table(sdata, _keys.TABLE)[rows].copy()},
+        attrs=dict(sdata.attrs),
+    )
 
 
 def has_spots(sdata: SpatialData) -> bool:

@@ -14,7 +14,6 @@ from filelock import FileLock, Timeout
 from stflow._atomic import write_bytes
 from stflow._runs import RunFolder, as_json, differences
 from stflow._sdata import read_record
-from stflow._validation import listing
 from stflow.cohort._manifest import Row
 from stflow.cohort._state import DONE, State
 
@@ -156,8 +155,3 @@ class Folder:
 def table_of(states: Iterable[State]) -> pd.DataFrame:
     """Make a table, one row a slide."""
     return pd.DataFrame([state.line() for state in states])
-
-
-def told_failures(states: Iterable[State]) -> str:
-    """Name slides and why they failed."""
-    return listing([f"{state.slide}: {state.error}" for state in states], limit=3)

@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import stflow
+from stflow._device import resolve_device
 from stflow._digest import tensors_digest
 from stflow._sdata.places import Lattice
+from stflow._validation import require_count, require_seed
+from stflow.cohort._manifest import require_word
 from stflow.encoders import Encoder, get_encoder
 from stflow.model import STFlow
 
 COMPARED = ("encoder", "weights_sha256", "mean", "std", "dihedral")
 LOOK = {"area": ("widths_um", "mpp", "outlines"), "tiles": ("mpp", "tile_px")}
+COUNTS = ("n_neighs", "n_samples", "n_steps")
+SPOTS = ("image_mpp", "pitch_um", "lattice")
+OTHERS = ("artifacts", "seed", "keep_image")
 PITCH_UM = 100.0
 
 
@@ -29,7 +37,7 @@ class Plan:
     digest
         Of what the model learned, so that another one put there under way is not taken for it.
     encoder
-        Name of the encoder, or the encoder.
+        Name of the encoder, or the encoder itself.
     image_mpp, pitch_um, lattice
         Of slides whose row does not say it.
     n_neighs, artifacts, n_samples, n_steps, seed, keep_image, device
@@ -40,7 +48,7 @@ class Plan:
 
     model: Path
     digest: str
-    encoder: Any
+    encoder: str | Encoder
     image_mpp: float | None
     pitch_um: float | None
     lattice: Lattice
@@ -53,6 +61,50 @@ class Plan:
     device: str
     version: str
 
+    @classmethod
+    def make(
+        cls,
+        model: STFlow | str | PathLike[str],
+        encoder: Any,
+        *,
+        keeping: Path,
+        **how: Any,
+    ) -> tuple[Self, STFlow]:
+        """Check model, encoder and arguments, and return also the model.
+
+        Parameters
+        ----------
+        model
+            The model, or its folder.
+        encoder
+            What encodes; None: as the model names it.
+        keeping
+            Where a model goes that has no folder.
+        **how
+            All else.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such folder.
+        TypeError
+            ``model`` is none.
+        ValueError
+            The encoder is another one or cannot be had, or an argument is out of its range.
+        """
+        _require_words(how)
+        if not isinstance(model, STFlow | str | PathLike):
+            raise TypeError(
+                f"`model` is a {type(model).__name__}, neither an STFlow nor the folder of one."
+            )
+        place = keeping if isinstance(model, STFlow) else Path(model).absolute()
+        fitted = model if isinstance(model, STFlow) else STFlow.load(place)
+        embed_words(fitted.encoder)
+        encoder = fitted.encoder["encoder"] if encoder is None else encoder
+        ready = require_encoder(fitted, encoder)
+        kept = encoder if isinstance(encoder, str) else ready
+        return cls(place, model_digest(fitted), kept, version=stflow.__version__, **how), fitted
+
     def load(self) -> tuple[STFlow, Encoder]:
         """Return model and encoder; they are read once a process.
 
@@ -63,14 +115,27 @@ class Plan:
         """
         model = _load(self.model, self.digest)
         if not isinstance(self.encoder, str):
-            return model, require_encoder(model, self.encoder)
+            return model, self.encoder
         return model, _encoder_of(self.model, self.digest, self.encoder)
+
+    def ready(self, model: STFlow) -> Encoder:
+        """Return the encoder of a model that is at hand."""
+        return require_encoder(model, self.encoder)
 
     def identity(self) -> dict[str, Any]:
         """Return what results depend on, as plain values."""
-        words = ("image_mpp", "pitch_um", "lattice", "n_neighs", "artifacts")
-        words += ("n_samples", "n_steps", "seed", "keep_image")  # type: ignore[assignment]
-        return {"model": self.digest, **{word: getattr(self, word) for word in words}}
+        told = {word: getattr(self, word) for word in (*COUNTS, *SPOTS, *OTHERS)}
+        return {"model": self.digest, **told}
+
+
+def _require_words(how: Mapping[str, Any]) -> None:
+    for name in COUNTS:
+        require_count(how[name], name=name)
+    require_seed(how["seed"])
+    resolve_device(how["device"])
+    for name in SPOTS:
+        if how[name] is not None:
+            require_word(name, how[name], name)
 
 
 def model_digest(model: STFlow) -> str:
@@ -135,8 +200,8 @@ def require_encoder(model: STFlow, encoder: Any) -> Encoder:
         except (ImportError, OSError, ValueError) as error:
             raise ValueError(
                 f"The model reads embeddings of {recipe['encoder']!r}, and "
-                f"{encoder if named else 'this encoder'!r} cannot be had: {error} Pass what encodes "
-                "as `encoder=`."
+                f"{encoder if named else 'this encoder'!r} cannot be had: {error} Pass "
+                "what encodes as `encoder=`."
             ) from error
     ours = found.recipe()
     if odd := [name for name in COMPARED if ours[name] != recipe[name]]:

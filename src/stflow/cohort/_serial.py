@@ -11,9 +11,7 @@ from stflow.cohort._state import FAILED, State
 from stflow.cohort._work import work
 
 
-def in_turn(
-    rows: Sequence[Row], plan: Plan, folder: Folder, *, retries: int, client: None = None
-) -> Iterator[State]:
+def in_turn(rows: Sequence[Row], plan: Plan, folder: Folder, *, retries: int) -> Iterator[State]:
     """Do slides, and give the state of each when it is settled."""
     for row in rows:
         for _ in range(retries + 1):

@@ -65,8 +65,9 @@ class Progress:
 def work(row: Row, plan: Plan, folder: Folder) -> State:
     """Do a slide, unless it is done.
 
-    Pixels are read by threads of this process: inside a task dask would hand them to the scheduler,
-    and begin another slide meanwhile. What goes wrong is in the state that is returned, and on disk where that can be written.
+    Pixels are read by threads of this process: inside a task dask would hand them to the
+    scheduler, and begin another slide meanwhile. What goes wrong is in the state that is returned,
+    and on disk where that can be written.
 
     Parameters
     ----------
