@@ -1,60 +1,100 @@
-"""Small cohorts on disk, and what may befall them. Workers import this file too."""
+"""Small cohorts on disk, and what may befall them on a worker, which imports this file too."""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
-from spatialdata import SpatialData
-from support import SMALL, colours
-from torch import nn
+from spatialdata import SpatialData, read_zarr
+from support import colours
 
 import stflow as stf
+from stflow.cohort import _work
+from stflow.cohort._state import STAGES
 
 MPP = 4.0
-QUIET = {"show_progress_bar": False, "device": "cpu"}
-HOW = {"n_samples": 2, "n_steps": 2, **QUIET}
+HOW: dict[str, Any] = {
+    "encoder": colours,
+    "n_samples": 2,
+    "n_steps": 2,
+    "device": "cpu",
+    "show_progress_bar": False,
+}
 
 
-class Shades(nn.Module):
-    """Colours of a tile, weighed; it has weights, so that its vectors can be kept."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weights = nn.Parameter(torch.linspace(0.5, 1.5, 12))
-
-    def forward(self, tiles: torch.Tensor) -> torch.Tensor:
-        return colours(tiles) * self.weights
-
-
-def embedded(n_slides: int, seed: int = 0) -> dict[str, SpatialData]:
-    """Slides with spots and counts, ready to fit."""
-    how = {"n_spots": 36, "n_genes": 12, "image_mpp": MPP, "seed": seed}
-    slides = stf.datasets.synthetic(n_slides, **how)
-    for sdata in slides.values():
-        stf.pp.embed(sdata, encoder=Shades(), mpp=8.0, tile_px=28, **QUIET)
-        stf.pp.neighbors(sdata)
-    return slides
-
-
-def fitted() -> stf.STFlow:
-    """A model fitted in passing."""
-    slides = embedded(3)
-    genes = stf.pp.select_genes(slides, n_top_genes=5)
-    return stf.tl.fit(slides, genes=genes, **SMALL)
-
-
-def write_slides(folder: Path, n_slides: int) -> pd.DataFrame:
-    """Write images alone, and return their manifest."""
+def write_scans(folder: Path, n_slides: int) -> pd.DataFrame:
+    """Write images alone, and return their manifest, with absolute paths."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    how = {"n_spots": 36, "n_genes": 12, "image_mpp": MPP, "seed": 7}
+    how = {"n_spots": 25, "n_genes": 12, "image_mpp": MPP, "seed": 7}
     for number, sdata in enumerate(stf.datasets.synthetic(n_slides, **how).values()):
         pixels = np.asarray(sdata["he"]["scale0"]["image"]).transpose(1, 2, 0)
         path = folder / f"scan{number}.png"
         Image.fromarray(pixels).save(path)
-        rows.append({"slide": f"slide{number}", "path": path.name, "patient": f"P{number % 2}"})
+        rows.append({"slide": f"slide{number}", "path": str(path), "patient": f"P{number % 2}"})
     return pd.DataFrame(rows).assign(image_mpp=MPP, pitch_um=200, lattice="square")
+
+
+def content(store: Path) -> dict[str, np.ndarray]:
+    """What a store predicts, and from what."""
+    table = read_zarr(store)["table"]
+    found = {name: np.asarray(table.obsm[name]) for name in table.obsm}
+    graph = table.obsp["spatial_distances"]
+    found |= {"graph": graph.toarray(), "novelty": table.obs["stflow_novelty"].to_numpy()}
+    return found
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two stores hold the same numbers, bit by bit."""
+    here, there = content(one), content(other)
+    return here.keys() == there.keys() and all(
+        np.array_equal(here[name], there[name], equal_nan=True) for name in here
+    )
+
+
+def litter(folder: Path) -> list[str]:
+    """Hidden things that a killed writer left."""
+    hidden = (path for part in ("", "state") for path in (folder / part).glob(".*-*"))
+    return sorted(path.name for path in hidden)
+
+
+def arm(deaths: Mapping[str, list[str]], marks: str) -> None:
+    """Let this worker be killed in some stages of some slides, once in each.
+
+    Death in ``"write"`` comes when all is written and nothing has its name yet.
+    """
+    stage, write = _work.Progress.stage, SpatialData.write
+
+    def falls(slide: str, name: str) -> bool:
+        mark = Path(marks, f"{slide}-{name}")
+        if name not in deaths.get(slide, ()) or mark.exists():
+            return False
+        mark.touch()
+        return True
+
+    @contextmanager
+    def deadly(self: _work.Progress, name: str) -> Iterator[None]:
+        with stage(self, name):
+            if name != "write" and falls(self.state.slide, name):
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield
+
+    def deadly_write(self: SpatialData, place: Path, **how: Any) -> None:
+        write(self, place, **how)
+        if falls(place.parent.name.split(".")[1], "write"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    _work.Progress.stage = deadly
+    SpatialData.write = deadly_write
+
+
+def deaths(n_slides: int) -> dict[str, list[str]]:
+    """Deal the stages to slides."""
+    return {f"slide{k}": [*STAGES[k::n_slides]] for k in range(n_slides)}

@@ -29,6 +29,7 @@ from stflow.model import STFlow
 FEW, MANY = 16, 128
 NEAR_UM, FAR_UM = 300.0, 1000.0
 GIB = 2**30
+EMPTY_STORE = 2 * 2**20
 COPIES = 4
 """Arrays of spots by genes in a store: mean and sd, each in ``.obsm`` and ``.layers``."""
 COLUMNS = (
@@ -121,7 +122,7 @@ def _look(
     spots = len(size.centres_um)
     n_genes, per_spot = len(model.genes), 4 * model.n_inputs
     held = spots * (2 * per_spot + 4 * n_genes * (plan.n_samples + COPIES))
-    kept = spots * (per_spot + 4 * n_genes * COPIES + 4 * model.config.hidden)
+    kept = EMPTY_STORE + spots * (per_spot + 4 * n_genes * COPIES + 4 * model.config.hidden)
     kept += 3 * size.width_px * size.height_px * plan.keep_image
     return {
         "kind": kind,

@@ -99,7 +99,7 @@ def _do(row: Row, plan: Plan, folder: Folder, progress: Progress) -> None:
     progress.note(state=RUNNING)
     if stflow.__version__ != plan.version:
         raise ImportError(f"This worker has stflow {stflow.__version__}, the run {plan.version}.")
-    with _heard() as warned, dask.config.set(scheduler="threads"):
+    with _heard(users_file()) as warned, dask.config.set(scheduler="threads"):
         sdata = predict_slide(row, plan, progress.stage, cache=folder.cache(row.slide))
     found = outcome(sdata)
     progress.state = replace(
@@ -151,10 +151,9 @@ def _write_if_possible(progress: Progress) -> None:
 
 
 @contextmanager
-def _heard() -> Iterator[list[str]]:
-    """Gather what stflow warns of, each thing once."""
+def _heard(place: str) -> Iterator[list[str]]:
+    """Gather what stflow warns of, where it points at a file, each thing once."""
     told: list[str] = []
-    place = users_file()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield told
