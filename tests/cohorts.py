@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from distributed import Client, LocalCluster
 from PIL import Image
 from spatialdata import SpatialData, read_zarr
 from support import colours
@@ -20,6 +22,7 @@ from stflow.cohort import _work
 from stflow.cohort._state import STAGES
 
 MPP = 4.0
+LOCAL: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None}
 HOW: dict[str, Any] = {
     "encoder": colours,
     "n_samples": 2,
@@ -98,3 +101,13 @@ def arm(deaths: Mapping[str, list[str]], marks: str) -> None:
 def deaths(n_slides: int) -> dict[str, list[str]]:
     """Deal the stages to slides."""
     return {f"slide{k}": [*STAGES[k::n_slides]] for k in range(n_slides)}
+
+
+def main(manifest: str, model: str, out: str) -> None:
+    """Run a cohort on a worker of its own, as a script does."""
+    with LocalCluster(**LOCAL, n_workers=1) as cluster, Client(cluster) as client:
+        stf.cohort.run(manifest, out, model=model, client=client, **HOW)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -64,4 +64,5 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(_work, "predict_slide", predict)
     monkeypatch.setattr(SpatialData, "write", write)
+    monkeypatch.setattr(_work.gc, "collect", lambda: 0)
     return found
