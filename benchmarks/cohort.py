@@ -1,4 +1,4 @@
-"""Does a cohort hold its memory, and do workers share it? Writes ``results/cohort.md`` and ``.png``.
+"""Does a cohort hold its memory, and do workers share it? Writes ``results/cohort.md``, ``.png``.
 
 Memory is that of one process which predicts 200 small slides, one after the other, with the default
 encoder. Throughput is that of workers whose slides only wait, so that the machine's processors do

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from distributed import Client, LocalCluster
 from PIL import Image
 from spatialdata import SpatialData, read_zarr
@@ -19,7 +20,6 @@ from support import colours
 
 import stflow as stf
 from stflow.cohort import _work
-from stflow.cohort._state import STAGES
 
 MPP = 4.0
 LOCAL: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None}
@@ -98,9 +98,11 @@ def arm(deaths: Mapping[str, list[str]], marks: str) -> None:
     SpatialData.write = deadly_write
 
 
-def deaths(n_slides: int) -> dict[str, list[str]]:
-    """Deal the stages to slides."""
-    return {f"slide{k}": [*STAGES[k::n_slides]] for k in range(n_slides)}
+def die(manifest: pd.DataFrame, model: Path, out: Path, stage: str, marks: Path) -> None:
+    """Run a cohort in this process, which is killed in a stage of its first slide."""
+    torch.set_num_threads(1)
+    arm({"slide0": [stage]}, str(marks))
+    stf.cohort.run(manifest, out, model=model, **HOW)
 
 
 def main(manifest: str, model: str, out: str) -> None:

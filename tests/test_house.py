@@ -104,7 +104,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
         VERBS
         | {"_atomic", "_sdata", "_keys", "_schedule", "_units", "_widths"}
         | {"bench", "cohort", "encoders", "model"},
-        {"click", "dask", "distributed"},
+        {"click", "dask", "distributed", "pandas"},
     ),
     "bench": (BELOW | {"flow", "datasets"}, None),
     "cohort": (BELOW | {"io", "pp", "tl"}, None),

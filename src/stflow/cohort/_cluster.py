@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import stflow
+from stflow import __version__
 from stflow._validation import listing
 from stflow.cohort._folder import Folder
 from stflow.cohort._manifest import Row
@@ -49,11 +49,11 @@ def require_workers(client: Client) -> None:
     odd = [
         f"{address} has {'none' if isinstance(told, Exception) else told}"
         for address, told in found.items()
-        if told != stflow.__version__
+        if told != __version__
     ]
     if odd:
         raise RuntimeError(
-            f"{len(odd)} of {len(found)} workers have no stflow {stflow.__version__}: "
+            f"{len(odd)} of {len(found)} workers have no stflow {__version__}: "
             f"{listing(odd)}. Start them where this version is installed."
         )
     threads = client.nthreads()

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
-import stflow
+from stflow import __version__
 from stflow._device import resolve_device
 from stflow._digest import tensors_digest
 from stflow._sdata.places import Lattice
@@ -103,7 +103,7 @@ class Plan:
         encoder = fitted.encoder["encoder"] if encoder is None else encoder
         ready = require_encoder(fitted, encoder)
         kept = encoder if isinstance(encoder, str) else ready
-        return cls(place, model_digest(fitted), kept, version=stflow.__version__, **how), fitted
+        return cls(place, model_digest(fitted), kept, version=__version__, **how), fitted
 
     def load(self) -> tuple[STFlow, Encoder]:
         """Return model and encoder; they are read once a process.

@@ -18,7 +18,7 @@ from typing import Any
 import dask
 import torch
 
-import stflow
+from stflow import __version__
 from stflow._atomic import sweep
 from stflow._sdata import note_record, outcome, without_images, write_store
 from stflow._validation import users_file
@@ -97,8 +97,8 @@ def _do(row: Row, plan: Plan, folder: Folder, progress: Progress) -> None:
     for path in (store, folder.state_file(row.slide)):
         sweep(path)
     progress.note(state=RUNNING)
-    if stflow.__version__ != plan.version:
-        raise ImportError(f"This worker has stflow {stflow.__version__}, the run {plan.version}.")
+    if __version__ != plan.version:
+        raise ImportError(f"This worker has stflow {__version__}, the run {plan.version}.")
     with _heard(users_file()) as warned, dask.config.set(scheduler="threads"):
         sdata = predict_slide(row, plan, progress.stage, cache=folder.cache(row.slide))
     found = outcome(sdata)
