@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stflow._atomic import beside, exchange, write_bytes
+from stflow._atomic import beside, exchange, sweep, write_bytes
 
 
 def test_a_file_is_written_and_replaced_with_nothing_left_beside_it(tmp_path):
@@ -60,3 +60,11 @@ def test_an_exchange_that_fails_is_undone(tmp_path):
         exchange(place, tmp_path / "nowhere", tmp_path / "old")
     assert (place / "a.txt").read_text() == "mine"
     assert not (tmp_path / "old").exists()
+
+
+def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path):
+    kept = [".a.zarr-notes", ".b.zarr-abcd_123", ".a.zarr.old-abcd_123", "a.zarr-abcd_123"]
+    for name in (".a.zarr-abcd_123", *kept):
+        (tmp_path / name / "part").mkdir(parents=True)
+    sweep(tmp_path / "a.zarr")
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(kept)

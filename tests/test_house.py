@@ -43,6 +43,7 @@ CONTRACT = {
     },
     "pl": {"calibration", "gene_maps", "scores", "spots", "training"},
     "bench": {"Source", "from_slides", "read_hest", "read_stimage", "run", "write_tables"},
+    "cohort": {"run"},
     "metrics": {"per_gene", "per_gene_spread", "per_gene_structure"},
     "get": {"intervals", "predicted", "slides"},
     "io": {"read_qupath", "read_visium", "read_visium_hd", "read_wsi", "read_xenium"},
@@ -93,17 +94,21 @@ BELOW = GROUND | {
     "baselines",
 }
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
-REACH_NOTHING = {"pp", "tl", "pl", "get"}
+REACH_NOTHING = {"pp", "tl", "pl", "get", "cohort"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
-    "__init__": (VERBS | {"baselines", "bench", "encoders", "metrics", "model", "slide"}, set()),
+    "__init__": (
+        VERBS | {"baselines", "bench", "cohort", "encoders", "metrics", "model", "slide"},
+        set(),
+    ),
     "__main__": ({"_cli"}, set()),
     "_cli": (
         VERBS
         | {"_atomic", "_sdata", "_keys", "_schedule", "_units", "_widths"}
-        | {"bench", "encoders", "model"},
-        {"click"},
+        | {"bench", "cohort", "encoders", "model"},
+        {"click", "dask", "distributed", "pandas"},
     ),
     "bench": (BELOW | {"flow", "datasets"}, None),
+    "cohort": (BELOW | {"io", "pp", "tl"}, None),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
         {"images", "_atomic", "_calls", "_keys", "_units", "_validation", "slide"},
@@ -345,7 +350,7 @@ def test_import_is_light():
 
 def public_calls() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Every public function and method, by the name users know it under."""
-    for part in sorted(VERBS | {"bench", "metrics"}):
+    for part in sorted(VERBS | {"bench", "cohort", "metrics"}):
         module = getattr(stf, part, None)
         for name in getattr(module, "__all__", ()):
             if not getattr(getattr(module, name), "_is_protocol", False):

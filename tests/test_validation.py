@@ -30,3 +30,9 @@ def test_another_package_is_a_caller_like_any() -> None:
         warnings.simplefilter("always")
         outside["call"]()
     assert told[0].filename == "flowers.py"
+
+
+def test_the_file_that_warnings_point_at() -> None:
+    inside = {"__name__": "stflow.deep", "users_file": _validation.users_file}
+    exec("def shallow():\n    return users_file()\ndef deep():\n    return shallow()", inside)
+    assert inside["deep"]() == __file__

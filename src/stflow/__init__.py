@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stflow import baselines, bench, datasets, encoders, get, io, metrics, pl, pp, tl
+    from stflow import baselines, bench, cohort, datasets, encoders, get, io, metrics, pl, pp, tl
     from stflow.model import Config, STFlow
     from stflow.slide import Slide
 
@@ -17,6 +17,7 @@ __all__ = [
     "__version__",
     "baselines",
     "bench",
+    "cohort",
     "datasets",
     "encoders",
     "get",

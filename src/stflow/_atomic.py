@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+LEFT = re.compile(r"-[a-z0-9_]{8}")
 
 
 @contextmanager
@@ -41,3 +45,11 @@ def exchange(place: Path, new: Path, old: Path) -> None:
         if old.exists() and not place.exists():
             old.replace(place)
         raise
+
+
+def sweep(path: Path) -> None:
+    """Remove the hidden folders that killed writers of ``path`` left; nobody may be writing it."""
+    start = f".{path.name}"
+    for folder in path.parent.glob(".*"):
+        if folder.name.startswith(start) and LEFT.fullmatch(folder.name[len(start) :]):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -21,6 +21,7 @@ TRUST = ["pearson", "partial", "ceiling", "coverage_90", "fdr"]
 ATTENTION = "stflow_attention"
 SLIDE_PROPERTIES = "slide_properties"
 PATIENT = "patient"
+COHORT = "stflow_cohort"
 
 SLASH = "%2F"
 

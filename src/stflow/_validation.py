@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -133,8 +134,20 @@ def warn(message: str, kind: type[UserWarning] = UserWarning) -> None:
     message, kind
         What to say, and what kind of warning it is.
     """
+    _, level = _outside()
+    warnings.warn(message, kind, stacklevel=level)
+
+
+def users_file() -> str:
+    """Name the file that warnings which arise here point at: the user's own, above all of ours."""
+    frame, _ = _outside()
+    return "" if frame is None else frame.f_code.co_filename
+
+
+def _outside() -> tuple[FrameType | None, int]:
+    """Return the nearest frame that is none of ours, and how far it is above the caller."""
     package = __name__.partition(".")[0]
     frame, level = inspect.currentframe(), 0
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == package:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, kind, stacklevel=level + 1)
+    return frame, level

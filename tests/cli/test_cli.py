@@ -13,6 +13,7 @@ import stflow as stf
 from stflow._cli import main
 
 SHELL = {"slide", "store", "stores", "model", "path", "output", "quiet", "debug"}
+SHELL |= {"workers", "scheduler", "manifest"}
 SHELL |= {"genes_file", "no_cache", "shape", "bin_um", "cells"}  # two of one reader alone
 EMBEDDING = [stf.pp.embed, stf.encoders.get_encoder, stf.pp.grid, stf.pp.neighbors]
 EMBEDDING += [stf.io.read_xenium]
@@ -20,6 +21,7 @@ CALLS = {
     "embed": (EMBEDDING, ["."]),
     "fit": ([stf.tl.fit, stf.pp.select_genes, stf.STFlow.save], [".", "-o", "model"]),
     "predict": ([stf.tl.predict], [".", "."]),
+    "run": ([stf.cohort.run, stf.encoders.get_encoder], [__file__, "-m", ".", "-o", "out"]),
     "evaluate": ([stf.tl.evaluate, stf.STFlow.save], ["."]),
     "info": ([stf.pp.embed], ["."]),
 }

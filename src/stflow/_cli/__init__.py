@@ -12,6 +12,7 @@ from stflow._cli._fit import fit
 from stflow._cli._info import info
 from stflow._cli._predict import predict
 from stflow._cli._push import push
+from stflow._cli._run import run
 
 __all__ = ["main"]
 
@@ -22,10 +23,10 @@ def main() -> None:
     """Spatial gene expression from H&E slides.
 
     Slides are SpatialData stores (.zarr folders), models are the folders that `fit` writes. A
-    command that fails has written nothing, but for finished results of a benchmark; it ends with 1
-    after an error, 2 when it was called wrongly, 130 after Ctrl-C.
+    command that fails has written nothing, but for finished results of a benchmark or a cohort; it
+    ends with 1 after an error, 2 when it was called wrongly, 130 after Ctrl-C.
     """
 
 
-for command in (embed, fit, predict, evaluate, push, info, bench):
+for command in (embed, fit, predict, run, evaluate, push, info, bench):
     main.add_command(command)

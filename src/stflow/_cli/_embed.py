@@ -10,11 +10,11 @@ import click
 from stflow import _keys
 from stflow._cli import _options as opt
 from stflow._cli._command import Command, given, note
-from stflow._cli._outputs import instrument, read_outputs
 from stflow._widths import DEFAULT_WIDTHS_UM
 
 if TYPE_CHECKING:
     from stflow.encoders import Encoder
+    from stflow.io import Kind
 
 MAKING = ("encoder", "pooling", "dihedral")
 WIDTHS = ", ".join(f"{width:g}" for width in DEFAULT_WIDTHS_UM)
@@ -101,13 +101,15 @@ def embed(
     a whole-slide file, whose tissue is found and covered with spots first. The neighbours of spots
     are found as well; a graph that is there stays, unless --n-neighs or --pitch-um is given.
     """
-    kind = instrument(slide) if slide.is_dir() else None
+    kind = _instrument(slide)
     reading = {"image": image, "alignment": alignment, "bin_um": bin_um, "cells": cells or None}
     if kind is None and any(reading.values()):
         raise click.UsageError("--image, --alignment, --bin-um and --cells are for output folders.")
     if output is None and (kind or not slide.is_dir()):
         what = "A whole-slide file" if kind is None else f"The output of {kind}"
         raise click.UsageError(f"{what} needs --output, the store to write.")
+    if kind is not None:
+        _require_own(slide, kind, reading)
     lying = {"pitch_um": pitch_um, "lattice": lattice}
     graph = {"n_neighs": n_neighs, **(_at_pitch(lying) if slide.is_dir() else {})}
     how |= {"widths_um": widths_um or None, "mpp": mpp or None}
@@ -123,6 +125,23 @@ def embed(
     else:
         _embed_file(slide, output, lying, graph, **how)
     note(f"{output or slide}: embedded as {how['key_added']!r}", quiet=quiet)
+
+
+def _instrument(path: Path) -> Kind | None:
+    """Name the instrument whose output a folder is, None where it is none that is known."""
+    from stflow.io import kind_of
+
+    kind = kind_of(path)
+    return None if kind in ("wsi", "store") else kind
+
+
+def _require_own(path: Path, kind: Kind, reading: dict[str, Any]) -> None:
+    """Refuse options of another instrument."""
+    from stflow.io import OWNERS, misplaced
+
+    for name in misplaced(kind, reading):
+        option = f"--{name.replace('_', '-')}"
+        raise click.UsageError(f"{option} is for {OWNERS[name][0]}, and {path} is {kind}.")
 
 
 def _embed_store(path: Path, output: Path | None, graph: dict[str, Any], **how: Any) -> None:
@@ -141,7 +160,7 @@ def _embed_store(path: Path, output: Path | None, graph: dict[str, Any], **how: 
 
 def _embed_outputs(
     path: Path,
-    kind: str,
+    kind: Kind,
     output: Path,
     reading: dict[str, Any],
     graph: dict[str, Any],
@@ -149,9 +168,10 @@ def _embed_outputs(
 ) -> None:
     from stflow import pp
     from stflow._sdata import require_new_store, write_store
+    from stflow.io import read_kind
 
     require_new_store(output)
-    sdata = read_outputs(path, kind, image_mpp=how.pop("image_mpp"), **reading)
+    sdata = read_kind(path, kind, image_mpp=how.pop("image_mpp"), **reading)
     pp.embed(sdata, **how)
     pp.neighbors(sdata, table_key=how["table_key"], **graph)
     write_store(sdata, output)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,14 +16,18 @@ MODEL = "model.json"
 @click.command(cls=Command)
 @click.argument("path", type=opt.ANYTHING)
 @opt.image_mpp
-def info(path: Path, image_mpp: float | None, quiet: bool) -> None:
-    """Tell what a store, a model or a whole-slide file holds."""
+@opt.option("-m", "--model", type=opt.FOLDER, help="A model: tell what predicting it would take.")
+def info(path: Path, image_mpp: float | None, model: Path | None, quiet: bool) -> None:
+    """Tell what a slide, a store or a model holds.
+
+    With --model, some spots of a slide are really predicted, to tell what all would take.
+    """
     if (path / MODEL).is_file():
         lines = _model(path)
-    elif path.is_dir():
-        lines = _store(path, image_mpp)
     else:
-        lines = _file(path, image_mpp)
+        lines = _slide(path, image_mpp)
+        if model is not None:
+            lines.append(_effort(path, image_mpp, model))
     write_result("\n".join(lines))
 
 
@@ -39,14 +44,27 @@ def _model(path: Path) -> list[str]:
     ]
 
 
-def _store(path: Path, image_mpp: float | None) -> list[str]:
+def _slide(path: Path, image_mpp: float | None) -> list[str]:
     from stflow._sdata import Store, describe
+    from stflow.io import kind_of, read_kind
 
-    return describe(Store.read(path).sdata, image_mpp)
+    kind = kind_of(path) or "store"
+    if kind == "store":
+        return describe(Store.read(path).sdata, image_mpp)
+    return describe(read_kind(path, kind, image_mpp=image_mpp))
 
 
-def _file(path: Path, image_mpp: float | None) -> list[str]:
-    from stflow._sdata import describe
-    from stflow.io import read_wsi
+def _effort(path: Path, image_mpp: float | None, model: Path) -> str:
+    import pandas as pd
 
-    return describe(read_wsi(path, image_mpp=image_mpp))
+    from stflow.cohort import run
+
+    slide = pd.DataFrame({"slide": ["slide"], "path": [str(path)]})
+    how: dict[str, Any] = {"image_mpp": image_mpp, "model": model, "show_progress_bar": False}
+    found = run(slide, path.with_name(f".{path.name}-cohort"), dry_run=True, **how).iloc[0]
+    if found["problem"]:
+        raise ValueError(found["problem"])
+    return (
+        f"to predict: {found['spots']} spots, {found['minutes']:.1f} minutes, "
+        f"{found['memory_gib']:.1f} GiB of memory, {found['disk_gib']:.3f} GiB of disk"
+    )

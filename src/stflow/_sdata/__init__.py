@@ -9,6 +9,19 @@ from stflow._sdata._build import (
     picture,
     table_of_spots,
 )
+from stflow._sdata._cohort import (
+    Outcome,
+    SlideSize,
+    has_spots,
+    has_tissue,
+    measure_slide,
+    note_patient,
+    note_record,
+    outcome,
+    read_record,
+    some_spots,
+    without_images,
+)
 from stflow._sdata._described import describe, describe_recipe
 from stflow._sdata._elements import put, require_new, same_name
 from stflow._sdata._features import match_features, read_features
@@ -30,7 +43,12 @@ from stflow._sdata._recipe import (
     shared_recipe,
 )
 from stflow._sdata._slides import as_mapping, read_slides
-from stflow._sdata._spacing import shared_pitch_um, warn_of_other_pitch, warn_of_wide_boxes
+from stflow._sdata._spacing import (
+    is_pitch,
+    shared_pitch_um,
+    warn_of_other_pitch,
+    warn_of_wide_boxes,
+)
 from stflow._sdata._store import Store, require_new_store, store_path, write_store
 from stflow._sdata._systems import image_places
 from stflow._sdata._tables import (

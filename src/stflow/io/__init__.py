@@ -1,5 +1,6 @@
 """Public verbs: image files and the output of instruments, as SpatialData."""
 
+from stflow.io._kinds import KINDS, OWNERS, Kind, kind_of, misplaced, read_kind
 from stflow.io._read_qupath import read_qupath
 from stflow.io._read_visium import read_visium
 from stflow.io._read_visium_hd import read_visium_hd

@@ -12,6 +12,7 @@ from uuid import uuid4
 from spatialdata import SpatialData
 from tqdm.auto import tqdm
 
+from stflow._sdata import without_images
 from stflow.tl._contest._competitors import Contest, Outcome
 from stflow.tl._contest._finished import FoldStore
 from stflow.tl._contest._folds import Fold
@@ -97,7 +98,7 @@ def _on_cluster(
     from distributed import as_completed
 
     data = {
-        name: _without_images(each) if isinstance(each, SpatialData) else each
+        name: without_images(each) if isinstance(each, SpatialData) else each
         for name, each in contest.data.items()
     }
     token = uuid4().hex[:8]
@@ -111,12 +112,6 @@ def _on_cluster(
             yield *tasks[task], task.result()
     finally:
         client.cancel(list(tasks), force=True)
-
-
-def _without_images(sdata: SpatialData) -> SpatialData:
-    return SpatialData(
-        shapes=dict(sdata.shapes), tables=dict(sdata.tables), attrs=dict(sdata.attrs)
-    )
 
 
 def _same(contest: Contest) -> Contest:

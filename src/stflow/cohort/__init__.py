@@ -1,0 +1,5 @@
+"""Cohorts: one model applied to many slides, on this machine or on a cluster."""
+
+from stflow.cohort._run import run
+
+__all__ = ["run"]
