@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -163,7 +164,7 @@ def _measure(
     for count in counts:
         chosen = np.sort(nearest[: max(count, 4)])
         part = some_spots(sdata, chosen)
-        took.append(_seconds(lambda part=part: _predict(part, row, plan, model, encoder, scale)))
+        took.append(_seconds(partial(_predict, part, row, plan, model, encoder, scale)))
         units.append(_units(size.centres_um[chosen], model))
     more = max(units[1] - units[0], 1)
     unit_s = max(took[1] - took[0], 0.0) / more if units[1] > units[0] else took[1] / units[1]

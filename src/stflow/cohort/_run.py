@@ -156,7 +156,12 @@ def run(
     _require_share(task, tasks, retries)
     folder = Folder(Path(path).absolute())
     folder.run.require_room()
-    how = {"image_mpp": image_mpp, "pitch_um": pitch_um, "lattice": lattice, "n_neighs": n_neighs}
+    how: dict[str, Any] = {
+        "image_mpp": image_mpp,
+        "pitch_um": pitch_um,
+        "lattice": lattice,
+        "n_neighs": n_neighs,
+    }
     how |= {"artifacts": artifacts, "n_samples": n_samples, "n_steps": n_steps, "seed": seed}
     how |= {"keep_image": keep_image, "device": device}
     plan, fitted = Plan.make(model, encoder, keeping=folder.path / MODEL, **how)

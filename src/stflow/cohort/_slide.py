@@ -96,7 +96,9 @@ def lay_spots(
             pp.mask_artifacts(sdata, overwrite=True, **scale)
     if bare:
         with stage("grid"):
-            marked = {"exclude": _keys.ARTIFACTS, "max_covered": 1.0} if plan.artifacts else {}
+            marked: dict[str, Any] = (
+                {"exclude": _keys.ARTIFACTS, "max_covered": 1.0} if plan.artifacts else {}
+            )
             pitch_um = row.words.get("pitch_um") or plan.pitch_um or trained_um or PITCH_UM
             lattice = row.words.get("lattice", plan.lattice)
             pp.grid(sdata, pitch_um, lattice=lattice, **marked, **scale)

@@ -93,4 +93,4 @@ def read_kind(path: Path, kind: Kind, **words: Any) -> SpatialData:
     how = {name: value for name, value in words.items() if value is not None}
     if how.get("alignment") == IDENTITY:
         how["alignment"] = UNIT
-    return READERS[kind](path, **how)  # type: ignore[operator]
+    return READERS[kind](path, **how)
