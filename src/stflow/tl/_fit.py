@@ -24,7 +24,7 @@ from stflow.tl._training_slides import read_training_slides
 
 if TYPE_CHECKING:
     from stflow.model import Config, STFlow
-    from stflow.model.training import Masks
+    from stflow.model.training import Fitted, Masks
 
 
 class InterruptedFit(UserWarning):
@@ -247,12 +247,7 @@ def fit(
         saved=states,
     )
     if fitted.interrupted:
-        flow, n_all = fitted.history["flow"].nunique(), len(held_out) + (len(held_out) > 1)
-        warn(
-            f"Training was interrupted after {len(fitted.history)} whole epochs, in flow {flow} of "
-            f"{n_all}; the model is the best so far. {training.how_to_resume(*states[:1])}",
-            InterruptedFit,
-        )
+        _warn_of_interrupt(fitted, len(held_out), training.how_to_resume(*states[:1]))
     info = {
         **_info(seed, slides, [held_out[turn] for turn in fitted.turns]),
         **read.info,
@@ -283,6 +278,16 @@ def settle_config(
     shape = Config.of(config)
     n_flows = count_flows(shape.n_flows, validation)
     return replace(shape, n_flows=n_flows), n_flows
+
+
+def _warn_of_interrupt(fitted: Fitted, n_turns: int, hint: str) -> None:
+    """Say, where the user called `fit`, what the model is and how to go on."""
+    flow, n_all = fitted.history["flow"].nunique(), n_turns + (n_turns > 1)
+    warn(
+        f"Training was interrupted after {len(fitted.history)} whole epochs, in flow {flow} of "
+        f"{n_all}; the model is the best so far. {hint}",
+        InterruptedFit,
+    )
 
 
 def _warn_of_one_patient(patients: Mapping[str, str]) -> None:

@@ -190,7 +190,8 @@ def _take(turns: list[Turn], *, board: Board | None = None, **how: Any) -> list[
     for turn in turns:
         if board is not None:
             how["follow"] = board, turn.number
-        words = {"own_seed": turn.own_seed, "saved": turn.saved, "label": turn.label}
+        words: dict[str, Any] = {"own_seed": turn.own_seed, "saved": turn.saved}
+        words["label"] = turn.label
         taken.append((turn.number, *_leave_out(masks=turn.masks, **words, **how)))
         if taken[-1][1].interrupted:
             break

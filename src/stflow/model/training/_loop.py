@@ -95,7 +95,7 @@ def train(
     FloatingPointError
         No epoch had a finite loss.
     """
-    callbacks = [] if follow is None else [Follow(*follow)]
+    callbacks: list[Callback] = [] if follow is None else [Follow(*follow)]
     bar = {"desc": label, "unit": "epoch", "disable": not show_progress_bar}
     with quiet_lightning():
         trainer = make_trainer(device, schedule.max_epochs, callbacks, trainer_kwargs)

@@ -29,7 +29,7 @@ def weighted_error(predicted: Tensor, measured: Tensor, weights: Tensor) -> Tens
     return ((predicted - measured).square().mean(1) * weights).mean()
 
 
-def move_average(averaged: list[Tensor], current: list[Tensor], n_averaged: Any) -> None:
+def move_average(averaged: Any, current: Any, n_averaged: Any) -> None:
     """Move averages towards what they are of; by a name, so that other processes know it."""
     get_ema_multi_avg_fn(EMA_DECAY)(averaged, current, n_averaged)
 

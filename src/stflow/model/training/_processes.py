@@ -59,7 +59,7 @@ def _require_steps(
     try:
         with quiet_lightning():
             trainer = make_trainer(device, 1, [], trainer_kwargs)
-    except MisconfigurationException as error:
+    except (MisconfigurationException, ImportError) as error:
         raise ValueError(f"`trainer_kwargs` cannot be met: {error}") from error
     if is_alone(trainer):
         return

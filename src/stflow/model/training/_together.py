@@ -66,7 +66,8 @@ class SharedTraining(FlowTraining):
 
     def over_all(self, loss: Tensor, n_spots: int, index: int) -> tuple[Tensor, int, float]:
         """Weigh the loss of this process by its spots, since gradients are averaged."""
-        n_spots *= self.trainer.train_dataloader.batch_sampler.counts(index)
+        loader: Any = self.trainer.train_dataloader
+        n_spots *= loader.batch_sampler.counts(index)
         total, n_all = self._sum(float(loss.detach()) * n_spots, n_spots)
         share = n_spots * self.trainer.world_size / n_all
         return loss.new_tensor(total / n_all), int(n_all), share
@@ -108,7 +109,7 @@ class SharedTraining(FlowTraining):
 
 def run_together(
     trainer: pl.Trainer,
-    make: Callable[..., SharedTraining],
+    make: Callable[..., Any],
     saved: FlowState | None,
     *loaders: Any,
     bar: Mapping[str, Any],
@@ -128,7 +129,7 @@ def run_together(
     with Board.open() as board:
         if saved is None:
             saved = FlowState(RunFolder(board.path / "state", "fit", "resume"), 0)
-        module = make(saved=saved, board=board)
+        module: SharedTraining = make(saved=saved, board=board)
         done = len(module.rows)
         start_at(trainer, done)
         shown = {**bar, "total": trainer.max_epochs, "initial": done}
