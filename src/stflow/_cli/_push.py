@@ -20,7 +20,7 @@ from stflow._cli._command import Command, write_result
 @opt.option("--private/--public", default=None, help="Who sees a repository that is new.")
 @opt.option("--revision", metavar="BRANCH", help="Branch to write to; left out, the main one.")
 def push(model: Path, repo: str, quiet: bool, **how: Any) -> None:
-    """Put a model on the Hugging Face hub, with a card; print the address of the commit.
+    """Put a model on the Hugging Face hub; print the address of the commit.
 
     Your token is that of `hf auth login`, or in HF_TOKEN.
     """
