@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, WorkerPlugin
 from PIL import Image
 from spatialdata import SpatialData, read_zarr
 from support import colours
@@ -96,6 +96,16 @@ def arm(deaths: Mapping[str, list[str]], marks: str) -> None:
 
     _work.Progress.stage = deadly
     SpatialData.write = deadly_write
+
+
+class Armed(WorkerPlugin):
+    """Arms every worker, those that take the place of killed ones too."""
+
+    def __init__(self, deaths: Mapping[str, list[str]], marks: Path) -> None:
+        self.name, self.deaths, self.marks = "armed", deaths, str(marks)
+
+    def setup(self, worker: Any) -> None:
+        arm(self.deaths, self.marks)
 
 
 def die(manifest: pd.DataFrame, model: Path, out: Path, stage: str, marks: Path) -> None:

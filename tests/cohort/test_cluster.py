@@ -54,8 +54,9 @@ def test_workers_killed_at_work(scans, client, serial, model_folder, tmp_path: P
     """And what they make is what one process makes."""
     marks = tmp_path / "marks"
     marks.mkdir()
-    client.run(cohorts.arm, {"slide0": ["embed"], "slide1": ["write"]}, str(marks))
+    client.register_plugin(cohorts.Armed({"slide0": ["embed"], "slide1": ["write"]}, marks))
     table = stf.cohort.run(scans, tmp_path / "out", model=model_folder, client=client, **HOW)
+    client.unregister_worker_plugin("armed")
     assert list(table["state"]) == ["done"] * N_SLIDES
     assert sorted(mark.name for mark in marks.iterdir()) == ["slide0-embed", "slide1-write"]
     assert is_like(tmp_path / "out", serial, scans)
