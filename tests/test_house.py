@@ -81,6 +81,7 @@ GROUND = {
     "_units",
     "_validation",
     "_widths",
+    "_workers",
     "slide",
 }
 BELOW = GROUND | {
@@ -147,6 +148,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_square": (set(), {"torch"}),
     "_units": (set(), {"numpy"}),
     "_validation": (set(), ARRAYS),
+    "_workers": ({"_validation"}, {"distributed"}),
     "_widths": ({"_validation"}, {"numpy"}),
     "_keys": (set(), set()),
     "_atomic": (set(), set()),

@@ -19,7 +19,7 @@ from cohorts import HOW, LOCAL, litter, same, write_scans
 from distributed import Client, LocalCluster
 
 import stflow as stf
-from stflow.cohort import _cluster
+from stflow import _workers
 
 pytestmark = pytest.mark.slow
 N_SLIDES = 3
@@ -72,7 +72,7 @@ def test_workers_killed_at_work(scans, client, serial, model_folder, tmp_path: P
 def test_workers_without_this_stflow_are_refused(
     scans, client, model_folder, tmp_path: Path, monkeypatch, where, value, kind, message
 ):
-    monkeypatch.setattr(f"stflow.cohort._cluster.{where}", value)
+    monkeypatch.setattr(f"stflow._workers.{where}", value)
     with pytest.raises(kind, match=message):
         stf.cohort.run(scans, tmp_path / "out", model=model_folder, client=client, **HOW)
     assert not (tmp_path / "out").exists()
@@ -81,7 +81,7 @@ def test_workers_without_this_stflow_are_refused(
 def test_workers_of_several_threads_are_refused(client, monkeypatch):
     monkeypatch.setattr(client, "nthreads", lambda: {"tcp://a": 1, "tcp://b": 8})
     with pytest.raises(ValueError, match=r"have several threads: 'tcp://b has 8'.*--nthreads 1"):
-        _cluster.require_workers(client)
+        _workers.require_workers(client)
 
 
 def test_a_corrupt_slide_and_its_line(scans, client, serial, model_folder, tmp_path: Path):

@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from stflow import __version__
-from stflow._validation import listing
 from stflow.cohort._folder import Folder
 from stflow.cohort._manifest import Row
 from stflow.cohort._plan import Plan
@@ -18,51 +16,6 @@ from stflow.cohort._work import work
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-
-DISTRIBUTION = "stflow-spatial"
-
-
-def require_workers(client: Client) -> None:
-    """Refuse workers that would not do as this process does.
-
-    Workers that join later are asked by each slide.
-
-    Raises
-    ------
-    RuntimeError
-        Some lack stflow or have another version.
-    TypeError
-        ``client`` is no client.
-    ValueError
-        Some have several threads, where one slide fills a process.
-    """
-    from importlib.metadata import version
-
-    from distributed import Client
-
-    if not isinstance(client, Client):
-        raise TypeError(
-            f"`client` is a {type(client).__name__}, not a `dask.distributed.Client`: "
-            "`Client(cluster)` makes one."
-        )
-    found = client.run(version, DISTRIBUTION, on_error="return")
-    odd = [
-        f"{address} has {'none' if isinstance(told, Exception) else told}"
-        for address, told in found.items()
-        if told != __version__
-    ]
-    if odd:
-        raise RuntimeError(
-            f"{len(odd)} of {len(found)} workers have no stflow {__version__}: "
-            f"{listing(odd)}. Start them where this version is installed."
-        )
-    threads = client.nthreads()
-    if many := [f"{address} has {n}" for address, n in threads.items() if n > 1]:
-        raise ValueError(
-            f"A worker takes a slide at a time, and these have several threads: {listing(many)}. "
-            "Start workers of one, such as `LocalCluster(threads_per_worker=1)` or `dask worker "
-            "--nthreads 1`."
-        )
 
 
 def on_cluster(

@@ -12,7 +12,8 @@ from tqdm.auto import tqdm
 
 from stflow._sdata.places import Lattice
 from stflow._validation import listing, require_count, warn
-from stflow.cohort._cluster import on_cluster, require_workers
+from stflow._workers import require_workers
+from stflow.cohort._cluster import on_cluster
 from stflow.cohort._estimate import estimate
 from stflow.cohort._folder import MODEL, Folder
 from stflow.cohort._manifest import Row, read_manifest

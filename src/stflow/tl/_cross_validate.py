@@ -20,6 +20,7 @@ from stflow._sdata import by_text, column_groups, groups_of, shared_recipe
 from stflow._sdata.expression import Counting
 from stflow._units import Units, raw_counts
 from stflow._validation import listing, require_count, require_seed
+from stflow._workers import require_workers
 from stflow.metrics import (
     gene_structure_correlation,
     per_gene,
@@ -175,6 +176,8 @@ def cross_validate(
         text, a group is neither text nor a number, a method is no baseline, ``fit_kwargs`` holds
         what :func:`stflow.tl.fit` does not take, or, with ``resume``, a baseline holds what cannot
         be told in words, as a function.
+    RuntimeError
+        Workers of ``client`` have no stflow of this version.
     ValueError
         Unknown units, or a table lacks genes that hold more than 5 % of the counts of others; the
         group of a slide is missing, as NaN, or its column ``groups`` holds several; there is one
@@ -201,6 +204,8 @@ def cross_validate(
     named = column_groups(data, groups, table_key) if isinstance(groups, str) else groups
     grouped = groups_of(data, named)
     _require_range(n_samples, n_steps, n_top_genes, seed)
+    if client is not None:
+        require_workers(client)
     resolve_device(device)
     shared_recipe(data, table_key, embedding_key)
     contest = Contest(
