@@ -115,11 +115,11 @@ def main() -> None:
     warnings.simplefilter("ignore", UserWarning)
     file = RESULTS / "init.csv"
     rows = pd.read_csv(file).to_dict("records") if file.exists() else []
-    for tissue, (make, seeds) in TISSUES.items():
-        done = {(row["tissue"], row["seed"]) for row in rows}
-        for seed in seeds:
-            if (tissue, seed) in done:
-                continue
+    done = {(row["tissue"], row["seed"]) for row in rows}
+    cases = [(seed, tissue) for tissue in TISSUES for seed in TISSUES[tissue][1]]
+    for seed, tissue in sorted(cases):
+        if (tissue, seed) not in done:
+            make = TISSUES[tissue][0]
             new = [
                 {"tissue": tissue, "seed": seed, "method": method, "cpu_s": took, "pearson": score}
                 for method, took, scores in predictions(make(seed), seed, device)
@@ -128,7 +128,7 @@ def main() -> None:
             rows += new
             pd.DataFrame(rows).round(4).to_csv(file, index=False)
             print(pd.DataFrame(new).to_string(index=False), flush=True)
-    write(pd.DataFrame(rows))
+            write(pd.DataFrame(rows))
 
 
 def write(frame: pd.DataFrame) -> None:
@@ -156,14 +156,16 @@ def write(frame: pd.DataFrame) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    fig, axes = plt.subplots(1, len(TISSUES), figsize=(10, 3.2), sharey=True, layout="constrained")
-    for ax, tissue in zip(axes, TISSUES, strict=True):
+    shown = list(took.columns)
+    how: dict[str, Any] = {"sharey": True, "squeeze": False, "layout": "constrained"}
+    fig, axes = plt.subplots(1, len(shown), figsize=(10, 3.2), **how)
+    for ax, tissue in zip(axes[0], shown, strict=True):
         for _, values in by_seed[tissue].items():
             ax.plot(values, range(len(names)), "o", color="tab:blue", alpha=0.7)
         ax.set(title=tissue, xlabel="mean Pearson correlation", yticks=range(len(names)))
         ax.set_yticklabels(METHODS.values())
         ax.grid(axis="x", alpha=0.3)
-    axes[0].invert_yaxis()
+    axes[0, 0].invert_yaxis()
     fig.savefig(RESULTS / "init.png", dpi=120)
 
 
