@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -147,7 +148,8 @@ def run_together(
 def _run(trainer: pl.Trainer, module: SharedTraining, *loaders: Any, hint: str) -> bool:
     """Run ``trainer.fit``, and say what to do when another process died."""
     try:
-        return fit_or_interrupt(trainer, module, *loaders)
+        with _tensors_by_files():
+            return fit_or_interrupt(trainer, module, *loaders)
     except (ProcessException, RuntimeError) as error:
         if isinstance(error, ProcessException) and module.board.asked_to_stop:
             return True
@@ -160,3 +162,14 @@ def _run(trainer: pl.Trainer, module: SharedTraining, *loaders: Any, hint: str) 
     finally:
         if trainer.strategy.launcher is not None and not module.here:
             trainer.strategy.launcher.kill(signal.SIGKILL)
+
+
+@contextmanager
+def _tensors_by_files() -> Iterator[None]:
+    """Hand tensors to spawned processes by name; a descriptor of each may not arrive."""
+    before = torch.multiprocessing.get_sharing_strategy()
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    try:
+        yield
+    finally:
+        torch.multiprocessing.set_sharing_strategy(before)
