@@ -12,6 +12,7 @@ from support import SHAPE, SMALL, make_tissue
 
 import stflow as stf
 
+pytestmark = pytest.mark.slow
 PANEL = [f"GENE{i:03d}" for i in range(1, 7)]
 OTHER = [*PANEL[3:], "GENE009"]
 
