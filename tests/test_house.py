@@ -104,7 +104,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__main__": ({"_cli"}, set()),
     "_cli": (
         VERBS
-        | {"_atomic", "_sdata", "_keys", "_schedule", "_units", "_widths"}
+        | {"_atomic", "_sdata", "_keys", "_schedule", "_units", "_validation", "_widths"}
         | {"bench", "cohort", "encoders", "model"},
         {"click", "dask", "distributed", "pandas"},
     ),
@@ -148,7 +148,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_square": (set(), {"torch"}),
     "_units": (set(), {"numpy"}),
     "_validation": (set(), ARRAYS),
-    "_workers": ({"_validation"}, {"distributed"}),
+    "_workers": ({"_validation"}, {"dask", "distributed"}),
     "_widths": ({"_validation"}, {"numpy"}),
     "_keys": (set(), set()),
     "_atomic": (set(), set()),

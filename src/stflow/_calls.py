@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+LOCAL = "local-dir:"
+"""What the names of encoders from a folder start with."""
 WORDS = {
     "area": ("encoder", "how", "widths_um", "mpp", "outlines"),
     "tiles": ("encoder", "how", "widths_um", "tile_px", "pooling", "dihedral"),

@@ -138,6 +138,13 @@ def warn(message: str, kind: type[UserWarning] = UserWarning) -> None:
     warnings.warn(message, kind, stacklevel=level)
 
 
+def told(error: BaseException) -> str:
+    """Tell an error in one line, with its notes."""
+    plain = isinstance(error, KeyError) and len(error.args) == 1
+    text = str(error.args[0] if plain else error) or type(error).__name__
+    return " ".join(" ".join([text, *getattr(error, "__notes__", [])]).split())
+
+
 def users_file() -> str:
     """Name the file that warnings which arise here point at: the user's own, above all of ours."""
     frame, _ = _outside()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from stflow import __version__
 from stflow._validation import listing
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 DISTRIBUTION = "stflow-spatial"
+T = TypeVar("T")
 
 
 def require_workers(client: Client) -> None:
@@ -53,3 +56,22 @@ def require_workers(client: Client) -> None:
             "Start workers of one, such as `LocalCluster(threads_per_worker=1)` or `dask worker "
             "--nthreads 1`."
         )
+
+
+def share(client: Client, value: Any) -> Future:
+    """Leave a value with the scheduler, which hands it to each worker once, and to new ones."""
+    return client.submit(_same, value, key=f"shared-{uuid4().hex}", pure=False)
+
+
+def in_process() -> AbstractContextManager[Any]:
+    """Compute what dask holds by threads of this process.
+
+    Inside a task dask would hand it to the scheduler, and begin another task meanwhile.
+    """
+    import dask
+
+    return dask.config.set(scheduler="threads")
+
+
+def _same(value: T) -> T:
+    return value

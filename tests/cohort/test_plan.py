@@ -7,7 +7,7 @@ import pytest
 from support import colours
 
 import stflow as stf
-from stflow.cohort._plan import Plan, embed_words, require_encoder
+from stflow.cohort._plan import Plan, embed_words, own_encoder
 from stflow.encoders import get_encoder
 
 WORDS = {
@@ -50,7 +50,7 @@ def test_words_of_embed_are_those_of_the_recipe():
 
 
 def test_the_encoder_is_that_of_the_fit(model: stf.STFlow):
-    assert require_encoder(model, colours).name == "support.colours"
+    assert own_encoder(model, colours).name == "support.colours"
     turned = get_encoder(colours, dihedral=True)
     with pytest.raises(ValueError, match=r"another encoder \(dihedral=False\) than .*=True"):
-        require_encoder(model, turned)
+        own_encoder(model, turned)

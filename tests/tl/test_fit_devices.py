@@ -22,6 +22,7 @@ from stflow.tl._fit import InterruptedFit
 PANEL = ["GENE001", "GENE002", "GENE003"]
 SEVERAL = {**SMALL, "config": {**SHAPE, "n_flows": 3}, "max_epochs": 2}
 TWO = {"strategy": "ddp_fork", "devices": 2, "accelerator": "cpu"}
+pytestmark = pytest.mark.usefixtures("hears_ctrl_c")
 HERE = Path(__file__).parents[1]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks processes that use torch")
 
@@ -30,14 +31,6 @@ def digest(model: stf.STFlow) -> str:
     """Digest of all weights and of the history."""
     weights = {name: value.numpy() for name, value in model.ensemble.state_dict().items()}
     return joblib.hash([weights, model.history.to_dict()])
-
-
-@pytest.fixture(autouse=True)
-def _hear_ctrl_c():
-    """Python's own handler, which a process started in the background has not."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,10 @@ from support import SHAPE, SMALL, snapshot, stopped
 import stflow as stf
 from stflow.model.training import _fitting, _lightning, _plan, open_states
 
-pytestmark = pytest.mark.filterwarnings("ignore:The model was trained on")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The model was trained on"),
+    pytest.mark.usefixtures("hears_ctrl_c"),
+]
 
 PANEL = ["GENE001", "GENE002", "GENE003"]
 EPOCHS = 5
@@ -62,14 +65,6 @@ def equal(one: stf.STFlow, two: stf.STFlow) -> bool:
     assert states[0].keys() == states[1].keys()
     same = all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     return same and one.history.equals(two.history)
-
-
-@pytest.fixture(autouse=True)
-def _hear_ctrl_c():
-    """Python's own handler, which a process started in the background has not."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

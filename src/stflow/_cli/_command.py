@@ -68,7 +68,9 @@ class Command(click.Command):
         except KNOWN as error:
             if debug:
                 raise
-            raise Failure(in_words_of_the_shell(_message(error), options)) from error
+            from stflow._validation import told  # loads numpy
+
+            raise Failure(in_words_of_the_shell(told(error), options)) from error
 
 
 def write_result(text: str) -> None:
@@ -122,12 +124,6 @@ def _typed(name: str, value: str) -> str:
 
 def _run() -> _Run:
     return click.get_current_context().obj
-
-
-def _message(error: BaseException) -> str:
-    plain = isinstance(error, KeyError) and len(error.args) == 1
-    text = str(error.args[0] if plain else error)
-    return " ".join([text or type(error).__name__, *getattr(error, "__notes__", [])])
 
 
 def _tell(kind: str, message: str) -> None:

@@ -61,10 +61,12 @@ def run(
     if workers and scheduler:
         raise click.UsageError("Choose either --workers or --scheduler.")
     from stflow.cohort import run as run_cohort
+    from stflow.encoders import encoder_of
+    from stflow.model import STFlow
 
     how |= {"model": model, "dry_run": dry_run, "show_progress_bar": not quiet}
     if weights is not None:
-        how["encoder"] = encoder_of(model, weights)
+        how["encoder"] = encoder_of(STFlow.load(model).encoder, weights=weights)
     with _client(None if dry_run else workers, scheduler) as client:
         frame = run_cohort(manifest, output, client=client, **how)
     if dry_run:
@@ -77,17 +79,6 @@ def run(
         failed = (frame["state"] == "failed").any()
     if failed:
         click.get_current_context().exit(1)
-
-
-def encoder_of(model: Path, weights: Path) -> Any:
-    """Build the encoder that a model reads, with weights from a file."""
-    from stflow.encoders import get_encoder
-    from stflow.model import STFlow
-
-    recipe = STFlow.load(model).encoder
-    pooling = recipe["pooling"] if recipe["pooling"] != "tokens" else None
-    how = {"pooling": pooling, "dihedral": recipe["dihedral"]}
-    return get_encoder(recipe["encoder"], weights=weights, **how)
 
 
 def summary(frame: pd.DataFrame) -> str:

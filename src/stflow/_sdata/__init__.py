@@ -40,6 +40,7 @@ from stflow._sdata._recipe import (
     read_recipe,
     require_same_recipe,
     require_same_width,
+    same_word,
     shared_recipe,
 )
 from stflow._sdata._slides import as_mapping, read_slides

@@ -9,12 +9,11 @@ import numpy as np
 from anndata import AnnData
 from spatialdata import SpatialData
 
-from stflow._calls import embed_call
+from stflow._calls import LOCAL, embed_call
 from stflow._sdata._tables import get_table
 
 NOT_COMPARED = ("versions", "image_mpp", "blank", "features", "precision")
 ROUNDING = 1e-6
-LOCAL = "local-dir:"
 
 
 def read_recipe(
@@ -69,7 +68,7 @@ def require_same_recipe(
     widths are told but decide nothing.
     """
     names = [name for name in {**wanted, **recipe} if name not in NOT_COMPARED]
-    odd = [name for name in names if not _alike(name, recipe, wanted)]
+    odd = [name for name in names if not same_word(name, recipe, wanted)]
     tiles = all({"mpp", "tile_px"} <= set(each) for each in (recipe, wanted))
     follow = {"widths_um"} if tiles else set()
     if set(odd) - follow:
@@ -83,7 +82,7 @@ def require_same_recipe(
         )
 
 
-def _alike(name: str, recipe: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def same_word(name: str, recipe: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether two recipes say the same under a name, scales and widths but for rounding.
 
     An encoder of a folder is told by its weights, not by where the folder lies.

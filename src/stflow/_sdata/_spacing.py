@@ -43,13 +43,19 @@ def pitch_um(table: AnnData) -> float | None:
 def is_pitch(table: AnnData, trained_um: float) -> bool:
     """Whether neighbours are about as far apart as those of a fit, or nothing tells it."""
     found_um = pitch_um(table)
-    return found_um is None or max(found_um / trained_um, trained_um / found_um) <= FACTOR
+    return found_um is None or _alike(found_um, trained_um)
+
+
+def _alike(found_um: float, trained_um: float) -> bool:
+    return max(found_um / trained_um, trained_um / found_um) <= FACTOR
 
 
 def warn_of_other_pitch(table: AnnData, trained_um: float | None) -> None:
     """Say, where the user called `predict`, that neighbours are not as far as those of the fit."""
     found_um = pitch_um(table)
-    if trained_um is not None and found_um is not None and not is_pitch(table, trained_um):
+    if trained_um is None or found_um is None:
+        return
+    if not _alike(found_um, trained_um):
         trained, found = f"{trained_um:.4g}", f"{found_um:.4g}"
         warn(
             f"The model was trained on spots {trained} um apart, and neighbours in this graph are "

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from stflow._workers import share
 from stflow.cohort._folder import Folder
 from stflow.cohort._manifest import Row
 from stflow.cohort._plan import Plan
@@ -31,7 +32,7 @@ def on_cluster(
     from distributed import as_completed
 
     token = uuid4().hex[:8]
-    shared = client.submit(_same, plan, key=f"plan-{token}", pure=False)
+    shared = share(client, plan)
     tries = dict.fromkeys((row.slide for row in rows), 0)
 
     def submit(row: Row) -> Future:
@@ -58,11 +59,6 @@ def on_cluster(
                 yield state
     finally:
         client.cancel(list(by_future), force=True)
-
-
-def _same(plan: Plan) -> Plan:
-    """Give back a plan, which the scheduler hands to each worker once, and anew to new ones."""
-    return plan
 
 
 def _settled(future: Future, row: Row, folder: Folder) -> State | None:

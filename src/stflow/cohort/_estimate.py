@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from stflow import pp, tl
 from stflow._sdata import SlideSize, measure_slide, some_spots
+from stflow._validation import told
 from stflow.cohort._folder import Folder
 from stflow.cohort._manifest import Row
 from stflow.cohort._plan import Plan, embed_words
@@ -89,8 +90,7 @@ def estimate(
             with warnings.catch_warnings(action="ignore"):
                 line |= _look(row, plan, model, encoder, rates)
         except PROBLEMS as error:
-            plain = isinstance(error, KeyError) and len(error.args) == 1
-            line["problem"] = " ".join(str(error.args[0] if plain else error).split())
+            line["problem"] = told(error)
         lines.append(line)
     frame = pd.DataFrame(lines, columns=[*COLUMNS])
     parents = (folder.path, *folder.path.parents)

@@ -12,10 +12,11 @@ from typing import Any, Self
 from stflow import __version__
 from stflow._device import resolve_device
 from stflow._digest import tensors_digest
+from stflow._sdata import same_word
 from stflow._sdata.places import Lattice
 from stflow._validation import require_count, require_seed
 from stflow.cohort._manifest import require_word
-from stflow.encoders import Encoder, get_encoder
+from stflow.encoders import Encoder, encoder_of
 from stflow.model import STFlow
 
 COMPARED = ("encoder", "weights_sha256", "mean", "std", "dihedral")
@@ -101,7 +102,7 @@ class Plan:
         fitted = model if isinstance(model, STFlow) else STFlow.load(place)
         embed_words(fitted.encoder)
         encoder = fitted.encoder["encoder"] if encoder is None else encoder
-        ready = require_encoder(fitted, encoder)
+        ready = own_encoder(fitted, encoder)
         kept = encoder if isinstance(encoder, str) else ready
         return cls(place, model_digest(fitted), kept, version=__version__, **how), fitted
 
@@ -120,7 +121,7 @@ class Plan:
 
     def ready(self, model: STFlow) -> Encoder:
         """Return the encoder of a model that is at hand."""
-        return require_encoder(model, self.encoder)
+        return own_encoder(model, self.encoder)
 
     def identity(self) -> dict[str, Any]:
         """Return what results depend on, as plain values."""
@@ -154,7 +155,7 @@ def _load(path: Path, digest: str) -> STFlow:
 
 @lru_cache(maxsize=1)
 def _encoder_of(path: Path, digest: str, name: str) -> Encoder:
-    return require_encoder(_load(path, digest), name)
+    return own_encoder(_load(path, digest), name)
 
 
 def embed_words(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,7 +175,7 @@ def embed_words(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {"how": how, **{word: recipe[word] for word in LOOK[how] if word in recipe}}
 
 
-def require_encoder(model: STFlow, encoder: Any) -> Encoder:
+def own_encoder(model: STFlow, encoder: Any) -> Encoder:
     """Return the encoder that a model reads, ready.
 
     Parameters
@@ -189,22 +190,18 @@ def require_encoder(model: STFlow, encoder: Any) -> Encoder:
     ValueError
         It cannot be had, or is another one.
     """
-    recipe = model.encoder
-    named = isinstance(encoder, str)
-    pooling = recipe["pooling"] if named and recipe["pooling"] != "tokens" else None
-    if isinstance(encoder, Encoder):
-        found = encoder
-    else:
+    recipe, found = model.encoder, encoder
+    if not isinstance(encoder, Encoder):
         try:
-            found = get_encoder(encoder, pooling=pooling, dihedral=recipe["dihedral"])
+            found = encoder_of(recipe, encoder)
         except (ImportError, OSError, ValueError) as error:
+            told = encoder if isinstance(encoder, str) else "this encoder"
             raise ValueError(
-                f"The model reads embeddings of {recipe['encoder']!r}, and "
-                f"{encoder if named else 'this encoder'!r} cannot be had: {error} Pass "
-                "what encodes as `encoder=`."
+                f"The model reads embeddings of {recipe['encoder']!r}, and {told!r} cannot be had: "
+                f"{error} Pass what encodes as `encoder=`."
             ) from error
     ours = found.recipe()
-    if odd := [name for name in COMPARED if ours[name] != recipe[name]]:
+    if odd := [name for name in COMPARED if not same_word(name, ours, recipe)]:
         mine, theirs = (
             ", ".join(f"{name}={each[name]!r}" for name in odd) for each in (ours, recipe)
         )

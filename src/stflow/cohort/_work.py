@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-import dask
 import torch
 
 from stflow import __version__
 from stflow._atomic import sweep
 from stflow._sdata import note_record, outcome, without_images, write_store
-from stflow._validation import users_file
+from stflow._validation import told, users_file
+from stflow._workers import in_process
 from stflow.cohort._folder import Folder
 from stflow.cohort._manifest import Row
 from stflow.cohort._plan import Plan
@@ -65,9 +65,7 @@ class Progress:
 def work(row: Row, plan: Plan, folder: Folder) -> State:
     """Do a slide, unless it is done.
 
-    Pixels are read by threads of this process: inside a task dask would hand them to the
-    scheduler, and begin another slide meanwhile. What goes wrong is in the state that is returned,
-    and on disk where that can be written.
+    What goes wrong is in the state that is returned, and on disk where that can be written.
 
     Parameters
     ----------
@@ -80,7 +78,8 @@ def work(row: Row, plan: Plan, folder: Folder) -> State:
             return state
         progress = Progress(_begun(row, state), folder)
         try:
-            _do(row, plan, folder, progress)
+            with in_process():
+                _do(row, plan, folder, progress)
         except Exception as error:  # noqa: BLE001 (the others go on)
             progress.state = _failed(progress.state, error)
             _write_if_possible(progress)
@@ -99,7 +98,7 @@ def _do(row: Row, plan: Plan, folder: Folder, progress: Progress) -> None:
     progress.note(state=RUNNING)
     if __version__ != plan.version:
         raise ImportError(f"This worker has stflow {__version__}, the run {plan.version}.")
-    with _heard(users_file()) as warned, dask.config.set(scheduler="threads"):
+    with _heard(users_file()) as warned:
         sdata = predict_slide(row, plan, progress.stage, cache=folder.cache(row.slide))
     found = outcome(sdata)
     progress.state = replace(
@@ -109,7 +108,7 @@ def _do(row: Row, plan: Plan, folder: Folder, progress: Progress) -> None:
         artifacts=None if found.artifacts != found.artifacts else round(found.artifacts, 4),
         warnings=tuple(warned),
     )
-    with progress.stage("write"), dask.config.set(scheduler="threads"):
+    with progress.stage("write"):
         done = replace(progress.state, state=DONE, stage="")
         note_record(sdata, done.plain())
         write_store(sdata if plan.keep_image else without_images(sdata), store)
@@ -131,9 +130,7 @@ def _begun(row: Row, before: State) -> State:
 
 
 def _failed(state: State, error: Exception) -> State:
-    plain = isinstance(error, KeyError) and len(error.args) == 1
-    told = " ".join(str(error.args[0] if plain else error).split()) or "no more is known"
-    line = f"{type(error).__name__}: {told}"
+    line = f"{type(error).__name__}: {told(error)}"
     return replace(
         state,
         state=FAILED,
@@ -153,9 +150,9 @@ def _write_if_possible(progress: Progress) -> None:
 @contextmanager
 def _heard(place: str) -> Iterator[list[str]]:
     """Gather what stflow warns of, where it points at a file, each thing once."""
-    told: list[str] = []
+    heard: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        yield told
+        yield heard
     ours = (each for each in caught if issubclass(each.category, UserWarning))
-    told += dict.fromkeys(str(each.message) for each in ours if each.filename == place)
+    heard += dict.fromkeys(str(each.message) for each in ours if each.filename == place)

@@ -5,7 +5,13 @@ from stflow.encoders._encoder import Encoder, Pooling, qualified_name, weights_d
 from stflow.encoders._listing import list
 from stflow.encoders._pooling import StagePool
 from stflow.encoders._reach import Reach, halo_px, probe
-from stflow.encoders._registry import find_card, get_encoder, known_name, require_encoder
+from stflow.encoders._registry import (
+    encoder_of,
+    find_card,
+    get_encoder,
+    known_name,
+    require_encoder,
+)
 from stflow.encoders.families import DOWNLOADERS, LicenceNotice
 
 __all__ = ["Encoder", "LicenceNotice", "get_encoder", "list"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any
 
@@ -104,6 +104,32 @@ def get_encoder(
     if not callable(spec):
         raise TypeError(f"An encoder is a name, nn.Module or callable, not {type(spec).__name__}.")
     return _custom(spec, transform, dihedral, device)
+
+
+def encoder_of(
+    recipe: Mapping[str, Any], spec: Any = None, *, weights: str | PathLike[str] | None = None
+) -> Encoder:
+    """Build the encoder of an embedding, pooled and turned as its recipe says.
+
+    Parameters
+    ----------
+    recipe
+        Of the embedding.
+    spec, weights
+        What encodes, and a file with its weights, as `get_encoder` takes them; None: by the
+        recipe's name.
+
+    Raises
+    ------
+    ValueError
+        The recipe names no encoder.
+    """
+    if not {"encoder", "pooling", "dihedral"} <= set(recipe):
+        raise ValueError("The recipe of the embedding names no encoder that `pp.embed` used.")
+    spec = recipe["encoder"] if spec is None else spec
+    pooled = isinstance(spec, str) and recipe["pooling"] != "tokens"
+    pooling = recipe["pooling"] if pooled else None
+    return get_encoder(spec, pooling=pooling, weights=weights, dihedral=recipe["dihedral"])
 
 
 def known_name(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from huggingface_hub import ModelCardData
 
-from stflow._calls import embed_call
+from stflow._calls import LOCAL, embed_call
 from stflow._units import LABELS
 from stflow.encoders import find_card, require_encoder
 from stflow.model._described import claimed, trusted
@@ -179,7 +179,7 @@ def _goes_by_name(encoder: str) -> bool:
         require_encoder(encoder, weights=None)
     except ValueError:
         return False
-    return not encoder.startswith("local-dir:")
+    return not encoder.startswith(LOCAL)
 
 
 def _scores(model: Portable) -> str:

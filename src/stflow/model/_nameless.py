@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from stflow._calls import LOCAL
 from stflow._validation import listing
 
 OF_ONE_SLIDE = ("image_mpp", "blank", "features")
@@ -24,7 +25,6 @@ OURS = (
     *("weights_sha256", "pooling", "mean", "std", "dihedral", "precision", "versions", "how"),
     *("widths_um", "mpp", "tile_px", "outlines", "token_tile_px", "token_overlap_px", "width"),
 )
-LOCAL = "local-dir:"
 UNNAMED, SHORTEST = "slide", 3
 A_PATH = re.compile(r"(?:^|[\s'\"=(:,])(?:~?/[^/\s]|[A-Za-z]:[\\/]|\\\\)")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from stflow._atomic import write_bytes
 from stflow._runs import RunFolder
 
-HEADER, FORMAT_VERSION = "stflow-training", 5
+HEADER, FORMAT_VERSION = "stflow-training", 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from spatialdata import SpatialData
 from tqdm.auto import tqdm
 
 from stflow._sdata import without_images
+from stflow._workers import in_process, share
 from stflow.tl._contest._competitors import Contest, Outcome
 from stflow.tl._contest._finished import FoldStore
 from stflow.tl._contest._folds import Fold
@@ -102,7 +103,7 @@ def _on_cluster(
         for name, each in contest.data.items()
     }
     token = uuid4().hex[:8]
-    shared = client.submit(_same, replace(contest, data=data), key=f"contest-{token}")
+    shared = share(client, replace(contest, data=data))
     tasks: dict[Any, tuple[Fold, str]] = {
         client.submit(_compute, shared, fold, methods[name], key=f"fold-{token}-{i}"): (fold, name)
         for i, (fold, name) in enumerate(pairs)
@@ -114,10 +115,6 @@ def _on_cluster(
         client.cancel(list(tasks), force=True)
 
 
-def _same(contest: Contest) -> Contest:
-    """Give back what the scheduler hands to each worker once, and anew to new ones."""
-    return contest
-
-
 def _compute(contest: Contest, fold: Fold, method: str | Baseline) -> Outcome:
-    return contest.run(method, fold, contest.read(fold.split.test, fold))
+    with in_process():
+        return contest.run(method, fold, contest.read(fold.split.test, fold))
