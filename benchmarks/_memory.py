@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -9,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 HEAD = [
-    "Defaults but for what the command says, one process, CPU. Memory is the most that the process",
-    "held in each step, looked at twice a second: its own, and with pages of files on disk, which",
-    "the system takes back when it needs them.",
+    "Defaults but for what the command says, one process, CPU. Memory in GiB, looked at twice a",
+    "second: its own when a step begins (what the C library kept of what was freed is given back",
+    "first), the most that it held in the step, and that with pages of files on disk, which the",
+    "system takes back when it needs them.",
     "",
 ]
 
@@ -48,17 +52,22 @@ class Steps:
     def __init__(self) -> None:
         self.memory = Memory()
         self.lines = [
-            "| step | wall (s) | CPU (s) | own memory (GiB) | with files (GiB) |",
-            "| --- | --- | --- | --- | --- |",
+            "| step | wall (s) | CPU (s) | own at first | own at most | with files |",
+            "| --- | --- | --- | --- | --- | --- |",
         ]
 
     def __call__(self, name: str, step: Callable[[], Any]) -> Any:
         """Run a step, and return what it gives."""
+        gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)
         self.memory.most()
+        first, _ = self.memory.most()
         wall, cpu = time.perf_counter(), time.process_time()
         found = step()
         took = time.perf_counter() - wall, time.process_time() - cpu
         own, every = self.memory.most()
-        self.lines.append(f"| {name} | {took[0]:,.0f} | {took[1]:,.0f} | {own:.1f} | {every:.1f} |")
+        figures = [*(f"{each:,.0f}" for each in took), *(f"{x:.1f}" for x in (first, own, every))]
+        self.lines.append(f"| {' | '.join([name, *figures])} |")
         print(self.lines[-1], flush=True)
         return found

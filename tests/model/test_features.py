@@ -64,9 +64,10 @@ def test_read_in_blocks_and_from_some_spots(rng, monkeypatch) -> None:
 
 def test_spots_and_their_neighbours_by_hand() -> None:
     slide = make_slide(np.arange(10.0).reshape(5, 2))
-    own, context = _features.read_spots(slide, np.array([1, 4]))
-    assert own.tolist() == [[2, 3], [8, 9]]
-    assert context.tolist() == [[4, 5], [0, 1]]
+    other = make_slide(np.arange(10.0, 20.0).reshape(5, 2))
+    own, context = _features.read_spots([(slide, np.array([1, 4])), (other, np.array([4]))])
+    assert own.tolist() == [[2, 3], [8, 9], [18, 19]]
+    assert context.tolist() == [[4, 5], [0, 1], [10, 11]]
 
 
 def test_unit_of_a_column_does_not_matter(rng: np.random.Generator) -> None:

@@ -132,9 +132,12 @@ def _measured(
 ) -> dict[str, np.ndarray]:
     """Read expression and totals of all spots."""
     found = read_measured(table, [*genes, *auxiliary], counting, where=where)
-    expression = found.expression.astype(np.float32)
-    parts = {"expression": expression[:, : len(genes)], "totals": found.totals}
-    return {**parts, "auxiliary": expression[:, len(genes) :]} if auxiliary else parts
+    expression = np.empty((table.n_obs, len(genes)), dtype=np.float32)
+    others = np.empty((table.n_obs, len(auxiliary)), dtype=np.float32)
+    for rows, block in found.blocks():
+        expression[rows], others[rows] = np.split(block, [len(genes)], axis=1)
+    parts = {"expression": expression, "totals": found.totals}
+    return {**parts, "auxiliary": others} if auxiliary else parts
 
 
 def _embedding(values: Any, what: str) -> Any:

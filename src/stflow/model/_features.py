@@ -20,15 +20,18 @@ from stflow.slide import (
 )
 
 
-def read_spots(slide: Slide, spots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def read_spots(drawn: list[tuple[Slide, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of some spots and of their neighbours' mean, each (n, F), read in one pass."""
-    own = np.zeros((len(spots), slide.embedding.shape[1]), dtype=np.float32)
+    ends = np.cumsum([len(spots) for _, spots in drawn])
+    own = np.zeros((ends[-1], drawn[0][0].embedding.shape[1]), dtype=np.float32)
     context = np.zeros_like(own)
-    weights = sp.csc_matrix(neighbour_weights(slide.graph)[spots])
-    for rows, block in row_blocks(slide.embedding):
-        here = (spots >= rows.start) & (spots < rows.stop)
-        own[here] = block[spots[here] - rows.start]
-        context += weights[:, rows] @ block
+    for (slide, spots), end in zip(drawn, ends, strict=True):
+        mine = slice(end - len(spots), end)
+        weights = sp.csc_matrix(neighbour_weights(slide.graph)[spots])
+        for rows, block in row_blocks(slide.embedding):
+            here = (spots >= rows.start) & (spots < rows.stop)
+            own[mine][here] = block[spots[here] - rows.start]
+            context[mine] += weights[:, rows] @ block
     return own, context
 
 
@@ -62,15 +65,15 @@ class Features(nn.Module):
 
         The features are scaled together to a total variance of ``width``.
         """
-        parts = [read_spots(slide, spots) for slide, spots in draw_spots(slides, seed)]
-        own, context = (np.concatenate(part) for part in zip(*parts, strict=True))
+        own, context = read_spots(draw_spots(slides, seed))
         scale = deviations(own)[1]
         kept = min(n_components, *own.shape)
         features = cls(own.shape[1], kept)
         for i, part in enumerate((own, context)):
-            pca = PCA(kept, svd_solver="randomized", random_state=seed).fit(part / scale)
-            spread = np.sqrt(max(float(pca.explained_variance_.mean()), 1e-12))
             features.mean[i] = torch.from_numpy(part.mean(0))
+            part /= scale
+            pca = PCA(kept, svd_solver="randomized", copy=False, random_state=seed).fit(part)
+            spread = np.sqrt(max(float(pca.explained_variance_.mean()), 1e-12))
             features.components[i] = torch.from_numpy(pca.components_ / scale / spread)
         return features
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy.sparse import issparse
 
 from stflow._sdata.expression._expression import dense, read_counts
-from stflow._sdata.expression._totals import Counting, read_totals
-from stflow._units import log_expression
+from stflow._sdata.expression._totals import BLOCK, Counting, read_totals
+from stflow._units import Units, log_expression
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,15 +22,33 @@ class Measured:
 
     Parameters
     ----------
-    counts, expression
-        Raw counts, and the same in units, float64, shape (N, G).
+    found
+        Raw counts as the table keeps them, sparse or not, shape (N, G).
     totals
         Counts of each spot over all genes, shape (N,).
+    units
+        What expression is in.
     """
 
-    counts: np.ndarray
-    expression: np.ndarray
+    found: Any
     totals: np.ndarray
+    units: Units
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Raw counts, float64, shape (N, G)."""
+        return dense(self.found).astype(np.float64)
+
+    @property
+    def expression(self) -> np.ndarray:
+        """The counts in units, float64, shape (N, G)."""
+        return log_expression(self.counts, self.totals, self.units)
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield the expression of some spots after the other, with their place."""
+        for first in range(0, len(self.totals), BLOCK):
+            rows = slice(first, first + BLOCK)
+            yield rows, replace(self, found=self.found[rows], totals=self.totals[rows]).expression
 
 
 def read_measured(
@@ -60,11 +79,12 @@ def read_measured(
         the total of.
     """
     found: Any = read_counts(table, genes, layer=counting.layer, where=where)
-    counts = dense(found).astype(np.float64)
     totals = read_totals(table, counting, where=where, over=over)
-    if counting.total_key is not None and (counts.sum(1) > totals * (1 + 1e-6)).any():
-        raise ValueError(
-            f".obs[{counting.total_key!r}] of {where} is less than the counts of the panel at "
-            f"{int((counts.sum(1) > totals * (1 + 1e-6)).sum())} spots, so it holds no totals."
-        )
-    return Measured(counts, log_expression(counts, totals, counting.units), totals)
+    if counting.total_key is not None:
+        more = np.ravel(found.sum(axis=1, dtype=np.float64)) > totals * (1 + 1e-6)
+        if more.any():
+            raise ValueError(
+                f".obs[{counting.total_key!r}] of {where} is less than the counts of the panel at "
+                f"{int(more.sum())} spots, so it holds no totals."
+            )
+    return Measured(found.tocsr() if issparse(found) else found, totals, counting.units)

@@ -137,7 +137,8 @@ def fit_ensemble(
     flows, unseen = [flow for _, flow, _ in taken], [each for *_, found in taken for each in found]
     interrupted = asked or any(flow.interrupted for flow in flows) or len(flows) < len(folds)
     every = [np.full(slide.n_spots, True) for slide in slides]
-    seen, features = _look(slides, every, config, seed, start)
+    features = _look(slides, every, config, seed, start)
+    seen = regress(to_tensors(slides, features), seed)
     histories, members = [flow.history for flow in flows], [flow.member for flow in flows]
     if len(flows) > 1 and not interrupted:
         as_long = _as_long_as(histories, seen, schedule)
@@ -236,9 +237,13 @@ def _leave_out(
 ) -> tuple[Trained, list[Unseen]]:
     """Train a flow that leaves something out, and predict that."""
     seed, device = how["seed"], how["device"]
-    seen, features = _look(slides, [~mask for mask in masks], how["config"], seed, how["start"])
-    out = to_tensors(slides, features)
-    held_out = seen.beside(_parts(out, masks, TensorSlide.subset))
+    kept = [~mask for mask in masks]
+    features = _look(slides, kept, how["config"], seed, how["start"])
+    ready = to_tensors(slides, features)
+    parts = [_parts(ready, which, TensorSlide.subset) for which in (kept, masks)]
+    del ready  # of half a million cells it is a gigabyte
+    seen = regress(parts[0], seed)
+    held_out = seen.beside(parts[1])
     trained = _train(seen, held_out, features, schedule, in_halves=True, **how)
     if not len(trained.history):
         return trained, []
@@ -250,14 +255,11 @@ def _leave_out(
 
 def _look(
     slides: list[Slide], masks: Masks, config: Config, seed: int, start: Start | None
-) -> tuple[Regressed, Features]:
-    """Learn to see the spots that are marked, or see as the start does, and regress on it."""
-    if start is None:
-        features = Features.fit(_parts(slides, masks, subset), config.n_components, seed)
-    else:
-        features = start.features
-    ready = _parts(to_tensors(slides, features), masks, TensorSlide.subset)
-    return regress(ready, seed), features
+) -> Features:
+    """Learn to see the spots that are marked, or see as the start does."""
+    if start is not None:
+        return start.features
+    return Features.fit(_parts(slides, masks, subset), config.n_components, seed)
 
 
 def _train(

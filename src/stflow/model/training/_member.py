@@ -68,16 +68,17 @@ def train_member(
     expression, weights = (
         torch.cat([getattr(slide, name) for slide in kept]) for name in ("expression", "weights")
     )
+    mean = (expression * weights[:, None]).sum(0) / weights.sum()
     prior = fit_prior(
         str(config.prior),
-        expression.expm1().round(),
+        expression.expm1_().round_(),
         config.prior_parameters,
         generator=torch.Generator().manual_seed(seed),
     )
     with isolated_rng(seed, device):
         n_features, n_genes = kept[0].inputs[0].shape[1], expression.shape[1]
         denoiser = Denoiser(n_features, n_genes, config, make_layer=make_layer)
-        denoiser.start_from((expression * weights[:, None]).sum(0) / weights.sum())
+        denoiser.start_from(mean)
         if start is not None:
             start.teach(denoiser)
         history, interrupted, by_half = train(

@@ -57,9 +57,10 @@ class Regressed:
 
     def beside(self, slides: list[TensorSlide]) -> list[TensorSlide]:
         """Give slides that the regression has not seen what it says of them."""
-        found = [standardise(self.regression(slide.features), self.scale) for slide in slides]
-        pairs = zip(slides, found, strict=True)
-        return [replace(slide, regressed=each.clone()) for slide, each in pairs]
+        return [
+            replace(slide, regressed=standardise(self.regression(slide.features), self.scale))
+            for slide in slides
+        ]
 
 
 def regress(slides: list[TensorSlide], seed: int) -> Regressed:
@@ -74,7 +75,7 @@ def regress(slides: list[TensorSlide], seed: int) -> Regressed:
         rows = np.argsort(np.concatenate(_rows(slides[0])))
         parts = (torch.cat(parts)[torch.from_numpy(rows)],)
     pairs = zip(slides, parts, strict=True)
-    return Regressed(regression, [replace(s, regressed=p.clone()) for s, p in pairs], scale)
+    return Regressed(regression, [replace(s, regressed=p) for s, p in pairs], scale)
 
 
 def _fit(slides: list[TensorSlide], left_out: _LeftOut, seed: int) -> KernelRidge:
@@ -131,18 +132,15 @@ class _LeftOut:
         taken = turns(slides)
         pairs = list(zip(slides, taken, strict=True))
         whole = np.repeat(taken, [slide.n_spots for slide in slides])
-        spots = _drawn(len(whole), seed)
-        which = whole[spots]
-        features, expression, weights = (
-            torch.cat([getattr(slide, name) for slide in slides])[spots]
-            for name in ("features", "expression", "weights")
-        )
+        some = _Drawn.of(slides, seed)
+        which = whole[some.spots]
         paths = [
             fit_path([slide for slide, at in pairs if at != turn], seed)
             for turn in range(max(taken) + 1)
         ]
-        lifted = [path.lift(features[which == i].numpy()) for i, path in enumerate(paths)]
-        return cls(paths, lifted, expression.double().numpy(), weights.double().numpy(), which)
+        lifted = [path.lift(some.features[which == i]) for i, path in enumerate(paths)]
+        panel = slides[0].expression.shape[1]
+        return cls(paths, lifted, some.expression[:, :panel], some.weights, which)
 
     @cached_property
     def best(self) -> _Turns:
@@ -192,18 +190,47 @@ def turns(slides: list[TensorSlide]) -> list[int]:
 
 def fit_path(slides: list[TensorSlide], seed: int) -> KernelPath:
     """Fit the panel and auxiliary genes to the spots of some slides, at most ``MAX_SPOTS``."""
-    x, weights = (torch.cat([getattr(s, name) for s in slides]) for name in ("features", "weights"))
-    y = torch.cat([torch.cat([slide.expression, slide.auxiliary], dim=1) for slide in slides])
-    spots = _drawn(len(x), seed)
-    features, expression, weight = (each[spots].double().numpy() for each in (x, y, weights))
-    return KernelPath.fit(features, expression, weights=weight, width=WIDTH, seed=seed)
+    some = _Drawn.of(slides, seed)
+    return KernelPath.fit(
+        some.features, some.expression, weights=some.weights, width=WIDTH, seed=seed
+    )
 
 
-def _drawn(n_spots: int, seed: int) -> np.ndarray:
-    """Positions of all spots, or of ``MAX_SPOTS`` of them."""
-    if n_spots <= MAX_SPOTS:
-        return np.arange(n_spots)
-    return np.random.default_rng(seed).choice(n_spots, MAX_SPOTS, replace=False)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Drawn:
+    """Spots of slides that a regression learns from: all, or ``MAX_SPOTS`` of them.
+
+    Parameters
+    ----------
+    spots
+        Their places among the spots of all slides, shape (N,).
+    features, expression, weights
+        Their features (N, F), the panel and auxiliary genes (N, G + A), and weights (N,).
+    """
+
+    spots: np.ndarray
+    features: np.ndarray
+    expression: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, slides: list[TensorSlide], seed: int) -> _Drawn:
+        """Draw them, and copy no more."""
+        ends = np.cumsum([slide.n_spots for slide in slides])
+        spots = np.arange(ends[-1])
+        if len(spots) > MAX_SPOTS:
+            spots = np.random.default_rng(seed).choice(ends[-1], MAX_SPOTS, replace=False)
+        n_genes, n_others = (each.shape[1] for each in (slides[0].expression, slides[0].auxiliary))
+        features = np.empty((len(spots), slides[0].features.shape[1]), dtype=np.float32)
+        expression, weights = np.empty((len(spots), n_genes + n_others)), np.empty(len(spots))
+        for slide, end in zip(slides, ends, strict=True):
+            rows = spots - (end - slide.n_spots)
+            here = (rows >= 0) & (rows < slide.n_spots)
+            features[here] = slide.features.numpy()[rows[here]]
+            expression[here, :n_genes] = slide.expression.numpy()[rows[here]]
+            expression[here, n_genes:] = slide.auxiliary.numpy()[rows[here]]
+            weights[here] = slide.weights.numpy()[rows[here]]
+        return cls(spots, features, expression, weights)
 
 
 def _pieces(slides: list[TensorSlide]) -> list[TensorSlide]:
