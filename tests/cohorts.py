@@ -25,11 +25,13 @@ MPP = 4.0
 LOCAL: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None}
 HOW: dict[str, Any] = {
     "encoder": colours,
+    "artifacts": False,
     "n_samples": 2,
     "n_steps": 2,
     "device": "cpu",
     "show_progress_bar": False,
 }
+EVERY_STAGE = {**HOW, "artifacts": True}
 
 
 def write_scans(folder: Path, n_slides: int) -> pd.DataFrame:
@@ -112,7 +114,7 @@ def die(manifest: pd.DataFrame, model: Path, out: Path, stage: str, marks: Path)
     """Run a cohort in this process, which is killed in a stage of its first slide."""
     torch.set_num_threads(1)
     arm({"slide0": [stage]}, str(marks))
-    stf.cohort.run(manifest, out, model=model, **HOW)
+    stf.cohort.run(manifest, out, model=model, **EVERY_STAGE)
 
 
 def main(manifest: str, model: str, out: str) -> None:

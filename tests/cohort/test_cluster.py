@@ -22,7 +22,7 @@ import stflow as stf
 from stflow import _workers
 
 pytestmark = pytest.mark.slow
-N_SLIDES = 3
+N_SLIDES = 2
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cohorts import HOW, MPP, content, write_scans
+from cohorts import EVERY_STAGE, HOW, MPP, content, write_scans
 from spatialdata import read_zarr
 from support import colours
 
@@ -22,7 +22,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 def test_h_and_e_alone(scans: pd.DataFrame, tmp_path: Path, model: stf.STFlow):
-    table = stf.cohort.run(scans, tmp_path / "out", model=model, **HOW)
+    table = stf.cohort.run(scans, tmp_path / "out", model=model, **EVERY_STAGE)
     assert list(table["error"]) == [""]
     sdata = stf.io.read_wsi(scans["path"][0], image_mpp=MPP)
     stf.pp.detect_tissue(sdata)
@@ -44,8 +44,7 @@ def test_h_and_e_alone(scans: pd.DataFrame, tmp_path: Path, model: stf.STFlow):
 def test_a_store_with_spots_and_its_image(tissue, tmp_path: Path, model: stf.STFlow):
     tissue["S1"].write(tmp_path / "in.zarr")
     given = pd.DataFrame({"slide": ["S1"], "path": [str(tmp_path / "in.zarr")]})
-    how = {"artifacts": False, "keep_image": True, **HOW}
-    table = stf.cohort.run(given, tmp_path / "out", model=model, **how)
+    table = stf.cohort.run(given, tmp_path / "out", model=model, keep_image=True, **HOW)
     assert list(table["error"]) == [""]
     assert table["tissue_s"].isna().all()
     found = content(tmp_path / "out" / "S1.zarr")
@@ -56,7 +55,7 @@ def test_a_store_with_spots_and_its_image(tissue, tmp_path: Path, model: stf.STF
 
 def test_a_finer_grid_is_linked_at_the_pitch_of_the_model(scans, tmp_path, model):
     given = scans.assign(pitch_um=50)
-    stf.cohort.run(given, tmp_path / "out", model=model, **{**HOW, "artifacts": False})
+    stf.cohort.run(given, tmp_path / "out", model=model, **HOW)
     table = read_zarr(tmp_path / "out" / "slide0.zarr")["table"]
     assert table.uns["spatial_neighbors"]["params"]["pitch_um"] == model.pitch_um
 
@@ -64,7 +63,7 @@ def test_a_finer_grid_is_linked_at_the_pitch_of_the_model(scans, tmp_path, model
 def test_what_a_dry_run_tells(scans: pd.DataFrame, tmp_path: Path, model: stf.STFlow):
     gone = pd.DataFrame({"slide": ["gone"], "path": [str(tmp_path / "gone.svs")]})
     given = pd.concat([scans, gone], ignore_index=True)
-    frame = stf.cohort.run(given, tmp_path / "out", model=model, dry_run=True, **HOW)
+    frame = stf.cohort.run(given, tmp_path / "out", model=model, dry_run=True, **EVERY_STAGE)
     assert not (tmp_path / "out").exists()
     first, second = frame.iloc[0], frame.iloc[1]
     sizes = stf.io.read_wsi(scans["path"][0], image_mpp=MPP)["he"]["scale0"].sizes

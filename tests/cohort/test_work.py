@@ -9,7 +9,7 @@ from pathlib import Path
 import cohorts
 import pytest
 import torch
-from cohorts import HOW, litter, same, write_scans
+from cohorts import EVERY_STAGE, litter, same, write_scans
 
 import stflow as stf
 from stflow.cohort._state import STAGES
@@ -33,8 +33,8 @@ def test_a_process_killed_in_each_stage(model_folder: Path, tmp_path: Path):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        table = stf.cohort.run(scans, out, model=model_folder, **HOW)
-        stf.cohort.run(scans, tmp_path / "whole", model=model_folder, **HOW)
+        table = stf.cohort.run(scans, out, model=model_folder, **EVERY_STAGE)
+        stf.cohort.run(scans, tmp_path / "whole", model=model_folder, **EVERY_STAGE)
     finally:
         torch.set_num_threads(before)
     assert (table["state"][0], table["attempts"][0]) == ("done", len(STAGES) + 1)

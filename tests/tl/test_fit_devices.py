@@ -106,6 +106,13 @@ def test_every_process_of_a_script_gets_the_model(together, tmp_path, launcher) 
     assert sorted(each.name for each in (tmp_path / "run").iterdir()) == files
 
 
+@linux
+@pytest.mark.slow
+def test_processes_that_are_spawned_are_those_that_are_forked(together, _tissue) -> None:
+    spawned = {**TWO, "strategy": "ddp_spawn"}
+    assert digest(stf.tl.fit(_tissue, PANEL, trainer_kwargs=spawned, **SMALL)) == together
+
+
 def in_tests() -> str:
     return os.pathsep.join([str(Path(__file__).parent), str(HERE), *sys.path])
 

@@ -91,7 +91,8 @@ def test_slides_of_one_name_stay_two(known, slides) -> None:
 
 
 def test_patients_are_counted_together(known, slides) -> None:
-    first = fit({name: slides[name] for name in ("S1", "S2")}, groups={"S1": "A", "S2": "B"})
+    two = {name: slides[name] for name in ("S1", "S2")}
+    first = fit(two, groups={"S1": "A", "S2": "B"}, config=SHAPE, max_epochs=1)
     groups = {"S4": "C", "S5": "D"}
     pair = {name: slides[name] for name in groups}
     model = fit(pair, init=first, groups=groups, max_epochs=1)
