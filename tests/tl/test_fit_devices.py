@@ -108,9 +108,9 @@ def test_every_process_of_a_script_gets_the_model(together, tmp_path, launcher) 
 
 @linux
 @pytest.mark.slow
-def test_processes_that_are_spawned_are_those_that_are_forked(together, _tissue) -> None:
+def test_processes_that_are_spawned_are_those_that_are_forked(together, tissue) -> None:
     spawned = {**TWO, "strategy": "ddp_spawn"}
-    assert digest(stf.tl.fit(_tissue, PANEL, trainer_kwargs=spawned, **SMALL)) == together
+    assert digest(stf.tl.fit(tissue, PANEL, trainer_kwargs=spawned, **SMALL)) == together
 
 
 def in_tests() -> str:
