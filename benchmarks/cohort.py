@@ -144,9 +144,11 @@ def main() -> None:
     start, end = held["mib"].iloc[min(19, len(held) - 1)], held["mib"].iloc[-1]
     each_s = held["seconds"].iloc[-1] / len(held)
     text = (
+        "# Cohorts: memory and workers\n\n"
         f"{n_slides} slides of 64 spots in one process, {each_s:.1f} s each: {start:.0f} MiB after "
-        f"20 slides, {end:.0f} MiB after {n_slides}, at most {held['mib'].max():.0f} MiB.\n\n"
-        f"{N_WAITING} slides that wait for {WAIT_S:g} s:\n\n"
+        f"20 slides,\n{end:.0f} MiB after {n_slides}, at most {held['mib'].max():.0f} MiB.\n\n"
+        f"{N_WAITING} slides that wait for {WAIT_S:g} s, on workers that are threads of one "
+        f"process on {os.cpu_count()} cores.\n`python benchmarks/cohort.py`.\n\n"
         "| workers | seconds | slides a second | of the ideal |\n|---|---|---|---|\n"
     )
     for row in shared.itertuples():
