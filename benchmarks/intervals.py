@@ -1,7 +1,7 @@
 """Do intervals hold what they claim? Each section of her2st from a model of the other three.
 
 `stf.tl.fit` and `stf.tl.evaluate` with their defaults, the panel chosen on the three. Writes
-``results/coverage.md``.
+``results/intervals.md``.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ def main() -> None:
     frame = pd.DataFrame(rows).T
     frame.loc["mean"] = frame.mean()
     lines = [
-        "# Coverage",
+        "# What intervals hold",
         "",
         "Share of the spots of a section that lie in their intervals, mean over the genes of",
         "the panel; a model of the other three sections of the same patient, all at its default.",
-        "`python benchmarks/coverage.py`.",
+        "`python benchmarks/intervals.py`.",
         "",
         f"| section left out | {' | '.join(f'{level} % intervals' for level in LEVELS)} |",
         "| --- " * (1 + len(LEVELS)) + "|",
         *(f"| {name} | {' | '.join(f'{x:.3f}' for x in row)} |" for name, row in frame.iterrows()),
         "",
     ]
-    (RESULTS / "coverage.md").write_text("\n".join(lines))
+    (RESULTS / "intervals.md").write_text("\n".join(lines))
 
 
 if __name__ == "__main__":
