@@ -88,20 +88,36 @@ def together(_tissue) -> str:
     return digest(stf.tl.fit(_tissue, PANEL, trainer_kwargs=TWO, **SMALL))
 
 
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
+SLURM = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_JOB_NAME": "fit",
+    "SLURM_NODELIST": "127.0.0.1",
+    "SLURM_NODEID": "0",
+    "SLURM_NTASKS": "2",
+    "SLURM_NTASKS_PER_NODE": "2",
+}
+SRUN = [{**SLURM, "SLURM_PROCID": rank, "SLURM_LOCALID": rank} for rank in ("0", "1")]
+
+
 @linux
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", [[], ["-m", "torch.distributed.run", "--nproc-per-node", "2"]])
-def test_every_process_of_a_script_gets_the_model(together, tmp_path, launcher) -> None:
+@pytest.mark.parametrize(
+    ("launcher", "ranks"),
+    [([], [{}]), (TORCHRUN, [{}]), ([], SRUN)],
+    ids=["lightning", "torchrun", "srun"],
+)
+def test_every_process_of_a_script_gets_the_model(together, tmp_path, launcher, ranks) -> None:
+    """As `srun` would, two processes are started here with the variables that it sets."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(resume=str(tmp_path / "run")))
-    done = subprocess.run(
-        [sys.executable, *launcher, str(script)],
-        env={**os.environ, "PYTHONPATH": in_tests(), "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [together] * 2
+    env = {**os.environ, "PYTHONPATH": in_tests(), "PYTHONWARNINGS": "ignore"}
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = [sys.executable, *launcher, str(script)]
+    started = [subprocess.Popen(command, env={**env, **rank}, **how) for rank in ranks]
+    told = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0] * len(ranks), told
+    assert "".join(out for out, _ in told).split() == [together] * 2
     files = ["flow-0.safetensors", "run.json"]
     assert sorted(each.name for each in (tmp_path / "run").iterdir()) == files
 
