@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from stflow.slide import _rows
+from stflow.slide import _rows, subset
 from stflow.slide._rows import row_blocks
 from stflow.slide._slide import Slide
 
@@ -51,3 +51,29 @@ def test_blocks_of_what_cannot_be_written_to_can_be(dtype) -> None:
     [(_, block)] = row_blocks(matrix)
     block += 1
     assert not matrix.any()
+
+
+def test_a_part_reads_its_embedding_when_asked() -> None:
+    """A copy of most of a slide on disk would fill the memory."""
+    whole, read = np.arange(40.0, dtype=np.float32).reshape(10, 4), []
+
+    class OnDisk:
+        shape, dtype = whole.shape, whole.dtype
+
+        def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+            read.append(len(rows))
+            return whole[rows]
+
+    slide = Slide(
+        name="x",
+        coords=np.zeros((10, 2)),
+        graph=sp.csr_matrix((10, 10)),
+        embedding=OnDisk(),
+        rows=np.arange(10),
+    )
+    part = subset(subset(slide, np.arange(1, 10)), np.array([0, 4, 8]))
+    assert (part.embedding.shape, part.embedding.dtype) == ((3, 4), np.float32)
+    assert read == []
+    assert np.array_equal(part.embedding[1:], whole[[5, 9]])
+    assert read == [2]
+    assert np.array_equal(np.asarray(part.embedding), whole[[1, 5, 9]])

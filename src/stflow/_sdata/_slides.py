@@ -25,7 +25,7 @@ from stflow._sdata._tables import (
 )
 from stflow._sdata.expression import Counting, read_measured
 from stflow._validation import require_finite, require_key, require_places
-from stflow.slide import Slide, row_blocks
+from stflow.slide import PickedRows, Slide, row_blocks
 
 Data: TypeAlias = SpatialData | AnnData
 NEEDS_EMBEDDING = "Run `stf.pp.embed(sdata)` first, or name another with `embedding_key=`."
@@ -110,7 +110,7 @@ def read_slides(
             name=slide_name,
             coords=_coords(data, table, region, coordinate_system),
             graph=graph if every else graph[rows][:, rows],
-            embedding=embedding if every else embedding[rows],
+            embedding=embedding if every else PickedRows(embedding, region.rows),
             rows=region.rows,
             genes=tuple(genes or ()),
             units=(counting or Counting()).units,

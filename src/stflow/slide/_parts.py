@@ -16,12 +16,12 @@ MAX_CROP = 512
 
 
 def subset(slide: Slide, spots: np.ndarray) -> Slide:
-    """Keep some spots and the edges between them."""
+    """Keep some spots and the edges between them; embeddings and tiles stay where they are."""
     return replace(
         slide,
         coords=slide.coords[spots],
         graph=slide.graph[spots][:, spots],
-        embedding=slide.embedding[spots],
+        embedding=PickedRows(slide.embedding, spots),
         rows=slide.rows[spots],
         expression=None if slide.expression is None else slide.expression[spots],
         totals=None if slide.totals is None else slide.totals[spots],

@@ -38,10 +38,19 @@ class PickedRows:
         """Shape, N first."""
         return (len(self.rows), *self.source.shape[1:])
 
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the numbers."""
+        return self.source.dtype
+
     def __getitem__(self, at: slice | np.ndarray) -> np.ndarray:
         """Read rows."""
         wanted, place = np.unique(self.rows[at], return_inverse=True)
         return np.asarray(self.source[wanted])[place]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Read all."""
+        return np.asarray(self[:], dtype=dtype)
 
 
 def deviations(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
