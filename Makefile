@@ -60,11 +60,14 @@ test: $(READY)
 test-fast: $(READY)
 	$(TESTING) $(RUN) $(PYTEST) -m "not slow"
 
+# Of what trains, what calls each library once is enough.
+LEARNING := $(addprefix tests/tl/test_,fit.py predict.py evaluate.py fit_patients.py)
+
 # Old libraries warn of what newer ones beside them have deprecated.
 test-lowest: $(READY_LOWEST)
 	$(TESTING) $(RUN_LOWEST) $(PYTEST) -m "not slow" \
 		-W ignore::DeprecationWarning -W ignore::FutureWarning \
-		$(addprefix tests/,sdata images io pl pp tl get)
+		$(addprefix tests/,sdata images io pl pp get) $(LEARNING)
 
 lint: $(READY)
 	$(RUN) -m ruff check .

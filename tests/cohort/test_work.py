@@ -21,7 +21,7 @@ def test_a_process_killed_in_each_stage(model_folder: Path, tmp_path: Path):
     marks, out = tmp_path / "marks", tmp_path / "out"
     marks.mkdir()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cohorts"])
+    context.set_forkserver_preload(["cohorts", "squidpy"])
     for number, stage in enumerate(STAGES, start=1):
         process = context.Process(target=cohorts.die, args=(scans, model_folder, out, stage, marks))
         process.start()
