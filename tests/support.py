@@ -64,6 +64,14 @@ def archipelago(side: int) -> sp.csr_matrix:
     return sp.block_diag([*pieces, sp.csr_matrix((5, 5))], format="csr")
 
 
+def lies_on_disk(array: np.ndarray) -> bool:
+    """Whether an array is of the type that every writer knows, and shows a memory map."""
+    source = array
+    while isinstance(source, np.ndarray) and not isinstance(source, np.memmap):
+        source = source.base
+    return type(array) is np.ndarray and isinstance(source, np.memmap)
+
+
 def mean_pearson(predicted: np.ndarray, measured: np.ndarray) -> float:
     """Mean over genes of the correlation over spots; both of shape (N, G)."""
     pairs = zip(predicted.T, measured.T, strict=True)

@@ -6,6 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
+from spatialdata import read_zarr
+from support import lies_on_disk
 
 import stflow as stf
 from stflow.encoders._encoder import Encoder
@@ -83,14 +85,18 @@ def test_widths_of_boxes_tell_embeddings_apart(slide, encoder):
         stf.tl.fit(both, genes=list(both["a"]["table"].var_names[:3]))
 
 
-def test_many_vectors_lie_on_disk(slide, encoder, monkeypatch):
+def test_many_vectors_lie_on_disk(slide, encoder, monkeypatch, tmp_path):
     expected = run(slide, encoder).obsm["X_embedding"]
     monkeypatch.setattr(module, "MOST_BYTES", 100)
     sdata = stf.datasets.synthetic(n_slides=1, n_spots=36, seed=3)["S1"]
     embed(sdata, encoder=encoder, mpp=2.0, show_progress_bar=False)
     lazy = sdata["table"].obsm["X_embedding"]
-    assert isinstance(lazy, np.memmap)
+    assert lies_on_disk(lazy)
+    assert not lies_on_disk(expected)
     np.testing.assert_array_equal(lazy, expected)
+    sdata.write(tmp_path / "S1.zarr")
+    kept = read_zarr(tmp_path / "S1.zarr")["table"].obsm["X_embedding"]
+    np.testing.assert_array_equal(kept, expected)
 
 
 def test_a_disk_without_room_is_told_before_any_work(slide, encoder, monkeypatch):

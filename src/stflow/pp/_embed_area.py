@@ -142,11 +142,14 @@ def _check_widths(places: Sequence[PlacedSpots], look: Look) -> None:
 
 
 def _room(shape: tuple[int, int, int]) -> np.ndarray:
-    """Make an array in memory, or on disk where it would take much of it."""
+    """Make an array in memory, or on disk where it would take much of it.
+
+    It is of no type of its own there, since anndata writes plain arrays alone.
+    """
     size = 4 * int(np.prod(shape, dtype=np.int64))
     if size <= MOST_BYTES:
         return np.empty(shape, dtype=np.float32)
     with tempfile.TemporaryFile() as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
-        return np.memmap(file, dtype=np.float32, shape=shape, mode="r+")
+        return np.memmap(file, dtype=np.float32, shape=shape, mode="r+").view(np.ndarray)
