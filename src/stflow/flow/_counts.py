@@ -9,7 +9,7 @@ from torch import Tensor
 
 N_SINGLE = 16  # counts up to here are tallied one by one; larger ones as distinct values
 LARGEST = 2**31 - 1
-BLOCK = 256  # genes tallied at a time, which bounds the memory
+AT_ONCE = 2**23  # counts tallied at a time, which bounds the memory
 
 
 def log_zinb(counts: Tensor, mu: Tensor, phi: Tensor, pi: Tensor) -> Tensor:
@@ -142,16 +142,21 @@ class CountTable:
 
 def tally(counts: Tensor) -> CountTable:
     """Sum up raw counts of shape (N, G), in float64 on the CPU."""
-    blocks = [_tally_block(block.cpu().long()) for block in counts.split(BLOCK, dim=1)]
+    size = _genes_at_once(counts)
+    blocks = [_tally_block(block.cpu().long()) for block in counts.split(size, dim=1)]
     total, above, genes, excess, weight = zip(*blocks, strict=True)
     return CountTable(
         len(counts),
         torch.cat(total).double(),
         torch.cat(above, dim=1).double(),
-        torch.cat([BLOCK * i + gene for i, gene in enumerate(genes)]),
+        torch.cat([size * i + gene for i, gene in enumerate(genes)]),
         torch.cat(excess).double(),
         torch.cat(weight).double(),
     )
+
+
+def _genes_at_once(counts: Tensor) -> int:
+    return max(1, AT_ONCE // max(len(counts), 1))
 
 
 def _tally_block(counts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -196,8 +201,9 @@ def require_counts(counts: Tensor, *, prior: str) -> None:
         f"above {LARGEST:,}": high > LARGEST,
     }
     if counts.is_floating_point():
+        size = _genes_at_once(counts)
         faults["non-integer"] = torch.cat(
-            [(block != block.round()).any(0) for block in counts.split(BLOCK, dim=1)]
+            [(block != block.round()).any(0) for block in counts.split(size, dim=1)]
         )
     for fault, genes in faults.items():
         if genes.any():
