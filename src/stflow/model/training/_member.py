@@ -76,7 +76,8 @@ def train_member(
         generator=torch.Generator().manual_seed(seed),
     )
     with isolated_rng(seed, device):
-        n_features, n_genes = kept[0].inputs[0].shape[1], expression.shape[1]
+        n_features = kept[0].features.shape[1] + kept[0].regressed.shape[1]
+        n_genes = expression.shape[1]
         denoiser = Denoiser(n_features, n_genes, config, make_layer=make_layer)
         denoiser.start_from(mean)
         if start is not None:
