@@ -70,10 +70,11 @@ def regress(slides: list[TensorSlide], seed: int) -> Regressed:
     regression = _fit(slides, left_out, seed)
     unseen = left_out.unseen(pieces)
     scale = measure_scale(unseen)
-    parts = standardise(unseen, scale).split([piece.n_spots for piece in pieces])
+    regressed = standardise(unseen, scale)
     if len(slides) == 1:
         rows = np.argsort(np.concatenate(_rows(slides[0])))
-        parts = (torch.cat(parts)[torch.from_numpy(rows)],)
+        regressed = regressed[torch.from_numpy(rows)]
+    parts = regressed.split([slide.n_spots for slide in slides])
     pairs = zip(slides, parts, strict=True)
     return Regressed(regression, [replace(s, regressed=p) for s, p in pairs], scale)
 
