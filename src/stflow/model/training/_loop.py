@@ -100,7 +100,8 @@ def train(
     with quiet_lightning():
         trainer = make_trainer(device, schedule.max_epochs, callbacks, trainer_kwargs)
         alone = is_alone(trainer)
-        loaders = _loaders(Crops(slides, prior, seed, flow=denoiser.flow), schedule, trainer, seed)
+        crops = Crops(slides, prior, seed, flow=denoiser.flow)
+        loaders = _loaders(crops, schedule, trainer, seed)
         make = partial(
             FlowTraining if alone else SharedTraining,
             denoiser,
@@ -115,6 +116,7 @@ def train(
         )
         run = run_alone if alone else run_together
         module, interrupted = run(trainer, make, saved, *loaders[: 1 + bool(validation)], bar=bar)
+    crops.slides, crops.trees = [], []  # the trainer holds them until cycles are collected
     _require_finite(module.rows, schedule.lr)
     best, *by_half = module.best.values()
     denoiser.load_state_dict(best)
