@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from distributed import Client
 
 SHOWN = ("slide", "state", "spots", "novelty", "artifacts", "seconds", "error")
-DIGITS = {"minutes": 2, "memory_gib": 2, "disk_gib": 3}
 
 
 @click.command(cls=Command)
@@ -71,7 +70,7 @@ def run(
     with _client(None if dry_run else workers, scheduler) as client:
         frame = run_cohort(manifest, output, client=client, **how)
     if dry_run:
-        write_result(frame.round(DIGITS).to_csv(index=False).rstrip("\n"))
+        write_result(frame.to_csv(index=False).rstrip("\n"))
         note(summary(frame), quiet=quiet)
         failed = (frame["problem"] != "").any()
     else:

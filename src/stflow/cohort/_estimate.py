@@ -131,9 +131,9 @@ def _look(
         "height_px": size.height_px,
         "image_mpp": size.mpp,
         "spots": spots,
-        "minutes": seconds / 60,
-        "memory_gib": (psutil.Process(os.getpid()).memory_info().rss + held) / GIB,
-        "disk_gib": kept / GIB,
+        "minutes": round(seconds / 60, 3),
+        "memory_gib": round((psutil.Process(os.getpid()).memory_info().rss + held) / GIB, 3),
+        "disk_gib": round(kept / GIB, 3),
     }
 
 

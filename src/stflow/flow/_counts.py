@@ -140,6 +140,11 @@ class CountTable:
         return torch.zeros_like(self.total).index_add(0, self.gene, values * self.weight)
 
 
+def _genes_at_once(counts: Tensor) -> int:
+    """How many columns of some spots' counts (N, G) are looked at at a time, N > 0."""
+    return max(1, AT_ONCE // len(counts))
+
+
 def tally(counts: Tensor) -> CountTable:
     """Sum up raw counts of shape (N, G), in float64 on the CPU."""
     size = _genes_at_once(counts)
@@ -153,10 +158,6 @@ def tally(counts: Tensor) -> CountTable:
         torch.cat(excess).double(),
         torch.cat(weight).double(),
     )
-
-
-def _genes_at_once(counts: Tensor) -> int:
-    return max(1, AT_ONCE // max(len(counts), 1))
 
 
 def _tally_block(counts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

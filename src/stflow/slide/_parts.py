@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -60,7 +61,18 @@ def along_longer_axis(coords: np.ndarray) -> np.ndarray:
     return np.argsort(longer_axis(coords), kind="stable")
 
 
-def draw_spots(slides: list[Slide], seed: int) -> list[tuple[Slide, np.ndarray]]:
+class HasSpots(Protocol):
+    """Whatever is made of spots."""
+
+    @property
+    def n_spots(self) -> int:
+        """How many there are."""
+
+
+T = TypeVar("T", bound=HasSpots)
+
+
+def draw_spots(slides: list[T], seed: int) -> list[tuple[T, np.ndarray]]:
     """All spots of the slides, or ``MAX_SPOTS`` of them at random, in order."""
     ends = np.cumsum([slide.n_spots for slide in slides])
     spots = np.arange(ends[-1])

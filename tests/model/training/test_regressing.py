@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import mean_pearson, square, tensor_slide
 
-from stflow.model.training import _regressing as module
 from stflow.model.training._common import RANK, CommonDirections
 from stflow.model.training._crops import TensorSlide
 from stflow.model.training._regressing import (
@@ -101,7 +100,7 @@ def test_all_spots_are_predicted_by_what_left_them_out(monkeypatch) -> None:
     left_out = _LeftOut.of(slides, 0)
     found = left_out.unseen(slides).numpy()
     np.testing.assert_allclose(found, left_out.best.panel, atol=1e-4)
-    monkeypatch.setattr(module, "MAX_SPOTS", 150)
+    monkeypatch.setattr("stflow.slide._parts.MAX_SPOTS", 150)
     few = _LeftOut.of(slides, 0)
     assert few.best.panel.shape == (150, N_GENES)
     by_few = few.unseen(slides).numpy()

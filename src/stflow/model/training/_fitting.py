@@ -239,11 +239,9 @@ def _leave_out(
     seed, device = how["seed"], how["device"]
     kept = [~mask for mask in masks]
     features = _look(slides, kept, how["config"], seed, how["start"])
-    ready = to_tensors(slides, features)
-    parts = [_parts(ready, which, TensorSlide.subset) for which in (kept, masks)]
-    del ready  # of half a million cells it is a gigabyte
-    seen = regress(parts[0], seed)
-    held_out = seen.beside(parts[1])
+    training, out = _cut(to_tensors(slides, features), kept, masks)
+    seen = regress(training, seed)
+    held_out = seen.beside(out)
     trained = _train(seen, held_out, features, schedule, in_halves=True, **how)
     if not len(trained.history):
         return trained, []
@@ -316,6 +314,11 @@ def _or_filled(values: np.ndarray | None, shape: tuple[int, ...]) -> Tensor:
     if values is None:
         return torch.full(shape, torch.nan)
     return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+
+def _cut(slides: list[TensorSlide], *parts: Masks) -> list[list[TensorSlide]]:
+    """Take slides apart."""
+    return [_parts(slides, masks, TensorSlide.subset) for masks in parts]
 
 
 def _parts(slides: list[Any], masks: Masks, take: Callable[[Any, np.ndarray], Any]) -> list[Any]:

@@ -68,7 +68,7 @@ def train_member(
     expression, weights = (
         torch.cat([getattr(slide, name) for slide in kept]) for name in ("expression", "weights")
     )
-    mean = (expression * weights[:, None]).sum(0) / weights.sum()
+    n_genes, mean = expression.shape[1], (expression * weights[:, None]).sum(0) / weights.sum()
     prior = fit_prior(
         str(config.prior),
         expression.expm1_().round_(),
@@ -77,7 +77,6 @@ def train_member(
     )
     with isolated_rng(seed, device):
         n_features = kept[0].features.shape[1] + kept[0].regressed.shape[1]
-        n_genes = expression.shape[1]
         denoiser = Denoiser(n_features, n_genes, config, make_layer=make_layer)
         denoiser.start_from(mean)
         if start is not None:

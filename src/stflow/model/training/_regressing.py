@@ -15,9 +15,9 @@ from stflow.model._kernel_path import KernelPath
 from stflow.model._regression import KernelRidge
 from stflow.model.training._common import RANK, CommonDirections
 from stflow.model.training._crops import TensorSlide
-from stflow.slide import along_longer_axis, left_out_together
+from stflow.slide import along_longer_axis, draw_spots, left_out_together
 
-MAX_TURNS, MAX_SPOTS = 4, 20_000
+MAX_TURNS = 4
 WIDTH, PENALTIES, SHARE = 0.3, (1.0, 0.5, 0.25, 0.125), 0.5
 
 
@@ -32,7 +32,7 @@ def fit_regression(slides: list[TensorSlide], seed: int) -> KernelRidge:
     slides
         Labelled slides; one alone is cut into blocks.
     seed
-        Seed of landmarks, and of the spots where there are more than ``MAX_SPOTS``.
+        Seed of landmarks, and of the spots, as `draw_spots` draws them.
     """
     return _fit(slides, _LeftOut.of(_pieces(slides), seed), seed)
 
@@ -110,7 +110,7 @@ class _Turns:
 class _LeftOut:
     """Spots of slides that are left out by turns, and the regressions of the others.
 
-    Of more than ``MAX_SPOTS``, so many are drawn.
+    Of very many spots, some are drawn, as `draw_spots` does.
 
     Parameters
     ----------
@@ -132,16 +132,14 @@ class _LeftOut:
         """Leave out slides as their `turns` say."""
         taken = turns(slides)
         pairs = list(zip(slides, taken, strict=True))
-        whole = np.repeat(taken, [slide.n_spots for slide in slides])
-        some = _Drawn.of(slides, seed)
-        which = whole[some.spots]
+        which = np.repeat(taken, [len(rows) for _, rows in draw_spots(slides, seed)])
+        features, expression, weights = _drawn(slides, seed, "features", "expression", "weights")
         paths = [
             fit_path([slide for slide, at in pairs if at != turn], seed)
             for turn in range(max(taken) + 1)
         ]
-        lifted = [path.lift(some.features[which == i]) for i, path in enumerate(paths)]
-        panel = slides[0].expression.shape[1]
-        return cls(paths, lifted, some.expression[:, :panel], some.weights, which)
+        lifted = [path.lift(features[which == i]) for i, path in enumerate(paths)]
+        return cls(paths, lifted, expression.astype(float), weights.astype(float), which)
 
     @cached_property
     def best(self) -> _Turns:
@@ -190,48 +188,16 @@ def turns(slides: list[TensorSlide]) -> list[int]:
 
 
 def fit_path(slides: list[TensorSlide], seed: int) -> KernelPath:
-    """Fit the panel and auxiliary genes to the spots of some slides, at most ``MAX_SPOTS``."""
-    some = _Drawn.of(slides, seed)
-    return KernelPath.fit(
-        some.features, some.expression, weights=some.weights, width=WIDTH, seed=seed
-    )
+    """Fit the panel and auxiliary genes to spots that are drawn of some slides."""
+    x, y, others, weights = _drawn(slides, seed, "features", "expression", "auxiliary", "weights")
+    y = np.hstack([y, others])
+    return KernelPath.fit(x, y, weights=weights.astype(float), width=WIDTH, seed=seed)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Drawn:
-    """Spots of slides that a regression learns from: all, or ``MAX_SPOTS`` of them.
-
-    Parameters
-    ----------
-    spots
-        Their places among the spots of all slides, shape (N,).
-    features, expression, weights
-        Their features (N, F), the panel and auxiliary genes (N, G + A), and weights (N,).
-    """
-
-    spots: np.ndarray
-    features: np.ndarray
-    expression: np.ndarray
-    weights: np.ndarray
-
-    @classmethod
-    def of(cls, slides: list[TensorSlide], seed: int) -> _Drawn:
-        """Draw them, and copy no more."""
-        ends = np.cumsum([slide.n_spots for slide in slides])
-        spots = np.arange(ends[-1])
-        if len(spots) > MAX_SPOTS:
-            spots = np.random.default_rng(seed).choice(ends[-1], MAX_SPOTS, replace=False)
-        n_genes, n_others = (each.shape[1] for each in (slides[0].expression, slides[0].auxiliary))
-        features = np.empty((len(spots), slides[0].features.shape[1]), dtype=np.float32)
-        expression, weights = np.empty((len(spots), n_genes + n_others)), np.empty(len(spots))
-        for slide, end in zip(slides, ends, strict=True):
-            rows = spots - (end - slide.n_spots)
-            here = (rows >= 0) & (rows < slide.n_spots)
-            features[here] = slide.features.numpy()[rows[here]]
-            expression[here, :n_genes] = slide.expression.numpy()[rows[here]]
-            expression[here, n_genes:] = slide.auxiliary.numpy()[rows[here]]
-            weights[here] = slide.weights.numpy()[rows[here]]
-        return cls(spots, features, expression, weights)
+def _drawn(slides: list[TensorSlide], seed: int, *names: str) -> list[np.ndarray]:
+    """Join parts of slides by name, of the spots that a regression learns from."""
+    drawn = draw_spots(slides, seed)
+    return [torch.cat([getattr(s, name)[rows] for s, rows in drawn]).numpy() for name in names]
 
 
 def _pieces(slides: list[TensorSlide]) -> list[TensorSlide]:
