@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from support import colours
 import stflow as stf
 from stflow.cohort import _work
 
-MPP = 4.0
+MPP, HELD_S = 4.0, 300
 LOCAL: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None}
 HOW: dict[str, Any] = {
     "encoder": colours,
@@ -110,6 +111,31 @@ class Armed(WorkerPlugin):
         arm(self.deaths, self.marks)
 
 
+def hold_after_one() -> None:
+    """Let this worker do one slide, and stop in the next until somebody ends it."""
+    stage = _work.Progress.stage
+    begun: set[str] = set()
+
+    @contextmanager
+    def holding(self: _work.Progress, name: str) -> Iterator[None]:
+        begun.add(self.state.slide)
+        if len(begun) > 1:
+            time.sleep(HELD_S)
+        with stage(self, name):
+            yield
+
+    _work.Progress.stage = holding
+
+
+class Holding(WorkerPlugin):
+    """Every worker does one slide and holds the next, so that what ends it never comes too late."""
+
+    name = "holding"
+
+    def setup(self, worker: Any) -> None:
+        hold_after_one()
+
+
 def die(manifest: pd.DataFrame, model: Path, out: Path, stage: str, marks: Path) -> None:
     """Run a cohort in this process, which is killed in a stage of its first slide."""
     torch.set_num_threads(1)
@@ -118,8 +144,9 @@ def die(manifest: pd.DataFrame, model: Path, out: Path, stage: str, marks: Path)
 
 
 def main(manifest: str, model: str, out: str) -> None:
-    """Run a cohort on a worker of its own, as a script does."""
+    """Run a cohort on a worker of its own, as a script does, and hold its second slide."""
     with LocalCluster(**LOCAL, n_workers=1) as cluster, Client(cluster) as client:
+        client.register_plugin(Holding())
         stf.cohort.run(manifest, out, model=model, client=client, **HOW)
 
 

@@ -143,6 +143,7 @@ def test_a_scheduler_that_is_killed(scans, serial, model_folder, tmp_path: Path)
     try:
         with Client(scheduler_file=str(file), timeout=120) as client:
             client.wait_for_workers(1, timeout=300)
+            client.register_plugin(cohorts.Holding())
             killer = threading.Thread(target=lambda: (wait_for_a_store(out), end(scheduler)))
             killer.start()
             with pytest.raises(RuntimeError, match=r"The scheduler is gone.*same call goes on"):
