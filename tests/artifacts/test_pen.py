@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stflow.artifacts import density, find_pen
+from stflow.artifacts import density, find_pen, near
 from stflow.artifacts._pieces import reaching
 
 HAEMATOXYLIN, EOSIN = np.array([0.65, 0.70, 0.29]), np.array([0.10, 0.80, 0.12])
@@ -70,3 +70,20 @@ def test_pieces_reach_a_level_somewhere():
     wanted = np.array([[0, 1, 1, 1, 0, 0, 0, 0, 0, 1]], dtype=bool)
     assert (reaching(values, somewhere=4, everywhere=1) == wanted).all()
     assert not reaching(np.zeros((2, 2)), somewhere=4, everywhere=1).any()
+
+
+def test_gaps_in_a_stroke_are_bridged():
+    stained, mask = tissue()
+    stroke = np.zeros_like(mask)
+    stroke[:, 100:140] = True
+    stroke[::20, 118:120] = False
+    stained[:, stroke] -= np.log10(np.array(INKS["green"]) / 255)[:, None]
+    assert find_pen(stained, mask, UM)[:, 105:135].all()
+
+
+def test_nothing_lies_near_what_is_not_there():
+    mask = np.zeros((9, 9), dtype=bool)
+    assert not near(mask, within=5).any()
+    mask[4, 4] = True
+    assert near(mask, within=2).sum() == 13
+    assert near(~np.zeros_like(mask), within=2).all()

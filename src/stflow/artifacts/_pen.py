@@ -8,9 +8,10 @@ import numpy as np
 from scipy import ndimage
 from sklearn.covariance import MinCovDet
 
-from stflow.artifacts._pieces import reaching
+from stflow.artifacts._pieces import near, reaching
 
-SMOOTH_UM, SPREAD_UM = 20.0, 15.0
+SMOOTH_UM = 20.0
+BRIDGED_UM, SPREAD_UM = 40.0, 15.0
 FAINTEST = 0.2
 STAINED = 0.3
 FLOOR = 0.005
@@ -30,7 +31,8 @@ def find_pen(density: np.ndarray, tissue: np.ndarray, um: float) -> np.ndarray:
     robust mean and covariance of those of its pixels that may be haematoxylin and eosin, the
     minimum covariance determinant, which a third of the tissue may lie outside of. A pixel is
     compared with the nearest mixture of the mean and either pure stain, so that a part with more
-    of one stain than the rest is tissue.
+    of one stain than the rest is tissue. Gaps in what is found are bridged, and its rim, which
+    smoothing spread, is taken off.
 
     Parameters
     ----------
@@ -55,7 +57,8 @@ def find_pen(density: np.ndarray, tissue: np.ndarray, um: float) -> np.ndarray:
         return np.zeros(tissue.shape, dtype=bool)
     away = np.where(total > FAINTEST, _away(shares, known), 0)
     found = reaching(away, somewhere=AWAY, everywhere=STILL_AWAY)
-    return ndimage.distance_transform_edt(found) * um > SPREAD_UM
+    bridged = near(found, within=BRIDGED_UM / um)
+    return ~near(~bridged, within=(BRIDGED_UM + SPREAD_UM) / um)
 
 
 def _may_be_stain(shares: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pure arrays: pieces of a picture that reach a level somewhere and a lower one everywhere."""
+"""Pure arrays: pieces of a picture, by what they reach, and what lies near them."""
 
 from __future__ import annotations
 
@@ -12,3 +12,10 @@ def reaching(values: np.ndarray, *, somewhere: float, everywhere: float) -> np.n
     reach = np.zeros(count + 1, dtype=bool)
     reach[pieces[values > somewhere]] = True
     return reach[pieces]
+
+
+def near(mask: np.ndarray, *, within: float) -> np.ndarray:
+    """Which pixels lie so near to the mask, in pixels; none where nothing is marked."""
+    if not mask.any():
+        return np.zeros_like(mask)
+    return ndimage.distance_transform_edt(~mask) <= within

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from stflow._validation import warn
-from stflow.artifacts import density, detail, find_blur, find_folds, find_pen
+from stflow.artifacts import density, detail, find_blur, find_folds, find_pen, near
 from stflow.images import Level, average
 
 KINDS = ("pen", "fold", "blur")
@@ -55,8 +55,7 @@ def find_artifacts(
         if kind == "pen":
             mask = pen
         elif kind == "fold":
-            near = ndimage.distance_transform_edt(~pen) * um < AROUND_UM
-            mask = find_folds(dense, tissue & ~near, um)
+            mask = find_folds(dense, tissue & ~near(pen, within=AROUND_UM / um), um)
         else:
             mask = _blurred(levels, coarse, tissue, mpp)
         found[kind] = _large(mask, min_area_um2 / um**2)
