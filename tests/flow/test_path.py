@@ -58,9 +58,10 @@ def test_a_perfect_denoiser_is_followed_along_the_straight_path(n_steps: int, en
     states = []
 
     def denoise(y: torch.Tensor, t: float) -> torch.Tensor:
-        states.append((y, t))
+        states.append((y.clone(), t))
         return y1
 
     assert torch.equal(sample(denoise, y0, n_steps), y1)
+    assert (y0 == 1).all()
     for y, t in states:
         assert torch.allclose(y, interpolate(y0, y1, t))

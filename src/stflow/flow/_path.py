@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 
@@ -30,14 +29,14 @@ def sample(denoise: Callable[[Tensor, float], Tensor], y0: Tensor, n_steps: int)
     Parameters
     ----------
     denoise
-        Function of the state (N, G) and the time, giving the predicted end point (N, G).
+        Function of the state (N, G) and the time, giving the predicted end point (N, G). The state
+        is moved on in place.
     y0
         Prior draw, shape (N, G).
     n_steps
         Number S of evaluations, at least 1.
     """
-    y = y0
+    y = y0.clone()
     for step in range(n_steps - 1):
-        y_hat = denoise(y, step / n_steps)
-        y = torch.lerp(y, y_hat, 1 / (n_steps - step))
+        y.lerp_(denoise(y, step / n_steps), 1 / (n_steps - step))
     return denoise(y, (n_steps - 1) / n_steps)

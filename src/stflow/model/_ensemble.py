@@ -169,10 +169,9 @@ class Ensemble(nn.Module):
         how
             Further arguments of `draws` and `SlideSampler`.
         """
-        features = self.features(slide.embedding, slide.graph)
         in_float64 = torch.device("cpu") if device.type == "mps" else device
         regression = copy.deepcopy(self.regression).to(in_float64)
-        regressed = regression(features)
+        regressed = regression(self.features(slide.embedding, slide.graph))
         drawing = {"n_samples": n_samples, "seed": seed, "device": device, **how}
         shape, smoother, known = regressed.shape, Smoother(slide.graph), None
         if observed is not None:
@@ -191,6 +190,7 @@ class Ensemble(nn.Module):
             flow.add(sample)
             if number % len(self.members) == 0:
                 latent.add(state)
+            del sample, state  # room for the next
         mean = torch.lerp(regressed, flow.mean, self.blend)
         sd = self._sd(mean, flow.variance, known, seed) if n_samples > 1 else None
         if known is not None:
@@ -220,12 +220,19 @@ class Ensemble(nn.Module):
         turns, all_seeds = len(self.members), spawn_seeds(seed, n_samples)
         for first, member in enumerate(self.members[:n_samples]):
             seeds, numbers = all_seeds[first::turns], iter(range(first, n_samples, turns))
-            read = member.inputs(slide, regressed), slide.coords, slide.graph
-            sampler = SlideSampler(member.denoiser, *read, n_samples=len(seeds), **how)
+            sampler = SlideSampler(
+                member.denoiser,
+                member.inputs(slide, regressed),
+                slide.coords,
+                slide.graph,
+                n_samples=len(seeds),
+                **how,
+            )
             if known is not None:
                 sampler.hold(known.spots, known.expression)
             for some in draws(sampler, member.prior, seeds=seeds, n_steps=n_steps):
                 yield from zip(some, sampler.latent, numbers, strict=False)
+                del some  # room for the next
             del sampler
 
     def _sd(self, mean: Tensor, variance: Tensor, known: Observed | None, seed: int) -> Tensor:

@@ -8,7 +8,7 @@ number of edges, and the result is that of all spots at once.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -99,18 +99,21 @@ class SlideSampler:
         self._project(features)
 
     @torch.inference_mode()
-    def sample(self, y0: Tensor, n_steps: int) -> Tensor:
-        """Integrate the flow from prior draws (S, N, G) on the CPU; the result is there as well.
+    def sample(self, starts: Iterable[Tensor], n_steps: int) -> Tensor:
+        """Integrate the flow from S prior draws (N, G); the result (S, N, G) is on the CPU.
 
         S is `at_once`. Without a flow there is one evaluation, whatever ``n_steps``.
         """
+        y0 = self._table(self.denoiser.n_genes)
+        for places, start in zip(self._places().to(self.home), starts, strict=True):
+            y0.index_copy_(0, places, start.to(self.home))
+            del start  # room for what follows
         with torch.autocast(self.device.type, enabled=False):
-            y0 = self._place(y0.flatten(0, 1)[self.order])
             return self._in_order(sample(self, y0, self.denoiser.steps(n_steps)))
 
     def hold(self, spots: Tensor, expression: Tensor) -> None:
         """Keep spots (K,) on their path to an expression (K, G) that is known."""
-        at = torch.argsort(self.order).unflatten(0, (self.at_once, -1))[:, spots].flatten()
+        at = self._places()[:, spots].flatten()
         known = expression.repeat(self.at_once, 1)
         self._held = at.to(self.home), known.to(self.home)
 
@@ -210,6 +213,10 @@ class SlideSampler:
             return tensor.to(self.home)
         return tensor.pin_memory()
 
+    def _places(self) -> Tensor:
+        """Rows of the tables where the spots of each sample lie, shape (S, N)."""
+        return torch.argsort(self.order).unflatten(0, (self.at_once, -1))
+
     def _in_order(self, table: Tensor) -> Tensor:
         """Rows in the order of the user, sample by sample, on the CPU."""
         out = torch.empty(table.shape, dtype=table.dtype)
@@ -240,8 +247,8 @@ def draws(
     shape = (sampler.n_rows // sampler.at_once, sampler.denoiser.n_genes)
     for first in range(0, len(seeds), sampler.at_once):
         some = seeds[first : first + sampler.at_once]
-        starts = [prior.sample(shape, torch.Generator().manual_seed(each)) for each in some]
-        yield sampler.sample(torch.stack(starts), n_steps)
+        starts = (prior.sample(shape, torch.Generator().manual_seed(each)) for each in some)
+        yield sampler.sample(starts, n_steps)
 
 
 def samples_at_once(n_samples: int, n_spots: int, chunk_size: int) -> int:
