@@ -69,10 +69,10 @@ def blurred(pixels: np.ndarray, sigma_um: float, mpp: float, at: float = 0.5):
     return soft, mask
 
 
-def inside(shape: tuple[int, int], geometry: shapely.Geometry, step: int = 8) -> np.ndarray:
+def inside(shape: tuple[int, int], geometry: shapely.Geometry) -> np.ndarray:
     """Whether every eighth pixel lies in a polygon."""
     shapely.prepare(geometry)
-    y, x = np.mgrid[: shape[0] : step, : shape[1] : step] + 0.5
+    y, x = np.mgrid[: shape[0] : 8, : shape[1] : 8] + 0.5
     return shapely.contains_xy(geometry, x, y)
 
 
