@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -171,3 +172,18 @@ def test_tables_stay_on_the_device_while_they_fit(monkeypatch) -> None:
     assert tables_home(50, cuda) == cuda
     assert tables_home(51, cuda) == CPU
     assert tables_home(10**15, CPU) == CPU
+
+
+def test_a_draw_of_the_prior_is_let_go_before_the_network_runs(denoiser, monkeypatch) -> None:
+    prior, drawn, held = NB(2.0, 1.0), [], []
+
+    def sample(*how) -> torch.Tensor:
+        draw = NB.sample(prior, *how)
+        drawn.append(weakref.ref(draw))
+        return draw
+
+    monkeypatch.setattr(prior, "sample", sample)
+    sampler = make(denoiser, on_layer=lambda _: held.append(drawn[-1]() is not None))
+    assert len(list(draws(sampler, prior, seeds=[0, 1], n_steps=N_STEPS))) == len(drawn) == 2
+    assert len(held) == 2 * N_STEPS * 2
+    assert not any(held)
