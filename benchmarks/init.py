@@ -79,7 +79,8 @@ def predictions(case: Case, seed: int, device: str) -> Iterator[tuple[str, float
         stf.pp.neighbors(sdata)
     every = {**others, "S5": small}
     measured = set(test["table"].var_names)
-    genes = [g for g in stf.pp.select_genes(every, n_top_genes=60) if g in measured][:50]
+    n_top_genes = min(60, *(sdata["table"].n_vars for sdata in every.values()))
+    genes = [g for g in stf.pp.select_genes(every, n_top_genes) if g in measured][:50]
     slides = stf.get.slides(every, genes)
     truth = stf.get.slides({"test": test}, genes)[0]
     how: dict[str, Any] = {"seed": seed, "device": device, "show_progress_bar": False}

@@ -16,10 +16,12 @@ import pandas as pd
 import torch
 from distributed import Client, LocalCluster, WorkerPlugin
 from PIL import Image
+from sklearn.covariance import EmpiricalCovariance
 from spatialdata import SpatialData, read_zarr
 from support import colours
 
 import stflow as stf
+from stflow.artifacts import _pen
 from stflow.cohort import _work
 
 MPP, HELD_S = 4.0, 300
@@ -136,9 +138,15 @@ class Holding(WorkerPlugin):
         hold_after_one()
 
 
+def plain_covariance(**_: Any) -> EmpiricalCovariance:
+    """In the place of the robust one, which takes seconds on the smallest slide."""
+    return EmpiricalCovariance()
+
+
 def die(manifest: pd.DataFrame, model: Path, out: Path, stage: str, marks: Path) -> None:
     """Run a cohort in this process, which is killed in a stage of its first slide."""
     torch.set_num_threads(1)
+    _pen.MinCovDet = plain_covariance
     arm({"slide0": [stage]}, str(marks))
     stf.cohort.run(manifest, out, model=model, **EVERY_STAGE)
 

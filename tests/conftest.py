@@ -17,7 +17,7 @@ from filelock import FileLock
 from hypothesis import settings
 from spatialdata import SpatialData
 from spatialdata.models import TableModel
-from support import SHAPE, SMALL, make_tissue
+from support import LOOK, SHAPE, SMALL, make_tissue
 
 import stflow as stf
 
@@ -46,18 +46,16 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def embedded(
     data_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str, float], SpatialData]:
-    """Take a section of her2st, embedded at one scale; whichever process comes first encodes it."""
+) -> Callable[[str], SpatialData]:
+    """Take a section of her2st, embedded; whichever process comes first encodes it."""
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
 
-    def take(section: str, mpp: float) -> SpatialData:
+    def take(section: str) -> SpatialData:
         sdata = stf.datasets.her2st(section)
-        vectors = root / f"vectors_at_{mpp:g}"
+        vectors = root / "vectors"
         with FileLock(f"{vectors}.lock"):
-            stf.pp.embed(
-                sdata, how="tiles", mpp=mpp, cache=vectors, device="cpu", show_progress_bar=False
-            )
+            stf.pp.embed(sdata, cache=vectors, **LOOK)
         stf.pp.neighbors(sdata)
         return sdata
 

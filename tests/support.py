@@ -97,6 +97,12 @@ def stopped(history: pd.DataFrame, patience: int) -> tuple[int, int]:
     return best["val_loss"], max(best.values()) + 1 + patience
 
 
+LOOK: dict[str, Any] = {
+    "how": "tiles",
+    "mpp": 1.0,
+    "device": "cpu",
+    "show_progress_bar": False,
+}
 SHAPE = {"hidden": 32, "n_layers": 2, "n_flows": 1}
 SMALL = {
     "config": SHAPE,

@@ -12,7 +12,7 @@ import spatialdata as sd
 import spatialdata_plot  # noqa: F401
 import squidpy as sq
 from scipy.spatial import KDTree
-from support import cp10k
+from support import LOOK, cp10k
 
 import stflow as stf
 
@@ -25,14 +25,14 @@ def on_grid(sdata: sd.SpatialData, pitch_um: float, lattice: str = "hex") -> sd.
     """Take a slide image to the point where it can be predicted."""
     stf.pp.detect_tissue(sdata)
     stf.pp.grid(sdata, pitch_um, lattice=lattice)
-    stf.pp.embed(sdata, how="tiles", mpp=1.0, device="cpu", cache=False, show_progress_bar=False)
+    stf.pp.embed(sdata, cache=False, **LOOK)
     stf.pp.neighbors(sdata)
     return sdata
 
 
 @pytest.fixture(scope="module")
 def trained(embedded) -> stf.STFlow:
-    train = {name: embedded(name, 1.0) for name in ("C2", "C3")}
+    train = {name: embedded(name) for name in ("C2", "C3")}
     genes = stf.pp.select_genes(train, n_top_genes=30)
     how = {"config": {"n_flows": 1}, "max_epochs": 10, "device": "cpu"}
     how["show_progress_bar"] = False

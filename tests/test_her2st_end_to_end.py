@@ -20,7 +20,7 @@ TRAINING, TEST = ("C2", "C3"), "C5"
 
 @pytest.fixture(scope="module")
 def sections(embedded) -> dict[str, sd.SpatialData]:
-    return {name: embedded(name, 1.0) for name in (*TRAINING, TEST)}
+    return {name: embedded(name) for name in (*TRAINING, TEST)}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def genes(sections) -> list[str]:
 
 
 def fit(slides, genes: list[str], n_flows: int = 2) -> stf.STFlow:
-    how = {"config": {"n_flows": n_flows}, "max_epochs": 15, "device": "cpu"}
+    how = {"config": {"n_flows": n_flows}, "max_epochs": 10, "device": "cpu"}
     return stf.tl.fit(slides, genes=genes, show_progress_bar=False, **how)
 
 

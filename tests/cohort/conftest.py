@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,17 @@ def model_folder(model: stf.STFlow, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("models") / "model"
     model.save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def forks() -> BaseContext:
+    """Processes of one thread, forked from one that has imported all, which takes ten seconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cohorts", "distributed.nanny", "squidpy"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        forkserver.ensure_running()
+    return context
 
 
 @pytest.fixture

@@ -9,9 +9,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import cohorts
+import dask
 import pandas as pd
 import pytest
 import torch
@@ -31,8 +33,12 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    with LocalCluster(**LOCAL, n_workers=2) as cluster, Client(cluster) as client:
+def client(forks: BaseContext) -> Iterator[Client]:
+    with (
+        dask.config.set({"distributed.worker.multiprocessing-method": forks.get_start_method()}),
+        LocalCluster(**LOCAL, n_workers=2) as cluster,
+        Client(cluster) as client,
+    ):
         yield client
 
 

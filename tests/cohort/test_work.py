@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import cohorts
@@ -12,18 +12,20 @@ import torch
 from cohorts import EVERY_STAGE, litter, same, write_scans
 
 import stflow as stf
+from stflow.artifacts import _pen
 from stflow.cohort._state import STAGES
 
 
 @pytest.mark.slow
-def test_a_process_killed_in_each_stage(model_folder: Path, tmp_path: Path):
+def test_a_process_killed_in_each_stage(
+    forks: BaseContext, model_folder: Path, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(_pen, "MinCovDet", cohorts.plain_covariance)
     scans = write_scans(tmp_path / "scans", 1)
     marks, out = tmp_path / "marks", tmp_path / "out"
     marks.mkdir()
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cohorts", "squidpy"])
     for number, stage in enumerate(STAGES, start=1):
-        process = context.Process(target=cohorts.die, args=(scans, model_folder, out, stage, marks))
+        process = forks.Process(target=cohorts.die, args=(scans, model_folder, out, stage, marks))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL

@@ -186,7 +186,7 @@ def test_a_part_that_is_called_like_another_slide(tissue) -> None:
 
 @pytest.mark.slow
 def test_sections_of_her2st_are_of_one_patient(embedded) -> None:
-    sections = {name: embedded(name, 0.5) for name in ("C2", "C3")}
+    sections = {name: embedded(name) for name in ("C2", "C3")}
     genes = stf.pp.select_genes(sections, n_top_genes=3)
     with pytest.warns(PatientsUnclear, match="All slides are of patient 'C'"):
         model = fit(sections, genes=genes)

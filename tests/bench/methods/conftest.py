@@ -52,7 +52,7 @@ def arrays() -> list[Slide]:
 @pytest.fixture(scope="session")
 def her2st(embedded) -> list[Slide]:
     """Sections C2, C3 and C4 with 10 genes, embedded, with tiles of 112 px at 1 um/px."""
-    slides = {name: embedded(name, 0.5) for name in ("C2", "C3", "C4")}
+    slides = {name: embedded(name) for name in ("C2", "C3", "C4")}
     genes = stf.pp.select_genes(slides, n_top_genes=10, units="counts")
     return [with_tiles(sdata, name, genes, mpp=1.0, tile_px=112) for name, sdata in slides.items()]
 

@@ -8,7 +8,7 @@ import torch
 from shapely import Point
 from spatialdata import SpatialData
 from spatialdata.models import Image2DModel
-from support import make_tissue
+from support import LOOK, make_tissue
 
 import stflow as stf
 from stflow._sdata._slides import read_slides
@@ -86,15 +86,7 @@ def with_image(sdata: SpatialData, colours: np.ndarray, spots) -> SpatialData:
         images={"he": image}, shapes={"spots": spots}, tables={"table": sdata["table"].copy()}
     )
     changed.attrs = dict(sdata.attrs)
-    stf.pp.embed(
-        changed,
-        how="tiles",
-        mpp=1.0,
-        cache=False,
-        device="cpu",
-        overwrite=True,
-        show_progress_bar=False,
-    )
+    stf.pp.embed(changed, cache=False, overwrite=True, **LOOK)
     stf.pp.neighbors(changed, overwrite=True)
     return changed
 
@@ -103,9 +95,9 @@ def with_image(sdata: SpatialData, colours: np.ndarray, spots) -> SpatialData:
 def test_another_stain_is_new_on_real_tissue(embedded) -> None:
     """C5 by C2 to C4: as it is, turned, and darker or pinker by a fifth."""
     names = ("C2", "C3", "C4")
-    training = [read_slides(embedded(name, 1.0), name=name, **HOW)[0] for name in names]
+    training = [read_slides(embedded(name), name=name, **HOW)[0] for name in names]
     novelty = learn_novelty(training, folds(training, None, 3), 0)
-    section = embedded("C5", 1.0)
+    section = embedded("C5")
 
     def measure(sdata: SpatialData) -> np.ndarray:
         slide = read_slides(sdata, name="C5", **HOW)[0]
