@@ -60,14 +60,14 @@ test: $(READY)
 test-fast: $(READY)
 	$(TESTING) $(RUN) $(PYTEST) -m "not slow"
 
-# Of what trains, what calls each library once is enough.
-LEARNING := $(addprefix tests/tl/test_,fit.py predict.py evaluate.py fit_patients.py)
+# Of what trains and what draws, what calls each library once is enough.
+ONCE := $(addprefix tests/,tl/test_fit.py tl/test_predict.py tl/test_evaluate.py pl/test_gene_maps.py)
 
 # Old libraries warn of what newer ones beside them have deprecated.
 test-lowest: $(READY_LOWEST)
 	$(TESTING) $(RUN_LOWEST) $(PYTEST) -m "not slow" \
 		-W ignore::DeprecationWarning -W ignore::FutureWarning \
-		$(addprefix tests/,sdata images io pl pp get) $(LEARNING)
+		$(addprefix tests/,sdata images io pp get) $(ONCE)
 
 lint: $(READY)
 	$(RUN) -m ruff check .

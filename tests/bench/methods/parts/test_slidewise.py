@@ -101,8 +101,9 @@ def test_slides_without_tiles_are_refused(method, arrays):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ON_SLIDES)
 def test_runs_on_real_tissue(method, her2st):
-    predicted = small(method).fit(her2st[:2]).predict(her2st[2])
-    assert predicted.shape == her2st[2].expression.shape
+    few = [subset(slide, np.arange(60)) for slide in her2st]
+    predicted = small(method).fit(few[:2]).predict(few[2])
+    assert predicted.shape == few[2].expression.shape
     assert np.isfinite(predicted).all()
 
 
