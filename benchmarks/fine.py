@@ -36,6 +36,7 @@ STEPS_UM = (25, 16, 8)
 LOOK: dict[str, Any] = {"widths_um": (56, 168), "tile_px": 56, "show_progress_bar": False}
 FIT: dict[str, Any] = {"config": {"n_flows": 1, "n_layers": 1, "hidden": 32}}
 N_TRAIN, N_SPOTS, N_GENES, N_SAMPLES, N_OF_SPOTS = 8, 120, 20, 100, 1000
+MANY_OF_PARTS, MANY_OF_SPOTS = 1000, 4000
 AT_PITCH, NEAREST, FINEST = "at 100 um", "nearest", "bins_8_table"
 GRAPHS: dict[str, dict[str, Any]] = {
     AT_PITCH: {"pitch_um": PITCH_UM, "lattice": "square"},
@@ -139,19 +140,22 @@ def agreement(weights: np.ndarray, parts: np.ndarray, spots: np.ndarray) -> dict
     }
 
 
-def equal(inside: np.ndarray) -> np.ndarray:
-    """Weights of a plain mean over the parts inside, spots x parts."""
-    return inside / np.maximum(inside.sum(1, keepdims=True), 1)
+def inside(test: SpatialData, places: np.ndarray) -> np.ndarray:
+    """Which parts lie in which spot, spots x parts, 0 or 1."""
+    away = np.linalg.norm(test["table"].obsm["spatial"][:, None] - places[None], axis=2)
+    return (away <= test["spots"]["radius"].iloc[0]).astype(float)
+
+
+def equal(lying: np.ndarray) -> np.ndarray:
+    """Weights of a plain mean over the parts of a spot, spots x parts."""
+    return lying / np.maximum(lying.sum(1, keepdims=True), 1)
 
 
 def read(test: SpatialData, model: stf.STFlow, table_key: str, spots: np.ndarray) -> list[dict]:
     """Score one kind of parts, with both graphs."""
     units, places = model.units, test[table_key].obsm["spatial"]
     areas = outlines(test, table_key, places)
-    cover = shares(areas, places, test)
-    away = np.linalg.norm(test["table"].obsm["spatial"][:, None] - places[None], axis=2)
-    inside = away <= test["spots"]["radius"].iloc[0]
-    weights = cover if units == "counts" else equal(inside)
+    weights = shares(areas, places, test) if units == "counts" else equal(inside(test, places))
     law = law_of(test, areas, table_key, list(model.genes))
     size = shapely.area(areas)[:, None] / (np.pi * (PITCH_UM / MPP / 4) ** 2)
     size = size if units == "counts" else 1.0
@@ -174,16 +178,29 @@ def read(test: SpatialData, model: stf.STFlow, table_key: str, spots: np.ndarray
 def of_the_law(test: SpatialData, genes: list[str]) -> list[dict]:
     """How means of the law's own counts per 10,000 over cells agree with those of spots."""
     law = law_of(test, np.empty(0), "cells_table", genes)
-    places, own = test["cells_table"].obsm["spatial"], test["table"].obsm["spatial"]
-    inside = np.linalg.norm(own[:, None] - places[None], axis=2)
-    inside = (inside <= test["spots"]["radius"].iloc[0]).astype(float)
+    lying = inside(test, test["cells_table"].obsm["spatial"])
     cells = in_units(law, "cp10k")
-    spots = in_units(inside @ law, "cp10k")
-    by_total = inside * law[:, -1]
+    spots = in_units(lying @ law, "cp10k")
+    by_total = lying * law[:, -1]
     by_total /= np.maximum(by_total.sum(1, keepdims=True), 1e-9)
     rows = []
-    for name, weights in {"equal weight": equal(inside), "by totals": by_total}.items():
+    for name, weights in {"equal weight": equal(lying), "by totals": by_total}.items():
         rows.append({"weights": name, **agreement(weights, cells, spots)})
+    return rows
+
+
+def by_samples(test: SpatialData, model: stf.STFlow) -> list[dict]:
+    """How parts and spots agree in counts per 10,000 with few and with many samples of each."""
+    rows = []
+    spots = {n: amounts(test, model, "table", n) for n in (N_OF_SPOTS, MANY_OF_SPOTS)}
+    for table_key in (f"bins_{STEPS_UM[0]}_table", "cells_table"):
+        weights = equal(inside(test, test[table_key].obsm["spatial"]))
+        stf.pp.neighbors(test, table_key=table_key, overwrite=True, **GRAPHS[AT_PITCH])
+        for n_parts in (N_SAMPLES, MANY_OF_PARTS):
+            found = amounts(test, model, table_key, n_parts)
+            for n_spots, of_spots in spots.items():
+                row = {"parts": table_key.removesuffix("_table"), "of a part": n_parts}
+                rows.append({**row, "of a spot": n_spots, **agreement(weights, found, of_spots)})
     return rows
 
 
@@ -248,7 +265,7 @@ def as_table(rows: list[dict]) -> list[str]:
     return ["", *("| " + " | ".join(each) + " |" for each in cells)]
 
 
-def report(rows: list[dict], law: list[dict], her2st: list[dict]) -> str:
+def report(rows: list[dict], samples: list[dict], law: list[dict], her2st: list[dict]) -> str:
     """Write all tables."""
     lines = [
         "# Trained on spots, read on bins and cells",
@@ -265,6 +282,9 @@ def report(rows: list[dict], law: list[dict], her2st: list[dict]) -> str:
         "the spots interpolated. "
         "`python benchmarks/fine.py`",
         *as_table(rows),
+        "",
+        "In cp10k, with neighbours at 100 um, by the number of samples of a part and of a spot.",
+        *as_table(samples),
         "",
         "The law itself: counts per 10,000 of cells, averaged over those of a spot, beside those "
         "of the spot.",
@@ -326,7 +346,8 @@ def main() -> None:
             print(f"{table_key}: {time.time() - start:.0f} s {rows[-2:]}", flush=True)
     pd.DataFrame(rows).to_csv(RESULTS / "fine.csv", index=False, float_format="%.5f")
     draw(test, models)
-    text = report(rows, of_the_law(test, genes), between_spots())
+    samples = by_samples(test, models["cp10k"])
+    text = report(rows, samples, of_the_law(test, genes), between_spots())
     (RESULTS / "fine.md").write_text(text)
     print(text)
 

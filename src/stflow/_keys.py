@@ -36,6 +36,11 @@ def samples(key: str) -> str:
     return f"{key}_samples"
 
 
+def scores(key: str) -> str:
+    """Name the scores of gene sets, from the samples of a prediction."""
+    return f"{key}_scores"
+
+
 def novelty(key: str) -> str:
     """Key of how unlike the training spots the spots of the prediction ``key`` are."""
     return f"{key}_novelty"

@@ -170,6 +170,7 @@ def finished(out: Path) -> list[str]:
     return sorted(path.stem for path in out.glob("slide*.zarr"))
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_ctrl_c_in_a_terminal(scans, serial, model_folder, tmp_path: Path):
     """The signal goes to all processes of the terminal, the workers too."""
     scans.to_csv(tmp_path / "manifest.csv", index=False)

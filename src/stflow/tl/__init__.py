@@ -1,4 +1,4 @@
-"""Tools: fit, predict, evaluate, cross_validate and compare, attention."""
+"""Tools: fit, predict, evaluate, cross_validate and compare, attention, scores of gene sets."""
 
 from stflow.tl._attention import attention
 from stflow.tl._compare import compare
@@ -7,6 +7,7 @@ from stflow.tl._evaluate import evaluate
 from stflow.tl._evaluate_slides import evaluate_slides
 from stflow.tl._fit import fit
 from stflow.tl._predict import predict
+from stflow.tl._score_genes import score_genes
 
 __all__ = [
     "attention",
@@ -16,4 +17,5 @@ __all__ = [
     "evaluate_slides",
     "fit",
     "predict",
+    "score_genes",
 ]

@@ -2,6 +2,7 @@
 
 from stflow._sdata.expression._compared import Compared, read_compared, with_common_parts
 from stflow._sdata.expression._counts import layer_names
+from stflow._sdata.expression._draws import read_samples
 from stflow._sdata.expression._expression import (
     has_counts,
     read_counts,

@@ -15,6 +15,7 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata._names import by_text, require_apart
 from stflow._sdata._tables import get_regions, get_table
+from stflow._sdata.expression._draws import read_samples
 from stflow._sdata.expression._expression import (
     read_prediction,
     require_gene_list,
@@ -30,7 +31,7 @@ from stflow._sdata.expression._recorded import (
 )
 from stflow._sdata.expression._spread import Spread, read_spread
 from stflow._units import Units, are_enough
-from stflow._validation import listing, require_finite
+from stflow._validation import listing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +140,7 @@ def read_compared(
             measured=found.expression,
             predicted=frames[name][panel].to_numpy(dtype=np.float64),
             sd=spread.sd,
-            samples=_read_samples(table, key, frames[name], panel, where[name]),
+            samples=read_samples(table, key, frames[name], panel, where=where[name]),
             graph=_read_graph(table),
         )
         given = given_spots(table, key, where=where[name])
@@ -197,26 +198,6 @@ def _require_same_genes(
             known = pd.Series(np.asarray(info["gene_ids"]), np.asarray(info["genes"]), dtype=object)
             ids[f"the model of {where[name]}"] = known[known != ""]
     require_same_genes(ids, panel)
-
-
-def _read_samples(
-    table: AnnData, key: str, frame: pd.DataFrame, panel: Sequence[str], where: str
-) -> np.ndarray | None:
-    """Return the samples as (S, N, G); their genes are in the order of ``.obsm[key]``."""
-    samples_key = _keys.samples(key)
-    if samples_key not in table.obsm or key not in table.obsm:
-        return None
-    samples = np.asarray(table.obsm[samples_key])
-    if samples.ndim != 3 or samples.shape[:2] != frame.shape or samples.shape[2] == 0:
-        raise ValueError(
-            f".obsm[{samples_key!r}] of {where} has shape {samples.shape}, not (spots, genes, "
-            f"samples) with the {frame.shape[0]} spots and {frame.shape[1]} genes of "
-            f".obsm[{key!r}]. Run `stf.tl.predict(..., keep_samples=True)` again."
-        )
-    require_finite(samples, what=f".obsm[{samples_key!r}] of {where}")
-    columns = frame.columns.get_indexer(pd.Index(panel))
-    chosen = samples if list(panel) == list(frame.columns) else samples[:, columns]
-    return np.moveaxis(chosen, 2, 0)
 
 
 def _read_graph(table: AnnData) -> sp.csr_matrix | None:

@@ -1,4 +1,4 @@
-"""What verbs write into a table: embeddings, graphs, predictions; and a prediction as a table."""
+"""What verbs write into a table, as embeddings and predictions; and a prediction as a table."""
 
 from stflow._sdata.written._embedding import require_new_embedding, write_embedding
 from stflow._sdata.written._graph import join_graphs, require_new_graph, write_graph
@@ -9,4 +9,5 @@ from stflow._sdata.written._predictions import (
     with_panel,
     write_predictions,
 )
+from stflow._sdata.written._scores import require_new_scores, write_scores
 from stflow._sdata.written._shares import require_new_shares, share_columns, write_shares
