@@ -29,7 +29,7 @@ def cases() -> Iterator[Case]:
     """Name, training slides, the slide that is scored, and whose they are."""
     sections = {name: stf.datasets.her2st(name) for name in ("C2", "C3", "C4", "C5")}
     yield "her2st", sections, sections.pop("C5"), None
-    for seed in (0, 1, 2):
+    for seed in (0, 1):
         made = stf.datasets.synthetic(5, n_spots=300, n_patients=5, seed=seed)
         whose = {f"S{i}": f"P{i}" for i in range(1, 5)}
         yield f"synthetic, seed {seed}", made, made.pop("S5"), whose
