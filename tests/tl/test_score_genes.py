@@ -136,6 +136,7 @@ def test_they_are_kept_by_a_store_and_replaced_only_when_asked(independent, tmp_
         ({"x": ["Q"]}, ValueError, "No gene of 'x' is in the panel, which holds 'A', 'B'"),
         ({"x": "A"}, TypeError, "Gene set 'x' is 'A', not a list of genes"),
         ({"x": [1]}, TypeError, "holds 1, which is no name"),
+        ({1: ["A"], "1": ["B"]}, ValueError, "Duplicated gene sets: '1'"),
         (["A", "B"], TypeError, "`gene_sets` is a list, neither a mapping"),
         ("no/such.gmt", FileNotFoundError, "no/such.gmt"),
     ],

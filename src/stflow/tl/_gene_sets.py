@@ -68,6 +68,7 @@ def _read_mapping(given: object) -> dict[str, list[str]]:
             f"`gene_sets` is a {type(given).__name__}, neither a mapping of names to genes nor the "
             "path of a GMT file."
         )
+    require_unique([str(name) for name in given], what="gene sets")
     named = {}
     for name, genes in given.items():
         if isinstance(genes, str) or not isinstance(genes, Iterable):

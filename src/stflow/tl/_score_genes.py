@@ -48,8 +48,9 @@ def score_genes(
         A slide that :func:`stflow.tl.predict` has written to with ``keep_samples=True``, or its
         table.
     gene_sets
-        Genes by the name of their set, or the path of a GMT file. Genes outside the panel are no
-        part of a score, and sets without a gene of it are left out; both are said.
+        Genes by the name of their set, or the path of a GMT file; a gene named twice counts once.
+        Genes outside the panel are no part of a score, and sets without a gene of it are left out;
+        both are said.
     key
         Name of the prediction (the ``key_added`` of :func:`stflow.tl.predict`).
     table_key
