@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Collection, Iterable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from types import FrameType
 from typing import Any
 
@@ -83,10 +83,16 @@ def require_mpp(value: float, *, name: str = "image_mpp") -> None:
         )
 
 
-def require_count(value: object, *, name: str) -> None:
-    """Raise ``ValueError`` unless ``value`` is a whole number of at least 1."""
-    if not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"`{name}` must be a whole number of at least 1, not {value!r}.")
+def require_count(value: object, *, name: str, at_least: int = 1) -> None:
+    """Raise ``ValueError`` unless ``value`` is a whole number of at least that many."""
+    if not isinstance(value, Integral) or value < at_least:
+        raise ValueError(f"`{name}` must be a whole number of at least {at_least}, not {value!r}.")
+
+
+def require_level(level: object) -> None:
+    """Raise ``ValueError`` unless an interval can hold that share, between 0 and 1."""
+    if not (isinstance(level, Real) and 0 < level < 1):
+        raise ValueError(f"`level` must be between 0 and 1, not {level!r}.")
 
 
 def require_seed(value: object) -> None:

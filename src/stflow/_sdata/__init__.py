@@ -58,4 +58,5 @@ from stflow._sdata._tables import (
     get_table,
     put_table,
     require_sdata,
+    slide_names,
 )

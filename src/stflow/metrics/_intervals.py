@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 
+from stflow._validation import require_level
 from stflow.metrics._arrays import as_pair, as_sd
 from stflow.metrics._shifted import normal_sd, shifted_quantile
 
@@ -58,7 +57,7 @@ def central_interval(samples: np.ndarray, *, level: float) -> tuple[np.ndarray, 
     ValueError
         ``level`` is not between 0 and 1.
     """
-    _require_level(level)
+    require_level(level)
     ends = [0.5 - level / 2, 0.5 + level / 2]
     lower, upper = np.quantile(samples, ends, axis=0, method="weibull")
     return lower, upper
@@ -89,7 +88,7 @@ def gaussian_interval(
     """
     from scipy.special import ndtri
 
-    _require_level(level)
+    require_level(level)
     mean = np.asarray(mean, dtype=np.float64)
     half = ndtri(0.5 + level / 2) * as_sd(mean, sd)
     return mean - half, mean + half
@@ -144,7 +143,7 @@ def shifted_interval(
     it must where spots and patients both vary: it holds up to 10 points more than ``level`` with
     two patients, up to 4 with four.
     """
-    _require_level(level)
+    require_level(level)
     mean = np.asarray(mean, dtype=np.float64)
     sd = as_sd(mean, sd)
     scale = normal_sd(df) * _as_shift(mean, shift)
@@ -160,8 +159,3 @@ def _as_shift(mean: np.ndarray, shift: np.ndarray | float) -> np.ndarray:
     if not (shift >= 0).all() or np.isinf(shift).any():
         raise ValueError("Shifts must be finite and at least 0.")
     return shift
-
-
-def _require_level(level: float) -> None:
-    if not (isinstance(level, Real) and 0 < level < 1):
-        raise ValueError(f"`level` must be between 0 and 1, not {level!r}.")

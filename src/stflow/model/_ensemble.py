@@ -169,11 +169,10 @@ class Ensemble(nn.Module):
         how
             Further arguments of `draws` and `SlideSampler`.
         """
-        in_float64 = torch.device("cpu") if device.type == "mps" else device
-        regression = copy.deepcopy(self.regression).to(in_float64)
-        regressed = regression(self.features(slide.embedding, slide.graph))
+        regressed = self._regress(slide, device)
         drawing = {"n_samples": n_samples, "seed": seed, "device": device, **how}
-        shape, smoother, known = regressed.shape, Smoother(slide.graph), None
+        shape, smoother = (slide.n_spots, regressed.shape[1]), Smoother(slide.graph)
+        known = None
         if observed is not None:
             free = Moments(shape)
             for sample, _, _ in self._draw(slide, regressed, **drawing):
@@ -204,6 +203,31 @@ class Ensemble(nn.Module):
             shift=self.residuals.shift.scale.numpy(),
             shift_df=float(self.residuals.shift.df),
         )
+
+    @torch.inference_mode()
+    def draw(
+        self, slide: Slide, mean: Tensor, *, device: torch.device, seed: int, **how: Any
+    ) -> Iterator[Tensor]:
+        """Yield samples (N, G) that spread around the mean (N, G) as far as the sd says.
+
+        Parameters
+        ----------
+        slide, mean
+            The spots, and their mean prediction.
+        device, seed, how
+            As for `predict`, whose samples these are but for their widening.
+        """
+        regressed, smoother = self._regress(slide, device), Smoother(slide.graph)
+        for sample, _, number in self._draw(slide, regressed, device=device, seed=seed, **how):
+            rng = np.random.default_rng((seed, number))
+            blended = torch.lerp(regressed, sample, self.blend)
+            yield self._complete(blended, smoother, None, rng, mean)
+
+    def _regress(self, slide: Slide, device: torch.device) -> Tensor:
+        """Predict the spots by the regression alone, shape (N, G)."""
+        in_float64 = torch.device("cpu") if device.type == "mps" else device
+        regression = copy.deepcopy(self.regression).to(in_float64)
+        return regression(self.features(slide.embedding, slide.graph))
 
     def _draw(
         self,
@@ -248,13 +272,21 @@ class Ensemble(nn.Module):
         )
 
     def _complete(
-        self, blended: Tensor, smoother: Smoother, known: Observed | None, rng: np.random.Generator
+        self,
+        blended: Tensor,
+        smoother: Smoother,
+        known: Observed | None,
+        rng: np.random.Generator,
+        mean: Tensor | None = None,
     ) -> Tensor:
-        """Add a shift and residuals to a blended draw (N, G)."""
+        """Add residuals and a shift to a blended draw (N, G), widened around a mean if given."""
         law = self.residuals
         shift, normal = law.draw_shift(rng), law.draw_normal(smoother, rng)
         if known is not None:
             shift = known.settled(shift)
             normal = known.condition(normal, law, shift).astype(np.float32)
-        drawn = (blended + shift + law.residual(blended, torch.from_numpy(normal))).clamp_(min=0)
+        drawn = blended + law.residual(blended, torch.from_numpy(normal))
+        if mean is not None:
+            drawn = torch.lerp(mean, drawn, law.widening)
+        drawn.add_(shift).clamp_(min=0)
         return drawn if known is None else known.hold(drawn)

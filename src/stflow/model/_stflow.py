@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from tqdm.auto import tqdm
 
 from stflow._device import resolve_device
@@ -102,15 +104,9 @@ class STFlow(Portable):
             of its range.
         """
         require_count(n_samples, name="n_samples")
-        require_count(n_steps, name="n_steps")
-        require_seed(seed)
-        self._require_width(slide)
-        require_choice(precision, PRECISIONS, name="precision")
-        if chunk_size is not None:
-            require_count(chunk_size, name="chunk_size")
-        total = n_samples * self._steps(n_steps) * self.config.n_layers
+        self._require(slide, n_steps=n_steps, seed=seed, chunk_size=chunk_size, precision=precision)
         spots = self._measured(slide, observed)
-        total *= 1 if spots is None else 2
+        total = self.n_layers(n_samples, n_steps) * (1 if spots is None else 2)
         with tqdm(total=total, desc="predict", unit="layer", disable=not show_progress_bar) as bar:
             found = self.ensemble.predict(
                 slide,
@@ -125,6 +121,76 @@ class STFlow(Portable):
                 observed=spots,
             )
         return replace(found, units=self.units)
+
+    def draw(
+        self,
+        slide: Slide,
+        mean: np.ndarray,
+        *,
+        n_samples: int = 100,
+        n_steps: int = 5,
+        chunk_size: int | None = None,
+        precision: Precision = "float32",
+        device: str = "auto",
+        seed: int = 0,
+        on_layer: Callable[[int], object] = lambda n: None,
+    ) -> Iterator[np.ndarray]:
+        """Draw what counts of a slide, given as arrays, may look like, one sample at a time.
+
+        They are the samples of `predict`, brought to its standard deviation.
+
+        Parameters
+        ----------
+        slide
+            Spots with the embeddings that the model was trained on.
+        mean
+            Their mean prediction in the model's units, shape (N, G).
+        n_samples
+            How many to draw.
+        n_steps
+            Evaluations S of the denoiser for each.
+        chunk_size
+            Spots computed at a time; None is what suits the device.
+        precision
+            ``"float32"``, or ``"bfloat16"`` for the products inside the layers.
+        device
+            Where to compute.
+        seed
+            Seed of the draws.
+        on_layer
+            Called after each layer of each evaluation, with the number of samples side by side.
+
+        Yields
+        ------
+        Samples (N, G) in the model's units.
+
+        Raises
+        ------
+        ValueError
+            The embeddings have another width, the mean another shape, or an argument is out of its
+            range.
+        """
+        require_count(n_samples, name="n_samples")
+        self._require(slide, n_steps=n_steps, seed=seed, chunk_size=chunk_size, precision=precision)
+        wanted = slide.n_spots, len(self.genes)
+        if mean.shape != wanted:
+            raise ValueError(f"`mean` has shape {mean.shape}, not {wanted}, (spots, genes).")
+        samples = self.ensemble.draw(
+            slide,
+            torch.from_numpy(np.ascontiguousarray(mean, dtype=np.float32)),
+            n_samples=n_samples,
+            n_steps=n_steps,
+            seed=seed,
+            device=resolve_device(device),
+            chunk_size=chunk_size,
+            precision=precision,
+            on_layer=on_layer,
+        )
+        return (sample.numpy() for sample in samples)
+
+    def n_layers(self, n_samples: int, n_steps: int) -> int:
+        """Layers to evaluate for so many draws: what progress is counted in."""
+        return n_samples * self.ensemble.members[0].denoiser.steps(n_steps) * self.config.n_layers
 
     def attention(
         self,
@@ -163,12 +229,8 @@ class STFlow(Portable):
         ValueError
             The embeddings have another width, or an argument is out of its range.
         """
-        require_count(n_steps, name="n_steps")
-        require_seed(seed)
-        self._require_width(slide)
-        if chunk_size is not None:
-            require_count(chunk_size, name="chunk_size")
-        total = self._steps(n_steps) * self.config.n_layers
+        self._require(slide, n_steps=n_steps, seed=seed, chunk_size=chunk_size)
+        total = self.n_layers(1, n_steps)
         with tqdm(
             total=total, desc="attention", unit="layer", disable=not show_progress_bar
         ) as bar:
@@ -182,8 +244,22 @@ class STFlow(Portable):
                 on_layer=bar.update,
             )
 
-    def _steps(self, n_steps: int) -> int:
-        return self.ensemble.members[0].denoiser.steps(n_steps)
+    def _require(
+        self,
+        slide: Slide,
+        *,
+        n_steps: int,
+        seed: int,
+        chunk_size: int | None,
+        precision: Precision = "float32",
+    ) -> None:
+        """Raise ``ValueError`` unless a slide fits, and arguments are in their range."""
+        require_count(n_steps, name="n_steps")
+        require_seed(seed)
+        self._require_width(slide)
+        require_choice(precision, PRECISIONS, name="precision")
+        if chunk_size is not None:
+            require_count(chunk_size, name="chunk_size")
 
     def _measured(self, slide: Slide, observed: np.ndarray | None) -> np.ndarray | None:
         """Return the numbers of the spots that were measured; None when there are none."""

@@ -1,4 +1,4 @@
-"""Tools: fit, predict, evaluate, cross_validate and compare, attention, scores of gene sets."""
+"""Tools: fit, predict, evaluate, cross_validate and compare, attention, scores of sets, summaries."""
 
 from stflow.tl._attention import attention
 from stflow.tl._compare import compare
@@ -8,6 +8,7 @@ from stflow.tl._evaluate_slides import evaluate_slides
 from stflow.tl._fit import fit
 from stflow.tl._predict import predict
 from stflow.tl._score_genes import score_genes
+from stflow.tl._summarize import summarize
 
 __all__ = [
     "attention",
@@ -18,4 +19,5 @@ __all__ = [
     "fit",
     "predict",
     "score_genes",
+    "summarize",
 ]

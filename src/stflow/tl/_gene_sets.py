@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from stflow._validation import listing, require_unique, warn
 
 GeneSets = Mapping[str, Iterable[str]] | str | Path
@@ -60,6 +62,11 @@ def read_gene_sets(given: GeneSets, panel: Sequence[str]) -> list[GeneSet]:
         )
     _say_what_is_missing(sets)
     return kept
+
+
+def set_weights(sets: Sequence[GeneSet], panel: Sequence[str]) -> np.ndarray:
+    """Return what turns genes into means over each set, shape (G, K)."""
+    return np.stack([np.isin(panel, each.used) / len(each.used) for each in sets], axis=1)
 
 
 def _read_mapping(given: object) -> dict[str, list[str]]:

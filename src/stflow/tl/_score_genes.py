@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata import copied, get_regions, get_table
-from stflow._sdata.expression import (
-    lacks_sd,
-    read_prediction,
-    read_samples,
-    read_spread,
-    record_shift,
-    recorded_units,
-)
+from stflow._sdata.expression import read_prediction, record_shift, recorded_units
 from stflow._sdata.written import require_new_scores, write_scores
-from stflow._validation import warn
 from stflow.metrics import normal_sd
-from stflow.tl._gene_sets import GeneSets, read_gene_sets
+from stflow.tl._gene_sets import GeneSets, read_gene_sets, set_weights
+from stflow.tl._samples import Drawing, Running, read_sampled
 
-ENOUGH = 100
+if TYPE_CHECKING:
+    from stflow.model import STFlow
 
 
 def score_genes(
@@ -30,9 +26,16 @@ def score_genes(
     gene_sets: GeneSets,
     key: str = _keys.PREDICTION,
     *,
+    model: STFlow | None = None,
+    n_samples: int = 100,
+    device: str = "auto",
+    seed: int = 0,
     table_key: str = _keys.TABLE,
+    embedding_key: str = _keys.EMBEDDING,
+    coordinate_system: str = _keys.COORDINATE_SYSTEM,
     key_added: str | None = None,
     overwrite: bool = False,
+    show_progress_bar: bool = True,
     inplace: bool = True,
 ) -> AnnData | None:
     """Score gene sets in each spot: the mean over their genes, and how far it may be off.
@@ -45,20 +48,30 @@ def score_genes(
     Parameters
     ----------
     data
-        A slide that :func:`stflow.tl.predict` has written to with ``keep_samples=True``, or its
-        table.
+        A slide that :func:`stflow.tl.predict` has written to, or its table.
     gene_sets
         Genes by the name of their set, or the path of a GMT file; a gene named twice counts once.
         Genes outside the panel are no part of a score, and sets without a gene of it are left out;
         both are said.
     key
         Name of the prediction (the ``key_added`` of :func:`stflow.tl.predict`).
+    model
+        What the slide was predicted with: it draws the samples, one at a time, so that large
+        slides need no memory for them. None: those that ``keep_samples=True`` kept are read.
+    n_samples
+        How many ``model`` draws.
+    device, seed
+        Where ``model`` computes, and the seed of its draws.
     table_key
         Name of the table in ``data.tables``.
+    embedding_key, coordinate_system
+        What ``model`` reads, as in :func:`stflow.tl.predict`.
     key_added
         Name of the scores; None is ``key + "_scores"``.
     overwrite
         Whether to replace scores of that name.
+    show_progress_bar
+        Whether to show how far ``model`` is, in layers of the network.
     inplace
         Whether to write to the table or return a copy of it with the scores.
 
@@ -82,13 +95,15 @@ def score_genes(
     FileNotFoundError
         There is no such file.
     KeyError
-        There is no such table or prediction, or it has no samples or standard deviation.
+        There is no such table or prediction, or it has no samples or standard deviation, or what
+        ``model`` reads is missing.
     TypeError
-        The sets are no mapping of names to lists of genes, and no path.
+        The sets are no mapping of names to lists of genes, and no path, or ``model`` is no model.
     ValueError
         There are no sets, one is empty, two are called alike, none has a gene of the panel, the
-        file is no GMT file, there is one sample alone, something that is read is not finite, or
-        something is there by that name.
+        file is no GMT file, there is one sample alone, something that is read is not finite,
+        something is there by that name, or ``model`` did not make the prediction or cannot draw
+        it, as with ``observed`` spots.
 
     Warns
     -----
@@ -104,67 +119,49 @@ def score_genes(
     >>> stf.tl.predict(sdata, model, n_samples=100, keep_samples=True)  # doctest: +SKIP
     >>> stf.tl.score_genes(sdata, {"HER2": ["ERBB2", "GRB7"]})  # doctest: +SKIP
     >>> lower, upper = stf.get.intervals(sdata, key="stflow_scores")  # doctest: +SKIP
+
+    On a large slide, without keeping samples:
+
+    >>> stf.tl.score_genes(sdata, "hallmark.gmt", model=model)  # doctest: +SKIP
     """
     table, where = get_table(data, table_key), f"table {table_key!r}"
     name = _keys.scores(key) if key_added is None else key_added
     require_new_scores(table, name, overwrite=overwrite, where=f"Table {table_key!r}")
-    mean = read_prediction(table, key, where=where)
-    panel = list(mean.columns)
+    panel = list(read_prediction(table, key, where=where).columns)
     sets = read_gene_sets(gene_sets, panel)
-    spread = read_spread(table, key, panel, where=where)
-    if spread.sd is None:
-        raise lacks_sd(key, where)
-    samples = _require_samples(table, key, mean, where)
-    weights = np.stack([np.isin(panel, each.used) / len(each.used) for each in sets], axis=1)
-    drawn = _drawn_scores(samples, spread.sd, weights)
+    drawing = Drawing(
+        model, n_samples, device, seed, embedding_key, coordinate_system, show_progress_bar
+    )
+    found = read_sampled(data, key, drawing, table_key=table_key, where=where)
+    weights = set_weights(sets, panel)
     regions = [region.rows for region in get_regions(table)]
-    shared = np.stack([drawn[:, rows].mean(1).var(0, ddof=1) for rows in regions]).mean(0)
+    sd, shared = _spread(found.samples, weights, regions)
     target = table if inplace else copied(table)
     write_scores(
         target,
         name,
         [each.name for each in sets],
-        mean=mean.to_numpy(dtype=np.float64) @ weights,
-        sd=drawn.std(0, ddof=1),
+        mean=found.mean.to_numpy(dtype=np.float64) @ weights,
+        sd=sd,
         info={
             "prediction": key,
             "units": recorded_units(table, key) or "",
-            "n_samples": len(samples),
+            "n_samples": found.n_samples,
             "used": np.array([",".join(each.used) for each in sets], dtype=str),
             "missing": np.array([",".join(each.missing) for each in sets], dtype=str),
-            **record_shift(np.sqrt(shared) / normal_sd(spread.df), spread.df),
+            **record_shift(shared / normal_sd(found.spread.df), found.spread.df),
         },
     )
     return None if inplace else target
 
 
-def _require_samples(table: AnnData, key: str, mean: pd.DataFrame, where: str) -> np.ndarray:
-    """Return samples (S, N, G), of which there are enough for a standard deviation."""
-    samples = read_samples(table, key, mean, list(mean.columns), where=where)
-    call = f"`stf.tl.predict(..., n_samples={ENOUGH}, keep_samples=True)`"
-    if samples is None:
-        raise KeyError(
-            f"No samples {_keys.samples(key)!r} beside the prediction {key!r} of {where}. Run "
-            f"{call} first."
-        )
-    if len(samples) == 1:
-        raise ValueError(f"{_keys.samples(key)!r} of {where} holds one sample alone. Run {call}.")
-    if len(samples) < ENOUGH:
-        warn(
-            f"Standard deviations of scores are of {len(samples)} samples, and as uncertain as "
-            f"those are few. Run {call} for better ones."
-        )
-    return samples
-
-
-def _drawn_scores(samples: np.ndarray, sd: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Deviations (S, N, K) of scores, of samples (S, N, G) and weights (G, K) of their genes.
-
-    Those of each gene are made as large on the whole as its standard deviation (N, G) says.
-    """
-    centre = samples.mean(0, dtype=np.float64)
-    drawn = np.mean([np.square(each - centre).mean(0) for each in samples], axis=0)
-    drawn *= len(samples) / (len(samples) - 1)
-    said = np.square(sd).mean(0)
-    scale = np.sqrt(np.divide(said, drawn, out=np.zeros_like(said), where=drawn > 0))
-    return np.stack([(each - centre) @ (scale[:, None] * weights) for each in samples])
+def _spread(
+    samples: Iterator[np.ndarray], weights: np.ndarray, regions: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Spread of scores (N, K), and of what spots of a region share, (K,), of samples (N, G)."""
+    spots, means = Running(), Running()
+    for sample in samples:
+        scores = sample @ weights
+        spots.add(scores)
+        means.add(np.stack([scores[rows].mean(0) for rows in regions]))
+    return spots.sd, np.sqrt(np.square(means.sd).mean(0))

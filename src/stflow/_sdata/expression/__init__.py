@@ -1,6 +1,11 @@
 """What was measured and predicted: counts, genes and their ids, panels, comparisons."""
 
-from stflow._sdata.expression._compared import Compared, read_compared, with_common_parts
+from stflow._sdata.expression._compared import (
+    Compared,
+    common_panel,
+    read_compared,
+    with_common_parts,
+)
 from stflow._sdata.expression._counts import layer_names
 from stflow._sdata.expression._draws import read_samples
 from stflow._sdata.expression._expression import (
@@ -27,6 +32,7 @@ from stflow._sdata.expression._panel import (
 from stflow._sdata.expression._recorded import (
     counting_of,
     record_units,
+    recorded_draws,
     recorded_training_slides,
     recorded_units,
     warn_of_training_slides,

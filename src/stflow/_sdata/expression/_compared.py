@@ -120,7 +120,7 @@ def read_compared(
         name: read_prediction(table, key, where=where[name]) for name, table in tables.items()
     }
     panel = (
-        _common_panel({where[name]: frame for name, frame in frames.items()})
+        common_panel({where[name]: frame for name, frame in frames.items()})
         if genes is None
         else require_gene_list(genes)
     )
@@ -173,8 +173,11 @@ def _where(name: str, table_key: str) -> str:
     return f"table {table_key!r} of slide {name!r}" if name else f"table {table_key!r}"
 
 
-def _common_panel(frames: Mapping[str, pd.DataFrame]) -> list[str]:
-    """Return the genes of the first prediction, which every other must share."""
+def common_panel(frames: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return the genes of the first prediction, which every other must share.
+
+    Raises ``ValueError`` where one does not. ``frames`` go by what messages call their tables.
+    """
     first, *others = frames
     panel = frames[first].columns
     for where in others:

@@ -44,6 +44,13 @@ def recorded_units(table: AnnData, key: str) -> Units | None:
     return units if units in UNITS else None
 
 
+def recorded_draws(table: AnnData, key: str) -> tuple[str, int]:
+    """Return what drew a prediction, ``""`` where nothing tells, and in how many steps."""
+    info = table.uns.get(key)
+    info = info if isinstance(info, Mapping) else {}
+    return str(info.get("model", "")), int(info.get("n_steps", 1))
+
+
 def counting_of(
     table: AnnData,
     key: str,

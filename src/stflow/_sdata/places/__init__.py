@@ -1,5 +1,6 @@
 """Where things lie on a slide: scale, pitch, spots on an image, lattices, tissue."""
 
+from stflow._sdata.places._groups import read_groups
 from stflow._sdata.places._lattice import LATTICES, Lattice, cell_area, places_inside
 from stflow._sdata.places._marked import (
     covered_shares,
