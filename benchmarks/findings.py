@@ -82,9 +82,7 @@ def rows_of(case: Case, units: str) -> Iterator[dict[str, Any]]:
     sets = modules(stf.get.slides(case.train, genes, **how), genes)
     about = {"tissue": case.name, "units": units}
     for name, test in case.test.items():
-        stf.tl.predict(
-            test, model, n_samples=N_SAMPLES, keep_samples=True, overwrite=True, **QUIET
-        )
+        stf.tl.predict(test, model, n_samples=N_SAMPLES, keep_samples=True, overwrite=True, **QUIET)
         (slide,) = stf.get.slides({name: test}, genes, **how)
         enough = np.asarray(slide.totals) >= 100
         for row in (*of_sets(test, slide, enough, sets), *of_means(test, slide, enough)):
@@ -134,7 +132,9 @@ def of_means(test: SpatialData, slide: Slide, enough: np.ndarray) -> Iterator[di
                 parts = [half == name if name != "whole" else enough for name in group.split(" - ")]
                 signs = (1, -1)[: len(parts)]
                 true, bulk = (
-                    sum(sign * values[rows].mean(0) for sign, rows in zip(signs, parts, strict=True))
+                    sum(
+                        sign * values[rows].mean(0) for sign, rows in zip(signs, parts, strict=True)
+                    )
                     for values in (slide.expression, amounts)
                 )
                 sd = np.sqrt(sum(variance[rows].sum(0) / rows.sum() ** 2 for rows in parts))

@@ -12,27 +12,13 @@ import pytest
 from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
+from sampled import GENES, N_SAMPLES, N_SPOTS, predicted
 from support import SHAPE, SMALL, make_tissue
 
 import stflow as stf
 from stflow.metrics import normal_sd
 
-GENES = ["A", "B", "C", "D/E"]
 SETS = {"two": ["A", "B"], "all": GENES}
-N_SPOTS, N_SAMPLES = 40, 400
-
-
-def predicted(normal: np.ndarray, sd: np.ndarray | float = 1.0) -> AnnData:
-    """A table whose samples are these normals, shape (spots, genes, samples), around 5."""
-    n_spots, n_genes, _ = normal.shape
-    columns = [gene.replace("/", "%2F") for gene in GENES[:n_genes]]
-    names = pd.Index([f"spot_{i}" for i in range(n_spots)])
-    frame = pd.DataFrame(np.full((n_spots, n_genes), 5.0) + np.arange(n_genes), names, columns)
-    table = AnnData(obs=pd.DataFrame(index=names))
-    table.obsm["stflow"] = frame
-    table.obsm["stflow_sd"] = frame * 0 + sd
-    table.obsm["stflow_samples"] = (frame.to_numpy()[:, :, None] + normal).astype(np.float32)
-    return table
 
 
 @pytest.fixture

@@ -210,6 +210,8 @@ class Ensemble(nn.Module):
     ) -> Iterator[Tensor]:
         """Yield samples (N, G) that spread around the mean (N, G) as far as the sd says.
 
+        They go below 0 where the sd reaches below 0.
+
         Parameters
         ----------
         slide, mean
@@ -287,6 +289,6 @@ class Ensemble(nn.Module):
             normal = known.condition(normal, law, shift).astype(np.float32)
         drawn = blended + law.residual(blended, torch.from_numpy(normal))
         if mean is not None:
-            drawn = torch.lerp(mean, drawn, law.widening)
+            return torch.lerp(mean, drawn, law.widening).add_(shift)
         drawn.add_(shift).clamp_(min=0)
         return drawn if known is None else known.hold(drawn)

@@ -137,7 +137,8 @@ class STFlow(Portable):
     ) -> Iterator[np.ndarray]:
         """Draw what counts of a slide, given as arrays, may look like, one sample at a time.
 
-        They are the samples of `predict`, brought to its standard deviation.
+        They are the samples of `predict`, brought to its standard deviation, and so are below 0
+        where that reaches below 0.
 
         Parameters
         ----------

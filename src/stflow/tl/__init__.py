@@ -1,4 +1,4 @@
-"""Tools: fit, predict, evaluate, cross_validate and compare, attention, scores of sets, summaries."""
+"""Tools: fit, predict, evaluate, cross_validate, compare, attention, gene sets, summaries."""
 
 from stflow.tl._attention import attention
 from stflow.tl._compare import compare
