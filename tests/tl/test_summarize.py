@@ -167,20 +167,20 @@ def test_regions_are_drawn_shapes(tissue, model) -> None:
     assert snapshot(sdata) == before
 
 
-def test_samples_drawn_anew_are_those_that_were_kept(two_regions, model) -> None:
+def test_samples_drawn_anew_spread_as_far_as_the_kept_ones(two_regions, model) -> None:
     stf.tl.predict(two_regions, model, n_samples=100, keep_samples=True)
     table = two_regions["table"]
     kept = stf.tl.summarize(two_regions)
-    stf.tl.score_genes(two_regions, {"x": model.genes})
-    scored = table.obsm["stflow_scores_sd"]["x"].copy()
     del table.obsm["stflow_samples"]
     drawn = stf.tl.summarize(two_regions, model=model)
     assert list(drawn.obs_names) == ["slide/b", "slide/a"]
-    for layer in kept.layers:
-        np.testing.assert_allclose(drawn.layers[layer], kept.layers[layer], rtol=0.15)
-    stf.tl.score_genes(two_regions, {"x": model.genes}, model=model, overwrite=True)
-    assert np.corrcoef(table.obsm["stflow_scores_sd"]["x"], scored)[0, 1] > 0.98
-    assert table.obsm["stflow_scores_sd"]["x"].mean() == pytest.approx(scored.mean(), rel=0.05)
+    for layer in ("mean", "sd"):
+        np.testing.assert_allclose(drawn.layers[layer], kept.layers[layer], rtol=0.3)
+    alone = {gene: [gene] for gene in model.genes}
+    stf.tl.score_genes(two_regions, alone, model=model)
+    said, found = (table.obsm[key].to_numpy() for key in ("stflow_sd", "stflow_scores_sd"))
+    sizes = [np.sqrt(np.square(sd).mean(0)) for sd in (said, found)]
+    np.testing.assert_allclose(*sizes, rtol=0.2)
 
 
 def test_a_cohort_is_one_table(model) -> None:
@@ -266,7 +266,7 @@ def test_another_model_and_observed_spots_are_refused(tissue, model) -> None:
     sdata = tissue["S1"]
     stf.tl.predict(sdata, model)
     sdata["table"].uns["stflow"]["model"] = "another"
-    with pytest.raises(ValueError, match="is of another, of .*, not of STFlow"):
+    with pytest.raises(ValueError, match=r"is of another, of .*, not of STFlow"):
         stf.tl.summarize(sdata, model=model)
     known = np.zeros(sdata["table"].n_obs, dtype=bool)
     known[:5] = True
