@@ -91,7 +91,7 @@ def require_count(value: object, *, name: str, at_least: int = 1) -> None:
 
 def require_level(level: object) -> None:
     """Raise ``ValueError`` unless an interval can hold that share, between 0 and 1."""
-    if not (isinstance(level, Real) and 0 < level < 1):
+    if not (isinstance(level, Real) and 0 < float(level) < 1):
         raise ValueError(f"`level` must be between 0 and 1, not {level!r}.")
 
 
