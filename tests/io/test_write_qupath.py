@@ -20,7 +20,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spatialdata import SpatialData
 from spatialdata.models import Image2DModel, ShapesModel, TableModel
-from spatialdata.transformations import Affine, Identity, Scale, set_transformation
+from spatialdata.transformations import (
+    Affine,
+    Identity,
+    Scale,
+    remove_transformation,
+    set_transformation,
+)
 
 import stflow as stf
 from stflow.io import _write_qupath as module
@@ -119,6 +125,10 @@ def test_the_round_trip(tmp_path: Path) -> None:
         assert same(outline, cell)
     assert list(back["nuclei"].index) == [found[2]["id"]]
     assert same(back["nuclei"].geometry.iloc[0], nuclei[0])
+    place(sdata, "nuclei", Identity(), "another slide")
+    remove_transformation(sdata["nuclei"], "global")
+    elsewhere = stf.io.write_qupath(sdata, tmp_path / "z.geojson", show_progress_bar=False)
+    assert not any("nucleusGeometry" in each for each in features(elsewhere))
     again = stf.io.write_qupath(back, tmp_path / "y.geojson", shapes_key="cells")
     for one, other in zip(found, features(again), strict=True):
         del one["properties"]["measurements"]  # which were left out

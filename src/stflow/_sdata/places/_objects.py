@@ -16,7 +16,13 @@ from stflow._sdata._annotated import annotated_shapes, element_shapes
 from stflow._sdata._images import affine_to_image, resolve_image
 from stflow._sdata._mended import made_whole
 from stflow._sdata._outlines import are_circles, mend, require_on_image
-from stflow._sdata._systems import moved
+from stflow._sdata._systems import (
+    choose_system,
+    image_places,
+    moved,
+    places_of,
+    shared_systems,
+)
 from stflow._sdata._tables import Region, get_region, get_regions, get_table, require_sdata
 from stflow._sdata.places._marked import spot_outlines
 from stflow._sdata.places._placed import image_scale
@@ -142,7 +148,8 @@ def read_objects(
     require_on_image(frame, sdata, image, what=what)
     nuclei = np.full(len(kept), None, dtype=object)
     if not circles and nuclei_key != element and nuclei_key in sdata.shapes:
-        nuclei = _rounded(_nuclei(sdata, nuclei_key, image, frame), scale, decimals)
+        nuclei = _nuclei(sdata, nuclei_key, image, frame, coordinate_system=coordinate_system)
+        nuclei = _rounded(nuclei, scale, decimals)
     return Objects(
         element=element,
         names=names[kept],
@@ -181,13 +188,21 @@ def _with_area(outlines: np.ndarray, names: np.ndarray, *, what: str) -> np.ndar
 
 
 def _nuclei(
-    sdata: SpatialData, nuclei_key: str, image_key: str, cells: gpd.GeoDataFrame
+    sdata: SpatialData,
+    nuclei_key: str,
+    image_key: str,
+    cells: gpd.GeoDataFrame,
+    *,
+    coordinate_system: str,
 ) -> np.ndarray:
     """Nuclei of cells by their names, in pixels, None where there is none that lies in the cell."""
     nuclei = sdata.shapes[nuclei_key]
+    shared = shared_systems(places_of(nuclei), image_places(sdata, image_key))
+    if choose_system(shared, coordinate_system) not in shared:  # they are of another slide
+        return np.full(len(cells), None, dtype=object)
     nuclei = nuclei.set_axis([str(name) for name in nuclei.index])
     nuclei = nuclei[~nuclei.index.duplicated()].reindex(cells.index)
-    matrix = affine_to_image(sdata, nuclei_key, image_key)
+    matrix = affine_to_image(sdata, nuclei_key, image_key, coordinate_system=coordinate_system)
     found = shapely.transform(spot_outlines(nuclei), lambda points: moved(points, matrix))
     found[~shapely.intersects(found, cells.geometry.to_numpy())] = None
     return found
