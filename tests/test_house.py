@@ -46,7 +46,14 @@ CONTRACT = {
     "cohort": {"run"},
     "metrics": {"per_gene", "per_gene_spread", "per_gene_structure"},
     "get": {"intervals", "predicted", "slides"},
-    "io": {"read_qupath", "read_visium", "read_visium_hd", "read_wsi", "read_xenium"},
+    "io": {
+        "read_qupath",
+        "read_visium",
+        "read_visium_hd",
+        "read_wsi",
+        "read_xenium",
+        "write_qupath",
+    },
     "datasets": {"her2st", "redraw", "synthetic"},
     "encoders": {"Encoder", "LicenceNotice", "get_encoder", "list"},
     "baselines": {

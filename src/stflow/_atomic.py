@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import BinaryIO
 
 LEFT = re.compile(r"-[a-z0-9_]{8}")
 
@@ -24,15 +25,22 @@ def beside(path: Path) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, or replace it; cut off at any moment, the old one or none is there."""
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to write, or to replace; cut off at any moment, the old one or none is there."""
     with beside(path) as scratch:
         fresh = scratch / path.name
         with fresh.open("wb") as stream:
-            stream.write(content)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         fresh.replace(path)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, or replace it, whole or not at all."""
+    with writing(path) as stream:
+        stream.write(content)
 
 
 def exchange(place: Path, new: Path, old: Path) -> None:

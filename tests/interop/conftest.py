@@ -1,4 +1,4 @@
-"""The page on other packages, whose code these tests run as it stands there."""
+"""The pages on other packages, whose code these tests run as it stands there."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "interop.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
 def run_page() -> Callable[..., dict[str, Any]]:
-    """Run the code under a heading of the page with names of ours, and return all names."""
+    """Run the code under a heading of a page with names of ours, and return all names."""
 
-    def run(heading: str, **names: Any) -> dict[str, Any]:
-        section = PAGE.read_text().split(f"\n## {heading}\n")[1].partition("\n## ")[0]
+    def run(heading: str, page: str = "interop.md", **names: Any) -> dict[str, Any]:
+        section = (DOCS / page).read_text().split(f"\n## {heading}\n")[1].partition("\n## ")[0]
         for code in re.findall(r"```python\n(.*?)```", section, re.S):
-            exec(compile(code, f"{PAGE.name}: {heading}", "exec"), names)
+            exec(compile(code, f"{page}: {heading}", "exec"), names)
         return names
 
     return run

@@ -9,8 +9,16 @@ from spatialdata import SpatialData
 from spatialdata.transformations import Sequence
 from xarray import DataArray, DataTree
 
+from stflow import _keys
 from stflow._sdata._annotated import annotated_element
-from stflow._sdata._systems import choose_system, image_places, matrix_of, places_of, shared_systems
+from stflow._sdata._systems import (
+    choose_system,
+    image_places,
+    matrix_of,
+    place_in,
+    places_of,
+    shared_systems,
+)
 from stflow._validation import listing, require_key
 from stflow.images import Level, as_rgb, find_colours
 
@@ -88,7 +96,13 @@ def _channels(array: DataArray) -> list[str]:
     return [str(channel) for channel in array.coords["c"].to_numpy()]
 
 
-def affine_to_image(sdata: SpatialData, spots_key: str, image_key: str) -> np.ndarray:
+def affine_to_image(
+    sdata: SpatialData,
+    spots_key: str,
+    image_key: str,
+    *,
+    coordinate_system: str = _keys.COORDINATE_SYSTEM,
+) -> np.ndarray:
     """3 x 3 matrix from the spots' own coordinates to level-0 pixels, through a shared system."""
     spots = places_of(annotated_element(sdata, spots_key))
     image = image_places(sdata, image_key)
@@ -99,5 +113,6 @@ def affine_to_image(sdata: SpatialData, spots_key: str, image_key: str) -> np.nd
             f"({listing(image)}) share no coordinate system; relate them with "
             "spatialdata.transformations.set_transformation."
         )
-    system = choose_system(shared)
-    return matrix_of(Sequence([spots[system], image[system].inverse()]))
+    system = choose_system(shared, coordinate_system)
+    ways = place_in(spots, system, spots_key), place_in(image, system, image_key).inverse()
+    return matrix_of(Sequence(list(ways)))

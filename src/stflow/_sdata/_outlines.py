@@ -110,12 +110,7 @@ def outlines_on_image(sdata: SpatialData, shapes_key: str, image_key: str) -> gp
     names = [str(name) for name in found.index]
     require_unique(names, what=f"names in {what}")
     matrix = affine_to_image(sdata, shapes_key, image_key)
-    kinds = set(found.geom_type.dropna())
-    round_ones = kinds == {"Point"} and "radius" in found
-    if kinds - POLYGONS and not round_ones:
-        raise ValueError(
-            f"The {what} hold {listing(sorted(kinds - POLYGONS))}; spots are polygons or circles."
-        )
+    round_ones = are_circles(found, what=what)
     pixels = shapely.transform(found.geometry.to_numpy(), lambda points: moved(points, matrix))
     if round_ones:
         found = found.assign(radius=found["radius"] * side_of_unit(matrix))
@@ -126,6 +121,18 @@ def outlines_on_image(sdata: SpatialData, shapes_key: str, image_key: str) -> gp
     found = _apart(found.set_axis(names), what=what)
     require_on_image(found, sdata, image_key, what=what)
     return ShapesModel.parse(found, transformations=image_places(sdata, image_key))
+
+
+def are_circles(found: gpd.GeoDataFrame, *, what: str) -> bool:
+    """Whether shapes are circles; ``ValueError`` where they are neither circles nor polygons."""
+    kinds = set(found.geom_type.dropna())
+    if kinds == {"Point"} and "radius" in found:
+        return True
+    if kinds - POLYGONS:
+        raise ValueError(
+            f"The {what} hold {listing(sorted(kinds - POLYGONS))}; spots are polygons or circles."
+        )
+    return False
 
 
 def require_on_image(

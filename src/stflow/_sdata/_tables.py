@@ -18,7 +18,7 @@ from stflow._sdata._elements import put
 from stflow._sdata._lazy import read_annotations
 from stflow._sdata._mended import centroids
 from stflow._sdata._samples import require_one_sample
-from stflow._validation import require_key, require_unique
+from stflow._validation import listing, require_key, require_unique
 
 NAME_IT = "Name it with `table_key=`."
 LAY_IT = "Lay spots over the tissue with `stf.pp.grid(sdata)` first."
@@ -127,6 +127,24 @@ def get_regions(table: AnnData, *, shapes_key: str | None = None) -> list[Region
     instances = table.obs[instance_key].to_numpy()
     found = [(str(name), np.flatnonzero(labels == name)) for name in names]
     return [Region(name, rows, instances[rows]) for name, rows in found]
+
+
+def get_region(table: AnnData, shapes_key: str | None) -> Region:
+    """Return the region called ``shapes_key``, or the only one.
+
+    Raises
+    ------
+    KeyError
+        There is no such region, or several and no name.
+    ValueError
+        The table annotates no element, or some of its rows do not.
+    """
+    regions = get_regions(table, shapes_key=shapes_key)
+    if len(regions) > 1:
+        names = [region.name for region in regions]
+        raise KeyError(f"Pass `shapes_key=`, one of the annotated elements: {listing(names)}.")
+    require_element(regions[0])
+    return regions[0]
 
 
 def slide_names(name: str, regions: Sequence[Region]) -> list[str]:

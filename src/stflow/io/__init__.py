@@ -6,5 +6,13 @@ from stflow.io._read_visium import read_visium
 from stflow.io._read_visium_hd import read_visium_hd
 from stflow.io._read_wsi import read_wsi
 from stflow.io._read_xenium import read_xenium
+from stflow.io._write_qupath import write_qupath
 
-__all__ = ["read_qupath", "read_visium", "read_visium_hd", "read_wsi", "read_xenium"]
+__all__ = [
+    "read_qupath",
+    "read_visium",
+    "read_visium_hd",
+    "read_wsi",
+    "read_xenium",
+    "write_qupath",
+]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import shapely
 import shapely.geometry
 
+from stflow._validation import listing
 from stflow.io._outputs import open_text, reading
 
 WHAT = "GeoJSON with a list of features"
 POLYGONS = ("Polygon", "MultiPolygon")
+TEXTS = (".geojson", ".json")
 LEAST_CORNERS = 4  # of a triangle, whose first corner comes again at the end
 
 
@@ -25,14 +29,14 @@ def read_features(path: Path) -> list[dict[str, Any]]:
     Parameters
     ----------
     path
-        The file, which may be gzipped.
+        The file, which may be gzipped, or zipped alone.
 
     Raises
     ------
     ValueError
         The file is something else.
     """
-    with reading(path, WHAT), open_text(path) as file:
+    with reading(path, WHAT), _open(path) as file:
         found = json.load(file)
         if isinstance(found, dict) and found.get("type") == "FeatureCollection":
             found = found["features"]
@@ -76,6 +80,22 @@ def polygons_of(held: Sequence[Mapping[str, Any]], key: str = "geometry") -> np.
     if rows:
         found[rows] = _without_holes(rings)
     return found
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    """Open the text of a file, or the only one of GeoJSON in a zip archive."""
+    if not zipfile.is_zipfile(path):
+        with open_text(path) as file:
+            yield file
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.lower().endswith(TEXTS)]
+        if len(names) != 1:
+            held = listing(archive.namelist())
+            raise ValueError(f"the archive holds {held}, not a single file of GeoJSON")
+        with archive.open(names[0]) as file:
+            yield file
 
 
 def _without_holes(rings: Sequence[Sequence[Sequence[float]]]) -> np.ndarray:

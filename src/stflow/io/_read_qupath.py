@@ -26,24 +26,8 @@ from stflow._sdata import (
 from stflow._validation import listing, warn
 from stflow.io._geojson import WHAT, polygons_of, read_features
 from stflow.io._outputs import reading
+from stflow.io._qupath import CLASS, KIND, KINDS, NAME, NUCLEI, NUCLEUS, OLD_KINDS
 
-# What QuPath calls its objects, today and before version 0.4.
-KINDS = {
-    "annotation": "annotations",
-    "cell": "cells",
-    "detection": "detections",
-    "tile": "tiles",
-    "tma_core": "cores",
-}
-OLD_KINDS = {
-    "PathAnnotationObject": "annotation",
-    "PathCellObject": "cell",
-    "PathDetectionObject": "detection",
-    "PathTileObject": "tile",
-    "TMACoreObject": "tma_core",
-}
-NUCLEI = "nuclei"
-NUCLEUS = "nucleusGeometry"
 EXPORT = "Export objects from QuPath with File > Export objects as GeoJSON."
 
 
@@ -85,8 +69,8 @@ def read_qupath(
     Parameters
     ----------
     path
-        The file (.geojson or .json, gzipped or not): a collection of features, a list of them, or
-        a single one.
+        The file (.geojson or .json, zipped, gzipped or neither): a collection of features, a list
+        of them, or a single one.
     sdata
         Slide that gets them, on whose full-resolution image they were drawn. None: they are
         returned alone, in pixels.
@@ -135,6 +119,7 @@ def read_qupath(
     See Also
     --------
     stflow.pp.grid : makes spots of them.
+    stflow.io.write_qupath : The way back, with what was predicted.
 
     Examples
     --------
@@ -207,17 +192,15 @@ def _described(
     feature: dict[str, Any], outline: shapely.Geometry, name: str, *, of_cell: bool
 ) -> Drawn:
     about = feature.get("properties") or {}
-    kind = (
-        about.get("objectType") or about.get("object_type") or OLD_KINDS.get(str(feature.get("id")))
-    )
+    kind = about.get(KIND) or about.get("object_type") or OLD_KINDS.get(str(feature.get("id")))
     kind = kind or ("cell" if of_cell else "annotation")
     element = KINDS.get(str(kind), KINDS["annotation"])
-    return Drawn(element, outline, name, about.get("name"), _class_of(feature))
+    return Drawn(element, outline, name, about.get(NAME), _class_of(feature))
 
 
 def _class_of(feature: dict[str, Any]) -> str | None:
     """Name of a class, of which later versions list the parts."""
-    said = (feature.get("properties") or {}).get("classification")
+    said = (feature.get("properties") or {}).get(CLASS)
     if not isinstance(said, dict):
         return said or None
     return said.get("name") or ": ".join(said.get("names") or ()) or None
@@ -241,10 +224,8 @@ def _element(drawn: list[Drawn], path: Path, **places: Any) -> gpd.GeoDataFrame:
     if len(kept) < len(drawn):
         lost = listing(np.delete(names, kept), limit=3)
         warn(f"{len(drawn) - len(kept)} of {len(drawn)} {what} have no area, left out: {lost}.")
-    columns: dict[str, Any] = {
-        "classification": pd.Categorical([drawn[row].classification for row in kept])
-    }
+    columns: dict[str, Any] = {CLASS: pd.Categorical([drawn[row].classification for row in kept])}
     called = [drawn[row].name for row in kept]
     if any(called):
-        columns["name"] = called
+        columns[NAME] = called
     return outlines(polygons[kept], [names[row] for row in kept], columns=columns, **places)

@@ -18,6 +18,7 @@ from stflow._sdata.expression._expression import (
 )
 from stflow._sdata.expression._genes import clashes, gene_ids, require_same_genes, tell
 from stflow._sdata.expression._measured import Measured, read_measured
+from stflow._sdata.expression._numbers import Numbers, read_numbers
 from stflow._sdata.expression._observed import given_spots, read_observed
 from stflow._sdata.expression._panel import (
     auxiliary_genes,

@@ -53,7 +53,8 @@ def read_prediction(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
     else:
         raise KeyError(
             f"No prediction {key!r} in {where}; obsm: {listing(table.obsm.keys())}; layers: "
-            f"{listing(layer_names(table))}. Run `stf.tl.predict` first, or name it with `key=`."
+            f"{listing(layer_names(table))}. Run `stf.tl.predict` first, or name it with `key=`; "
+            "scores of gene sets are made by `stf.tl.score_genes`."
         )
     if frame.shape[1] == 0:
         raise ValueError(f"The prediction {key!r} in {where} holds no genes.")

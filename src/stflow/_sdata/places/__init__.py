@@ -9,6 +9,7 @@ from stflow._sdata.places._marked import (
     shapes_in_pixels,
     spot_outlines,
 )
+from stflow._sdata.places._objects import Objects, find_annotated, read_classes, read_objects
 from stflow._sdata.places._pitch import PITCH_UM, agree, array_pitch
 from stflow._sdata.places._placed import (
     PlacedSpots,

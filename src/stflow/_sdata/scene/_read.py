@@ -12,7 +12,7 @@ from stflow import _keys
 from stflow._sdata._annotated import annotated_shapes, element_shapes
 from stflow._sdata._images import image_levels, resolve_image
 from stflow._sdata._systems import choose_system, place_in, places_of, shared_systems
-from stflow._sdata._tables import Region, get_regions, get_table, require_element
+from stflow._sdata._tables import get_region, get_regions, get_table
 from stflow._sdata.places import image_scale, spots_on_image
 from stflow._sdata.scene._stage import Stage, in_scene, outlines
 from stflow._validation import listing, require_key, warn
@@ -75,7 +75,7 @@ def read_stage(
         name, rows = str(shapes_key), np.empty(0, dtype=int)
         spots = element_shapes(sdata, name).copy()
     else:
-        region = _region(table, shapes_key)
+        region = get_region(table, shapes_key)
         name, rows = region.name, region.rows
         spots = annotated_shapes(sdata, name, region.instances).copy()
     image_key = resolve_image(sdata, image_key, region=name)
@@ -120,13 +120,3 @@ def read_tissue(sdata: SpatialData, tissue_key: str | None, system: str) -> GeoD
     if usual and system not in places_of(tissue):
         return None
     return outlines(in_scene(tissue, place_in(places_of(tissue), system, tissue_key)))
-
-
-def _region(table: AnnData, shapes_key: str | None) -> Region:
-    """Return the region called ``shapes_key``, or the only one."""
-    regions = get_regions(table, shapes_key=shapes_key)
-    if len(regions) > 1:
-        names = [region.name for region in regions]
-        raise KeyError(f"Pass `shapes_key=`, one of the annotated elements: {listing(names)}.")
-    require_element(regions[0])
-    return regions[0]
