@@ -1,4 +1,4 @@
-"""Tools: fit, predict, evaluate, cross_validate and compare, attention, scores of gene sets."""
+"""Tools: fit, predict, evaluate, cross_validate and compare, attention, gene sets, cell types."""
 
 from stflow.tl._attention import attention
 from stflow.tl._compare import compare
@@ -7,6 +7,7 @@ from stflow.tl._evaluate import evaluate
 from stflow.tl._evaluate_slides import evaluate_slides
 from stflow.tl._fit import fit
 from stflow.tl._predict import predict
+from stflow.tl._score_cell_types import score_cell_types
 from stflow.tl._score_genes import score_genes
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "evaluate_slides",
     "fit",
     "predict",
+    "score_cell_types",
     "score_genes",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from anndata import AnnData
 from spatialdata import SpatialData
 
@@ -12,17 +11,14 @@ from stflow._sdata import copied, get_regions, get_table
 from stflow._sdata.expression import (
     lacks_sd,
     read_prediction,
-    read_samples,
     read_spread,
     record_shift,
     recorded_units,
 )
 from stflow._sdata.written import require_new_scores, write_scores
-from stflow._validation import warn
 from stflow.metrics import normal_sd
+from stflow.tl._calibrated import calibrating_scale, require_samples
 from stflow.tl._gene_sets import GeneSets, read_gene_sets
-
-ENOUGH = 100
 
 
 def score_genes(
@@ -114,7 +110,7 @@ def score_genes(
     spread = read_spread(table, key, panel, where=where)
     if spread.sd is None:
         raise lacks_sd(key, where)
-    samples = _require_samples(table, key, mean, where)
+    samples = require_samples(table, key, mean, what="scores", where=where)
     weights = np.stack([np.isin(panel, each.used) / len(each.used) for each in sets], axis=1)
     drawn = _drawn_scores(samples, spread.sd, weights)
     regions = [region.rows for region in get_regions(table)]
@@ -138,33 +134,11 @@ def score_genes(
     return None if inplace else target
 
 
-def _require_samples(table: AnnData, key: str, mean: pd.DataFrame, where: str) -> np.ndarray:
-    """Return samples (S, N, G), of which there are enough for a standard deviation."""
-    samples = read_samples(table, key, mean, list(mean.columns), where=where)
-    call = f"`stf.tl.predict(..., n_samples={ENOUGH}, keep_samples=True)`"
-    if samples is None:
-        raise KeyError(
-            f"No samples {_keys.samples(key)!r} beside the prediction {key!r} of {where}. Run "
-            f"{call} first."
-        )
-    if len(samples) == 1:
-        raise ValueError(f"{_keys.samples(key)!r} of {where} holds one sample alone. Run {call}.")
-    if len(samples) < ENOUGH:
-        warn(
-            f"Standard deviations of scores are of {len(samples)} samples, and as uncertain as "
-            f"those are few. Run {call} for better ones."
-        )
-    return samples
-
-
 def _drawn_scores(samples: np.ndarray, sd: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Deviations (S, N, K) of scores, of samples (S, N, G) and weights (G, K) of their genes.
 
     Those of each gene are made as large on the whole as its standard deviation (N, G) says.
     """
     centre = samples.mean(0, dtype=np.float64)
-    drawn = np.mean([np.square(each - centre).mean(0) for each in samples], axis=0)
-    drawn *= len(samples) / (len(samples) - 1)
-    said = np.square(sd).mean(0)
-    scale = np.sqrt(np.divide(said, drawn, out=np.zeros_like(said), where=drawn > 0))
+    scale = calibrating_scale(samples, centre, sd)
     return np.stack([(each - centre) @ (scale[:, None] * weights) for each in samples])
