@@ -274,7 +274,7 @@ def test_fractions_of_measured_counts_are_held_on_a_section_left_out(embedded) -
     """Clusters of a section's spots stand for types of cells."""
     train, test = embedded("C2"), embedded("C5")
     genes = stf.pp.select_genes(train, n_top_genes=20)
-    model = stf.tl.fit(train, genes, **{**SMALL, "config": SHAPE, "max_epochs": 10})
+    model = stf.tl.fit(train, genes, **{**SMALL, "config": SHAPE, "max_epochs": 5})
     stf.tl.predict(test, model, n_samples=100, keep_samples=True, device="cpu")
     cells = train["table"].copy()
     cells = cells[cells.to_df().sum(axis=1) >= 100].copy()
