@@ -171,9 +171,11 @@ def test_counts_may_lie_in_a_layer_dense_or_on_disk(table, tmp_path) -> None:
     stf.tl.score_cell_types(table, cells, layer="counts", key_added="layer")
     make_reference().write_h5ad(tmp_path / "cells.h5ad")
     backed = ad.read_h5ad(tmp_path / "cells.h5ad", backed="r")
-    stf.tl.score_cell_types(table, backed, key_added="disk")
+    lazy = ad.experimental.read_lazy(tmp_path / "cells.h5ad")
+    for key, each in (("disk", backed), ("lazy", lazy)):
+        stf.tl.score_cell_types(table, each, key_added=key)
+        np.testing.assert_allclose(table.obsm["layer"], table.obsm[key])
     backed.file.close()
-    np.testing.assert_allclose(table.obsm["layer"], table.obsm["disk"])
 
 
 def test_what_is_not_used_is_said(table) -> None:

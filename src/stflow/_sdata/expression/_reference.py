@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
+from stflow._sdata._lazy import read_annotations
 from stflow._sdata._names import is_missing
 from stflow._sdata.expression._expression import counts_matrix, dense, take_columns
 from stflow._sdata.expression._genes import naming_hint
@@ -82,6 +83,7 @@ def read_reference(
         raise TypeError(
             f"`reference` is a {type(reference).__name__}, not an AnnData of cells x genes."
         )
+    read_annotations(reference)
     require_unique(list(reference.var_names), what=f"genes in {WHERE}")
     codes, types = _read_labels(reference, labels_key)
     shared = _shared_genes(reference, panel)
