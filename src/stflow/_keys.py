@@ -41,6 +41,16 @@ def scores(key: str) -> str:
     return f"{key}_scores"
 
 
+def cell_types(key: str) -> str:
+    """Name the fractions of cell types, from the samples of a prediction."""
+    return f"{key}_cell_types"
+
+
+def unexplained(key: str) -> str:
+    """Key of what no mixture of cell types with fractions ``key`` explains of a spot."""
+    return f"{key}_unexplained"
+
+
 def novelty(key: str) -> str:
     """Key of how unlike the training spots the spots of the prediction ``key`` are."""
     return f"{key}_novelty"

@@ -9,8 +9,14 @@ from spatialdata import SpatialData
 
 from stflow import _keys
 from stflow._sdata import get_regions, get_table
-from stflow._sdata.expression import lacks_sd, read_prediction, read_spread
-from stflow.metrics import shifted_interval
+from stflow._sdata.expression import (
+    are_fractions,
+    lacks_sd,
+    read_prediction,
+    read_samples,
+    read_spread,
+)
+from stflow.metrics import central_interval, gaussian_interval, shifted_interval
 
 
 def intervals(
@@ -28,6 +34,9 @@ def intervals(
     region with ``observed`` spots these tell the shift, and intervals are those of a normal
     distribution, as they are for a prediction that says nothing of a shift.
 
+    Of fractions of cell types (:func:`stflow.tl.score_cell_types`) they are quantiles of the
+    fractions of samples, made wider by as much as the shift makes others wider.
+
     Parameters
     ----------
     data
@@ -42,12 +51,14 @@ def intervals(
     Returns
     -------
     Lower and upper bounds, each a DataFrame of spots x panel with the columns of ``.obsm[key]``, in
-    the units of the prediction. None is below 0, where no expression is.
+    the units of the prediction. None is below 0, where no expression is, and none of a fraction
+    above 1.
 
     Raises
     ------
     KeyError
-        There is no such table or prediction, or no standard deviation beside it.
+        There is no such table or prediction, or no standard deviation beside it, or no samples of
+        fractions.
     TypeError
         ``.obsm[key]`` is not a DataFrame.
     ValueError
@@ -76,8 +87,33 @@ def intervals(
         at = region.rows
         how = {"shift": shift, "df": spread.df, "level": level}
         bounds[:, at] = shifted_interval(values[at], spread.sd[at], **how)
+    if are_fractions(table, key):
+        bounds = _of_fractions(table, key, mean, spread.sd, bounds[1] - values, level, where)
     columns = [_keys.column(gene) for gene in mean.columns]
     lower, upper = (
         pd.DataFrame(bound, index=table.obs_names, columns=columns) for bound in bounds.clip(min=0)
     )
     return lower, upper
+
+
+def _of_fractions(
+    table: AnnData,
+    key: str,
+    mean: pd.DataFrame,
+    sd: np.ndarray,
+    half: np.ndarray,
+    level: float,
+    where: str,
+) -> np.ndarray:
+    """Bounds (2, N, K) of samples, wider than these are by what ``half`` is over a normal's."""
+    samples = read_samples(table, key, mean, list(mean.columns), where=where)
+    if samples is None:
+        raise KeyError(
+            f"No samples {_keys.samples(key)!r} beside the fractions {key!r} of {where}. Run "
+            "`stf.tl.score_cell_types(..., overwrite=True)` again."
+        )
+    _, normal = gaussian_interval(np.zeros_like(sd), sd, level=level)
+    wider = np.divide(half, normal, out=np.ones_like(sd), where=normal > 0)
+    middle = np.median(samples, axis=0)
+    ends = central_interval(samples, level=level)
+    return np.stack([middle + (end - middle) * wider for end in ends]).clip(max=1)

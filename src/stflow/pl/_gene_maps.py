@@ -14,6 +14,7 @@ from spatialdata import SpatialData
 from stflow import _keys
 from stflow._sdata import get_table, require_sdata
 from stflow._sdata.expression import (
+    are_fractions,
     counting_of,
     given_spots,
     has_counts,
@@ -182,7 +183,8 @@ def gene_maps(
         values, scored = {"measured": measured, **values}, scored & enough
     limits = _limits(list(values.values()), vmin, vmax)
     axes = _axes(ax, scene, len(names), len(values), ncols, figsize, dpi, title)
-    unit = LABELS.get(units or recorded_units(table, key) or "", "expression")
+    said = "fraction" if are_fractions(table, key) else "expression"
+    unit = LABELS.get(units or recorded_units(table, key) or "", said)
     draw_maps(axes, scene, names, values, scored, limits, cmap, unit)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
 

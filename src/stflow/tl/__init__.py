@@ -1,4 +1,4 @@
-"""Tools: fit, predict, evaluate, cross_validate, compare, attention, gene sets, summaries."""
+"""Tools: fit, predict, evaluate, cross-validate, attention; gene sets, cell types, summaries."""
 
 from stflow.tl._attention import attention
 from stflow.tl._compare import compare
@@ -7,6 +7,7 @@ from stflow.tl._evaluate import evaluate
 from stflow.tl._evaluate_slides import evaluate_slides
 from stflow.tl._fit import fit
 from stflow.tl._predict import predict
+from stflow.tl._score_cell_types import score_cell_types
 from stflow.tl._score_genes import score_genes
 from stflow.tl._summarize import summarize
 
@@ -18,6 +19,7 @@ __all__ = [
     "evaluate_slides",
     "fit",
     "predict",
+    "score_cell_types",
     "score_genes",
     "summarize",
 ]

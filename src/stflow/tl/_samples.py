@@ -68,8 +68,8 @@ class Sampled:
     n_samples
         How many samples there are.
     samples
-        Each of them, shape (N, G), once. Over all spots of a gene they spread as far as its
-        calibrated standard deviation says.
+        Each of them, shape (N, G), once. They lie around the mean, below 0 as well; over all spots
+        of a gene they spread as far as its calibrated standard deviation says.
     """
 
     mean: pd.DataFrame
@@ -125,7 +125,8 @@ def read_sampled(
         raise lacks_sd(key, where)
     if drawing.model is None:
         samples = _require_kept(table, key, mean, where)
-        n_samples, each = len(samples), _calibrated(samples, spread.sd)
+        n_samples = len(samples)
+        each = _calibrated(samples, mean.to_numpy(dtype=np.float64), spread.sd)
     else:
         n_samples = drawing.n_samples
         require_count(n_samples, name="n_samples", at_least=2)
@@ -151,15 +152,15 @@ def _require_kept(table: AnnData, key: str, mean: pd.DataFrame, where: str) -> n
     return samples
 
 
-def _calibrated(samples: np.ndarray, sd: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield samples (S, N, G), each gene made as wide on the whole as its sd (N, G) says."""
+def _calibrated(samples: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield samples (S, N, G) around a mean (N, G), each gene on the whole as wide as its sd."""
     centre = samples.mean(0, dtype=np.float64)
     drawn = np.mean([np.square(each - centre).mean(0) for each in samples], axis=0)
     drawn *= len(samples) / (len(samples) - 1)
     said = np.square(sd).mean(0)
     scale = np.sqrt(np.divide(said, drawn, out=np.zeros_like(said), where=drawn > 0))
     for each in samples:
-        yield centre + (each - centre) * scale
+        yield mean + (each - centre) * scale
 
 
 def _drawn(

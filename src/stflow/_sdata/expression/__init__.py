@@ -31,13 +31,17 @@ from stflow._sdata.expression._panel import (
     variable_of_expressed,
 )
 from stflow._sdata.expression._recorded import (
+    FRACTIONS,
+    are_fractions,
     counting_of,
     record_units,
     recorded_draws,
+    recorded_shares,
     recorded_training_slides,
     recorded_units,
     warn_of_training_slides,
 )
+from stflow._sdata.expression._reference import Reference, read_reference
 from stflow._sdata.expression._spread import Spread, lacks_sd, read_spread, record_shift
 from stflow._sdata.expression._totals import (
     Counting,

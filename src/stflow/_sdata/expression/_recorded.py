@@ -14,6 +14,7 @@ from stflow._units import UNITS, Units
 from stflow._validation import listing, require_choice, warn
 
 GENES, SHARES, SEEN = "total_genes", "total_shares", "trained_on"
+FRACTIONS = "fractions"
 
 
 def record_units(
@@ -49,6 +50,20 @@ def recorded_draws(table: AnnData, key: str) -> tuple[str, int]:
     info = table.uns.get(key)
     info = info if isinstance(info, Mapping) else {}
     return str(info.get("model", "")), int(info.get("n_steps", 1))
+
+
+def recorded_shares(table: AnnData, key: str) -> pd.Series | None:
+    """Return the share of counts of each gene that totals are over, None where nothing is said."""
+    info = table.uns.get(key)
+    if not (isinstance(info, Mapping) and GENES in info):
+        return None
+    return pd.Series(np.asarray(info[SHARES], float), [str(gene) for gene in info[GENES]])
+
+
+def are_fractions(table: AnnData, key: str) -> bool:
+    """Whether what is called so are fractions of a whole, of which samples are kept."""
+    info = table.uns.get(key)
+    return isinstance(info, Mapping) and info.get("units") == FRACTIONS
 
 
 def counting_of(
@@ -93,9 +108,9 @@ def counting_of(
     if min_counts is None and "min_counts" in info:
         min_counts = float(info["min_counts"])
     counting = Counting(found or units or "cp10k", layer, total_key, min_counts)
-    if GENES not in info:
+    shares = recorded_shares(table, key) if found is not None else None
+    if shares is None:
         return counting, None
-    shares = pd.Series(np.asarray(info[SHARES], float), [str(gene) for gene in info[GENES]])
     require_whole_totals(shares, table, counting, where=where)
     return counting, shares
 

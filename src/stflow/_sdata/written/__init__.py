@@ -1,6 +1,7 @@
 """What verbs write into a table, as embeddings and predictions; and a prediction as a table."""
 
 from stflow._sdata.written._embedding import require_new_embedding, write_embedding
+from stflow._sdata.written._fractions import require_new_fractions, write_fractions
 from stflow._sdata.written._graph import join_graphs, require_new_graph, write_graph
 from stflow._sdata.written._predicted import predicted_table
 from stflow._sdata.written._predictions import (
