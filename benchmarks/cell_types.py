@@ -5,8 +5,7 @@ Poisson counts of 5,000 a spot, and genes that the spatial technology reads by o
 single cells do. Predictions know what the image shows; their samples have the law's own spread and
 correlations of residuals, as normals of log1p counts per 10,000. Beside them the same regression of
 the law's expression and of counts, and simpler ways. Then two types that are made alike step by
-step. Writes ``results/cell_types.md`` and ``results/cell_types.png``; with ``--her2st`` instead
-``results/cell_types_her2st.md``: a real section, with clusters of spots of others as types.
+step. Writes ``results/cell_types.md`` and ``results/cell_types.png``.
 """
 
 from __future__ import annotations
@@ -18,13 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import anndata as ad
 import matplotlib
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy.ndimage import gaussian_filter
-from sklearn.cluster import KMeans
 
 import stflow as stf
 from stflow.metrics import coverage, pearson
@@ -194,39 +191,6 @@ def sisters(seed: int, alike: float) -> Row:
     }
 
 
-def real_section() -> Iterator[Row]:
-    """Score a section of her2st, with clusters of spots of three others as types."""
-    slides = {name: stf.datasets.her2st(name) for name in ("C2", "C3", "C4", "C5")}
-    for sdata in slides.values():
-        stf.pp.embed(sdata, show_progress_bar=False)
-        stf.pp.neighbors(sdata)
-    test = slides.pop("C5")
-    for n_genes in (50, 200):
-        genes = stf.pp.select_genes(slides, n_top_genes=n_genes)
-        model = stf.tl.fit(slides, genes, show_progress_bar=False)
-        how: dict[str, Any] = {"n_samples": N_SAMPLES, "keep_samples": True, "overwrite": True}
-        stf.tl.predict(test, model, show_progress_bar=False, **how)
-        read = stf.get.slides(slides, genes)
-        spots = np.concatenate([slide.expression for slide in read])
-        kinds = KMeans(6, n_init=5, random_state=0).fit_predict(spots)
-        cells = ad.concat([sdata["table"] for sdata in slides.values()])
-        cells.obs = pd.DataFrame({"cell_type": [f"kind {kind}" for kind in kinds]}, cells.obs_names)
-        cells = cells[np.concatenate([np.asarray(slide.totals) >= 100 for slide in read])].copy()
-        (slide,) = stf.get.slides({"test": test}, genes)
-        rows = np.asarray(slide.totals) >= 100
-        measured = regressed(np.expm1(slide.expression), genes, cells)
-        stf.tl.score_cell_types(test, cells, overwrite=True)
-        found = test["table"].obsm[KEY].to_numpy()
-        row = {"genes": n_genes, "error": np.abs(found - measured)[rows].mean()}
-        constant = measured[rows].mean(0)
-        row |= {"constant": np.abs(measured[rows] - constant).mean()}
-        row["r"] = np.nanmean(pearson(measured[rows], found[rows]))
-        for level in LEVELS:
-            bounds = [each.to_numpy()[rows] for each in stf.get.intervals(test, level, key=KEY)]
-            row[f"counts_{level}"] = coverage(measured[rows], *bounds).mean()
-        yield row
-
-
 def as_table(frame: pd.DataFrame) -> str:
     """Markdown, numbers with as many digits as they mean."""
     lines = ["| " + " | ".join(frame.columns) + " |", "| --- " * len(frame.columns) + "|"]
@@ -290,19 +254,6 @@ def write(rows: pd.DataFrame, alike: pd.DataFrame) -> None:
     (RESULTS / "cell_types.md").write_text(text)
 
 
-def write_real(real: pd.DataFrame) -> None:
-    """Write what a real section says."""
-    held = {f"counts_{level}": f"{level:.0%}" for level in LEVELS}
-    told = rounded(real, error=3, constant=3, r=2, **dict.fromkeys(held, 2))
-    told = told.rename(columns={**held, "constant": "error of their mean"})
-    text = (
-        "C5 of her2st predicted from C2, C3 and C4 of the same patient, with six clusters of their "
-        "spots as types: fractions beside those of the same regression in the counts of C5, and "
-        "the share of these that intervals hold. `python benchmarks/cell_types.py --her2st`\n\n"
-    )
-    (RESULTS / "cell_types_her2st.md").write_text(f"{text}{as_table(told)}\n")
-
-
 def draw_figure(rows: pd.DataFrame, alike: pd.DataFrame) -> None:
     """Error by panel, coverage, and what becomes of types that are alike."""
     matplotlib.use("Agg")
@@ -359,12 +310,8 @@ def main() -> None:
     """Run, print, and write the page and the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--her2st", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    if options.her2st:
-        write_real(pd.DataFrame(real_section()))
-        return
     seeds = range(100, 100 + options.seeds)
     rows = []
     for factor in (0.0, 0.5, 1.0):
