@@ -41,7 +41,7 @@ CONTRACT = {
         "fit",
         "predict",
     },
-    "pl": {"calibration", "gene_maps", "scores", "spots", "training"},
+    "pl": {"calibration", "gene_maps", "scatter", "scores", "spots", "training"},
     "bench": {"Source", "from_slides", "read_hest", "read_stimage", "run", "write_tables"},
     "cohort": {"run"},
     "metrics": {"per_gene", "per_gene_spread", "per_gene_structure"},

@@ -31,6 +31,7 @@ from stflow._sdata.expression._recorded import (
     recorded_units,
     warn_of_training_slides,
 )
+from stflow._sdata.expression._sets import Behind, read_behind, read_trust
 from stflow._sdata.expression._spread import Spread, lacks_sd, read_spread, record_shift
 from stflow._sdata.expression._totals import (
     Counting,

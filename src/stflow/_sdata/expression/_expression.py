@@ -51,9 +51,10 @@ def read_prediction(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
         inside = ~np.isnan(values).all(axis=0)
         frame = pd.DataFrame(values[:, inside], table.obs_names, table.var_names[inside])
     else:
+        call = "score_genes" if key.endswith(_keys.scores("")) else "predict"
         raise KeyError(
             f"No prediction {key!r} in {where}; obsm: {listing(table.obsm.keys())}; layers: "
-            f"{listing(layer_names(table))}. Run `stf.tl.predict` first, or name it with `key=`."
+            f"{listing(layer_names(table))}. Run `stf.tl.{call}` first, or name it with `key=`."
         )
     if frame.shape[1] == 0:
         raise ValueError(f"The prediction {key!r} in {where} holds no genes.")
