@@ -49,8 +49,8 @@ def calibration(
 
     The intervals are those of :func:`stflow.get.intervals`. A line below the diagonal claims too
     much, one above it too little. With ``groups``, each of them has a thin line, named while they
-    are few; one patient's may lie far off where all together are right. Spots whose counts were given to :func:`stflow.tl.predict` as
-    ``observed`` are left out.
+    are few; one patient's may lie far off where all together are right. Spots whose counts were
+    given to :func:`stflow.tl.predict` as ``observed`` are left out.
 
     Parameters
     ----------
