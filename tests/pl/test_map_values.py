@@ -85,7 +85,7 @@ def test_each_kind_shows_what_it_is_called(sure) -> None:
     expected = [
         ("viridis", expression, measured),
         ("viridis", expression, mean),
-        ("magma", Normalize(0.2, 1.0), sd),
+        ("magma", Normalize(0.0, 1.0), sd),
         ("RdBu_r", Normalize(-most, most), mean - measured),
         ("viridis", expression, lower),
         ("viridis", expression, upper),
@@ -102,7 +102,7 @@ def test_each_kind_shows_what_it_is_called(sure) -> None:
         f"{GENE} upper bound, 80 %",
     ]
     assert [len(bars(panel)) for panel in axes] == [0, 0, 1, 1, 0, 1]
-    assert bars(axes[2])[0] == ("standard deviation", pytest.approx((0.2, 1.0)))
+    assert bars(axes[2])[0] == ("standard deviation", (0.0, 1.0))
     assert bars(axes[3])[0] == ("predicted − measured", pytest.approx((-most, most)))
     assert bars(axes[5])[0][0] == "log1p counts"
 
@@ -125,13 +125,14 @@ def test_slides_stand_side_by_side_in_one_scale(slide) -> None:
 
 
 def test_what_is_uncertain_is_faint_and_a_bar_says_so(sure) -> None:
-    panel = gene_maps(sure, GENE, kinds="predicted", fade=True)[0]
+    panel = gene_maps(sure, GENE, kinds="predicted", fade=True, vmin=0.0, vmax=1.6)[0]
     alpha = spots_of(panel).get_facecolor()[:, 3]
-    np.testing.assert_allclose(alpha, np.linspace(1.0, 0.1, 36))
-    assert bars(panel)[1] == ("sd", pytest.approx((0.2, 1.0)))
+    sd = np.linspace(0.2, 1.0, 36)
+    np.testing.assert_allclose(alpha, 1 - 0.9 * np.minimum(sd / 0.8, 1.0))
+    assert bars(panel)[1] == ("sd", pytest.approx((0.0, 0.8)))
     measured = gene_maps(sure, GENE, fade=True)[0]
     assert np.ptp(spots_of(measured).get_facecolor()[:, 3]) == 0
-    plain = gene_maps(sure, GENE, kinds="predicted")[0]
+    plain = gene_maps(sure, GENE, kinds="predicted", vmin=0.0, vmax=1.6)[0]
     np.testing.assert_allclose(colours(panel), colours(plain))
     assert np.ptp(spots_of(plain).get_facecolor()[:, 3]) == 0
     assert len(bars(plain)) == 1
@@ -165,13 +166,21 @@ def test_a_set_of_unmeasured_genes_is_predicted_alone(scored) -> None:
     assert titles[2:] == ["both not measured", "both predicted"]
 
 
-def test_refusals(slide, sure, scored) -> None:
+def test_refusals(sure, scored) -> None:
     with pytest.raises(ValueError, match="`kinds` is 'mean'; available: 'measured', 'predicted'"):
         gene_maps(sure, GENE, kinds=["mean"])
     with pytest.raises(ValueError, match="`kinds` is empty; name some of 'measured'"):
         gene_maps(sure, GENE, kinds=[])
     with pytest.raises(ValueError, match="Duplicated kinds: 'sd'"):
         gene_maps(sure, GENE, kinds=["sd", "sd"])
+    with pytest.raises(
+        ValueError, match=r"`fade` is of predicted maps; name 'predicted' in `kinds="
+    ):
+        gene_maps(sure, GENE, kinds="sd", fade=True)
+    other = deepcopy(sure)
+    other.tables["table"].uns["stflow"]["units"] = "cp10k"
+    with pytest.raises(ValueError, match=r"different units \(A: log1p counts, B: log1p counts per"):
+        gene_maps({"A": sure, "B": other}, GENE, kinds="predicted")
     with pytest.raises(ValueError, match="`level` must be between 0 and 1, not 90"):
         gene_maps(sure, GENE, kinds="upper", level=90)
     with pytest.raises(ValueError, match="`data` is an empty dict"):

@@ -153,6 +153,14 @@ def test_points_of_a_fold_are_of_the_same_genes():
     assert axes.get_ylabel() == "Pearson (1 undefined)"
 
 
+def test_a_method_without_any_score_is_said_and_costs_the_others_nothing():
+    """As the mean of the training spots, whose correlation is undefined everywhere."""
+    axes = scores(folds({"flow": [0.5, 0.3], "mean": [np.nan] * 2, "ridge": [0.4, 0.1]}))
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["flow\nmean 0.45", "mean\nundefined", "ridge\nmean 0.30"]
+    np.testing.assert_allclose(joined(axes)["P0"], [0.55, np.nan, 0.45])
+
+
 def test_many_folds_are_not_named():
     axes = scores(folds({"flow": list(np.linspace(0, 0.5, 30)), "ridge": [0.2] * 30}))
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["mean"]

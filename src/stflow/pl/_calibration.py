@@ -37,7 +37,7 @@ def calibration(
     groups: Mapping[str, str] | str | None = None,
     table_key: str = _keys.TABLE,
     color: str = "C0",
-    figsize: tuple[float, float] = (4.2, 4.2),
+    figsize: tuple[float, float] | None = None,
     dpi: float | None = None,
     title: str | None = None,
     ax: Axes | None = None,
@@ -81,7 +81,7 @@ def calibration(
         Colour of the line, the mean over the genes, and of the band, which holds the middle half
         of the genes and is left out with ``groups``.
     figsize
-        Width and height of the figure in inches.
+        Width and height of the figure in inches; None leaves room for the names of ``groups``.
     dpi
         Dots per inch of the figure; None is matplotlib's.
     title
@@ -126,7 +126,8 @@ def calibration(
     if lacking:
         raise lacks_sd(key, listing(lacking))
     parts = {} if groups is None else _grouped(data, slides, groups, table_key)
-    axes = one_axes(ax, figsize=figsize, dpi=dpi, title=title)
+    size = figsize or ((6.2, 4.2) if parts else (4.2, 4.2))
+    axes = one_axes(ax, figsize=size, dpi=dpi, title=title)
     _draw_groups(axes, {name: _coverages(part).mean(1) for name, part in parts.items()})
     _draw(axes, _coverages(slides), color, band=not parts)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
@@ -191,4 +192,5 @@ def _draw(ax: Axes, covered: np.ndarray, color: str, *, band: bool) -> None:
     ticks = np.arange(0, 101, 20)
     ax.set(xlim=(0, 100), ylim=(0, 100), xticks=ticks, yticks=ticks, aspect="equal")
     ax.set(xlabel="claimed coverage (%)", ylabel="measured coverage (%)")
-    ax.legend(frameon=False, loc="best", fontsize=8)
+    beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    ax.legend(frameon=False, fontsize=8, **({"loc": "best"} if band else beside))

@@ -47,12 +47,13 @@ def draw_maps(
     """Draw for every gene the maps of every slide, one a kind of value.
 
     The bar of a colour scale stands beside the last map that it is of. Spots without a value are
-    grey. With ``fade``, predicted spots are the fainter, the larger their standard deviation.
+    grey. With ``fade``, predicted spots are the fainter, the larger their standard deviation is
+    beside the scale of colours.
     """
     remaining = iter(axes)
     for i, gene in enumerate(genes):
         panels = {}
-        opacity = Opacity.of([each.of("sd", i) for each in maps]) if fade else None
+        opacity = Opacity.on(limits[i]["expression"]) if fade else None
         for each, kind in product(maps, kinds):
             scale, ax = scale_of(kind), next(remaining)
             colours: Any = cmap if scale == "expression" else _CMAPS[scale]
@@ -129,9 +130,10 @@ def _draw_map(
             datashader_reduction="mean",
             method=None if alpha is None else "matplotlib",
         )
+    n_before = len(ax.collections)
     with _without_a_word():
         maps.pl.show(coordinate_systems=_keys.COORDINATE_SYSTEM, ax=ax, show=False)
-    for spots in ax.collections:
+    for spots in ax.collections[n_before:]:
         spots.set_rasterized(True)
         if alpha is not None:
             spots.set_alpha(alpha)

@@ -27,8 +27,8 @@ def fold_means(scores: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, int]:
 
     Returns
     -------
-    The means, folds x methods, in the order of the rows; and how many genes of folds have no score
-    by some method.
+    The means, folds x methods, in the order of the rows, NaN for methods without any score, as the
+    correlation of a constant; and how many genes of folds some other method has no score of.
 
     Raises
     ------
@@ -38,12 +38,12 @@ def fold_means(scores: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, int]:
     if scores.duplicated(["fold", "gene", "method"]).any():
         raise ValueError("A method has two scores for one gene of a fold; pass one run's table.")
     by_method = scores.pivot(index=["fold", "gene"], columns="method", values=metric)
-    shared = by_method[list(scores["method"].unique())].dropna()
+    by_method = by_method[list(scores["method"].unique())]
+    shared = by_method.dropna(axis=1, how="all").dropna()
     if shared.empty:
         raise ValueError(f"No gene of a fold has {metric!r} by all methods; nothing to draw.")
-    folds = [fold for fold in scores["fold"].unique() if fold in shared.index.levels[0]]
-    means = shared.groupby(level="fold").mean()
-    return means.reindex(folds).dropna(), len(by_method) - len(shared)
+    means = shared.groupby(level="fold", sort=False).mean()
+    return means.reindex(columns=by_method.columns), len(by_method) - len(shared)
 
 
 def draw_folds(ax: Axes, means: pd.DataFrame, label: str) -> None:
@@ -55,7 +55,8 @@ def draw_folds(ax: Axes, means: pd.DataFrame, label: str) -> None:
         ax.plot(places, values, "o-", markersize=5, label=str(fold) if few else None, **how)
     mean = means.mean()
     ax.plot(places, mean, "_", color=BLACK, markersize=28, markeredgewidth=2, label="mean")
-    ax.set_xticks(places, [f"{name}\nmean {value:.2f}" for name, value in mean.items()])
+    told = ["undefined" if np.isnan(value) else f"mean {value:.2f}" for value in mean]
+    ax.set_xticks(places, [f"{name}\n{each}" for name, each in zip(mean.index, told, strict=True)])
     ax.set_xlim(-0.5, len(places) - 0.5)
     ax.grid(axis="y", color="0.9")
     ax.set_ylabel(label)

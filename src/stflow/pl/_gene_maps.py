@@ -14,7 +14,7 @@ from stflow._sdata.expression import require_gene_list
 from stflow._units import Units
 from stflow._validation import require_positive
 from stflow.pl._figure import finish, given_axes
-from stflow.pl._map_values import Kind, default_kinds, read_maps, require_kinds
+from stflow.pl._map_values import Kind, default_kinds, read_maps, require_kinds, require_one_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,9 +56,9 @@ def gene_maps(
     Each gene has one colour scale for all maps of expression and all slides, and its Pearson
     correlation in the title, over the spots but those whose counts were given to
     :func:`stflow.tl.predict` as ``observed``. Spots that measured too little, as
-    :func:`stflow.tl.evaluate` has it, are grey and left out. Standard deviations and differences
-    have scales of their own, the latter with zero in the middle. Of a gene that was measured and
-    not predicted, the measurement is drawn, with a warning. Spots are drawn to scale, or
+    :func:`stflow.tl.evaluate` has it, are grey and left out. Standard deviations have a scale of
+    their own, from zero, and differences one with zero in the middle. Of a gene that was measured
+    and not predicted, the measurement is drawn, with a warning. Spots are drawn to scale, or
     enlarged, at most until they touch, where they would be too small to see. The image is read at
     a coarse level; ``sdata`` is left as it is.
 
@@ -81,7 +81,8 @@ def gene_maps(
     level
         Share of the measurements that lie between ``"lower"`` and ``"upper"``, between 0 and 1.
     fade
-        Whether to draw predicted spots the more transparent, the larger their standard deviation.
+        Whether to draw predicted spots the more transparent, the larger their standard deviation
+        is: not at all where it is zero, nearly wholly where it is half of the colour scale or more.
         More than 10,000 spots take some seconds a map.
     units
         Units of a prediction of which ``.uns[key]`` does not tell: ``"cp10k"`` or ``"counts"``.
@@ -145,10 +146,10 @@ def gene_maps(
         ``sdata`` is no SpatialData.
     ValueError
         ``kinds`` are unknown, or ask for a measurement where there is none; nothing tells the
-        units of the prediction, or a table lacks genes that hold more than 5 % of the counts of
-        the fit; the spots do not lie on the image, the counts are no raw counts, ``level`` is not
-        between 0 and 1, ``vmin`` is not below ``vmax``, or ``ax`` holds another number of axes
-        than there are maps.
+        units of the prediction, those of slides differ, or a table lacks genes that hold more than
+        5 % of the counts of the fit; the spots do not lie on the image, the counts are no raw
+        counts, ``level`` is not between 0 and 1, ``vmin`` is not below ``vmax``, or ``ax`` holds
+        another number of axes than there are maps.
 
     Examples
     --------
@@ -160,7 +161,7 @@ def gene_maps(
     from stflow.pl._draw import draw_maps
     from stflow.pl._map_layout import find_limits, new_axes
 
-    names, asked = require_gene_list(genes), require_kinds(kinds)
+    names, asked = require_gene_list(genes), require_kinds(kinds, fade=fade)
     require_positive(ncols or 1, name="ncols")
     slides = as_mapping(sdata) if isinstance(sdata, Mapping) else {"": sdata}
     counting: dict[str, Any] = {"units": units, "layer": layer, "total_key": total_key}
@@ -170,22 +171,10 @@ def gene_maps(
         "shapes_key": shapes_key,
         "coordinate_system": coordinate_system,
     }
-    how: dict[str, Any] = {"table_key": table_key, "n_pixels": _IMAGE_PIXELS}
-    maps = [
-        read_maps(
-            each,
-            name,
-            names,
-            key,
-            kinds=asked,
-            fade=fade,
-            level=level,
-            counting=counting,
-            place=place,
-            **how,
-        )
-        for name, each in slides.items()
-    ]
+    reading: dict[str, Any] = {"table_key": table_key, "n_pixels": _IMAGE_PIXELS}
+    reading |= {"kinds": asked, "fade": fade, "level": level, "counting": counting, "place": place}
+    maps = [read_maps(each, name, names, key, **reading) for name, each in slides.items()]
+    require_one_unit(maps)
     drawn = asked or default_kinds(maps)
     limits = find_limits(maps, len(names), drawn, vmin, vmax)
     if ax is None:

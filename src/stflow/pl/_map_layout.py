@@ -31,7 +31,8 @@ def find_limits(
 ) -> list[dict[str, Normalize]]:
     """Return for each gene its colour scales by name, common to all slides.
 
-    That of expression takes ``vmin`` and ``vmax``; that of differences has zero in its middle.
+    That of expression takes ``vmin`` and ``vmax``; that of differences has zero in its middle, and
+    that of standard deviations at its lower end.
 
     Raises
     ------
@@ -53,7 +54,9 @@ def find_limits(
             if scale == "difference":
                 high = max(abs(low), abs(high)) or 1.0
                 low = -high
-            if scale == "expression":
+            elif scale == "sd":
+                low = 0.0
+            else:
                 low, high = (low if vmin is None else vmin), (high if vmax is None else vmax)
             ends[scale] = Normalize(float(low), float(high if high > low else low + 1.0))
         found.append(ends)

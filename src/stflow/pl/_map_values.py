@@ -67,13 +67,13 @@ class SlideMaps:
         return np.full(len(self.scene.rows), np.nan) if known is None else known[:, gene]
 
 
-def require_kinds(kinds: Kind | Sequence[Kind] | None) -> tuple[Kind, ...]:
+def require_kinds(kinds: Kind | Sequence[Kind] | None, *, fade: bool) -> tuple[Kind, ...]:
     """Return the kinds of maps that were asked for; none for what there is.
 
     Raises
     ------
     ValueError
-        One is unknown or named twice, or none is named.
+        One is unknown or named twice, none is named, or none can ``fade``.
     """
     if kinds is None:
         return ()
@@ -83,7 +83,16 @@ def require_kinds(kinds: Kind | Sequence[Kind] | None) -> tuple[Kind, ...]:
     for kind in named:
         require_choice(kind, KINDS, name="kinds")
     require_unique(named, what="kinds")
+    if fade and "predicted" not in named:
+        raise ValueError("`fade` is of predicted maps; name 'predicted' in `kinds=`, too.")
     return named
+
+
+def require_one_unit(maps: Sequence[SlideMaps]) -> None:
+    """Raise ``ValueError`` where one scale would be of different units."""
+    if len({each.unit for each in maps}) > 1:
+        told = ", ".join(f"{each.name}: {each.unit}" for each in maps)
+        raise ValueError(f"The slides were predicted in different units ({told}).")
 
 
 def default_kinds(maps: Sequence[SlideMaps]) -> tuple[Kind, ...]:

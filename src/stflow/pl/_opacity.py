@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,33 +9,31 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
 
 FAINTEST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Opacity:
-    """How opaque spots are: those of the least standard deviation wholly, the others less.
+    """How opaque spots are: wholly where nothing is uncertain, and less in proportion.
 
     Parameters
     ----------
-    low, high
-        Least and greatest standard deviation of what is drawn together.
+    most
+        Standard deviation from which on they are faintest.
     """
 
-    low: float
-    high: float
+    most: float
 
     @classmethod
-    def of(cls, deviations: Sequence[np.ndarray]) -> Opacity:
-        """Return the opacity for standard deviations, each of shape (N,), some perhaps NaN."""
-        known = np.concatenate([each[~np.isnan(each)] for each in deviations])
-        return cls(float(known.min()), float(known.max())) if len(known) else cls(0.0, 0.0)
+    def on(cls, scale: Normalize) -> Opacity:
+        """Return the opacity on a colour scale: faintest where the sd is half of it or more."""
+        return cls((float(scale.vmax or 1.0) - float(scale.vmin or 0.0)) / 2)
 
     def __call__(self, sd: np.ndarray) -> np.ndarray:
         """Opacity of spots, shape (N,); 1 where the standard deviation is unknown."""
-        share = (sd - self.low) / ((self.high - self.low) or 1.0)
-        return 1.0 - (1.0 - FAINTEST) * np.nan_to_num(share)
+        return 1.0 - (1.0 - FAINTEST) * np.clip(np.nan_to_num(sd) / self.most, 0.0, 1.0)
 
     def explain(self, bar: Axes, label: str) -> None:
         """Draw a bar of what each opacity stands for."""
@@ -46,5 +43,4 @@ class Opacity:
 
         ends = [(0.0, 0.0, 0.0, opacity) for opacity in (1.0, FAINTEST)]
         cmap = LinearSegmentedColormap.from_list("opacity", ends)
-        high = self.high if self.high > self.low else self.low + 1.0
-        Colorbar(bar, ScalarMappable(Normalize(self.low, high), cmap), label=label)
+        Colorbar(bar, ScalarMappable(Normalize(0.0, self.most), cmap), label=label, extend="max")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PANEL_INCHES = 2.9
 _BINS = (15, 60)
-_MARGIN = 0.03
+_MARGIN = 0.05
 
 
 def scatter(
@@ -186,7 +186,7 @@ def _draw(
         ax.set(xlabel="predicted", ylabel="measured")
     axes[0].set(xlabel=f"predicted, {unit}", ylabel=f"measured, {unit}")
     bar = axes[-1].inset_axes((1.05, 0.0, 0.05, 1.0))
-    Colorbar(bar, ScalarMappable(norm, cmap), label="spots")
+    Colorbar(bar, ScalarMappable(norm, cmap), label="spots", format="%g")
     bar.tick_params(labelsize=8)
 
 
@@ -196,7 +196,7 @@ def _draw_density(ax: Axes, x: np.ndarray, y: np.ndarray) -> PolyCollection:
     ends += np.array([-1, 1]) * (_MARGIN * np.ptp(ends) or 0.5)
     bins = int(np.clip(math.sqrt(len(x)), *_BINS))
     drawn = ax.hexbin(
-        x, y, gridsize=bins, extent=(*ends, *ends), mincnt=1, linewidths=0.1, rasterized=True
+        x, y, gridsize=bins, extent=(*ends, *ends), mincnt=1, linewidths=0.3, rasterized=True
     )
     ax.plot(ends, ends, color="0.5", linestyle="--", linewidth=1)
     ax.set(xlim=ends, ylim=ends, aspect="equal")
