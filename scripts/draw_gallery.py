@@ -61,7 +61,7 @@ def patients() -> tuple[dict[str, SpatialData], pd.DataFrame]:
 
 def spots(test: SpatialData) -> None:
     """Spots of a section, coloured by novelty, and a close-up."""
-    stf.pl.spots(test, "stflow_novelty")
+    stf.pl.spots(test, "stflow_novelty", figsize=(9, 4.4))
 
 
 def measured_beside_predicted(test: SpatialData) -> None:
@@ -70,7 +70,7 @@ def measured_beside_predicted(test: SpatialData) -> None:
 
 
 def uncertainty_beside(test: SpatialData) -> None:
-    """Expression of two genes, each beside its standard deviation, which grows to the right."""
+    """Expression of two genes, each beside its standard deviation, zero where counts were given."""
     stf.pl.gene_maps(test, ["ERBB2", "CD74"], "half_measured", kinds=["predicted", "sd"])
 
 
@@ -88,7 +88,7 @@ def difference(test: SpatialData) -> None:
 def genes_and_slides(sections: dict[str, SpatialData]) -> None:
     """Predicted expression of four genes on two sections."""
     genes = ["ERBB2", "GRB7", "CD74", "IGHG3"]
-    stf.pl.gene_maps(sections, genes, kinds="predicted", ncols=2)
+    stf.pl.gene_maps(sections, genes, kinds="predicted", ncols=2, figsize=(12, 4.8))
 
 
 def signature_and_interval(test: SpatialData) -> None:
@@ -146,14 +146,15 @@ PICTURES: tuple[Callable[..., None], ...] = (
 
 
 def draw(picture: Callable[..., None], data: dict[str, Any]) -> None:
-    """Write a picture, in 256 colours, and say its size."""
+    """Write a picture, in 256 colours where it is large, and say its size."""
     picture(**{name: data[name] for name in inspect.signature(picture).parameters})
     path = OUT / f"{picture.__name__}.png"
     plt.gcf().savefig(path, dpi=DPI, bbox_inches="tight")
     plt.close("all")
-    picture_in_full = Image.open(path).convert("RGB")
-    palette = picture_in_full.quantize(256, method=Image.Quantize.MAXCOVERAGE)
-    picture_in_full.quantize(palette=palette).save(path, optimize=True)
+    if path.stat().st_size > MOST_BYTES / 3:
+        whole = Image.open(path).convert("RGB")
+        palette = whole.quantize(256, method=Image.Quantize.MAXCOVERAGE)
+        whole.quantize(palette=palette).save(path, optimize=True)
     n_bytes = path.stat().st_size
     print(f"{path.relative_to(ROOT)}: {n_bytes / 1000:.0f} kB", flush=True)
     if n_bytes > MOST_BYTES:

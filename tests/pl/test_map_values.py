@@ -125,14 +125,14 @@ def test_slides_stand_side_by_side_in_one_scale(slide) -> None:
 
 
 def test_what_is_uncertain_is_faint_and_a_bar_says_so(sure) -> None:
-    panel = gene_maps(sure, GENE, kinds="predicted", fade=True, vmin=0.0, vmax=1.6)[0]
+    panel = gene_maps(sure, GENE, kinds="predicted", fade=True, vmin=0.0, vmax=3.2)[0]
     alpha = spots_of(panel).get_facecolor()[:, 3]
     sd = np.linspace(0.2, 1.0, 36)
     np.testing.assert_allclose(alpha, 1 - 0.9 * np.minimum(sd / 0.8, 1.0))
     assert bars(panel)[1] == ("sd", pytest.approx((0.0, 0.8)))
     measured = gene_maps(sure, GENE, fade=True)[0]
     assert np.ptp(spots_of(measured).get_facecolor()[:, 3]) == 0
-    plain = gene_maps(sure, GENE, kinds="predicted", vmin=0.0, vmax=1.6)[0]
+    plain = gene_maps(sure, GENE, kinds="predicted", vmin=0.0, vmax=3.2)[0]
     np.testing.assert_allclose(colours(panel), colours(plain))
     assert np.ptp(spots_of(plain).get_facecolor()[:, 3]) == 0
     assert len(bars(plain)) == 1
@@ -151,7 +151,7 @@ def test_a_gene_set_is_measured_as_the_mean_of_its_genes(scored) -> None:
     )
     axes = gene_maps(scored, "both", "stflow_scores", kinds=["lower", "predicted", "upper"])
     lower, upper = (bound["both"] for bound in intervals(table, key="stflow_scores"))
-    assert bars(axes[2])[0][1] == pytest.approx((lower.min(), upper.max()))
+    assert bars(axes[2])[0][1] == pytest.approx((min(lower.min(), predicted.min()), upper.max()))
     assert axes[1].get_title() == "both predicted"
 
 
@@ -189,7 +189,7 @@ def test_refusals(sure, scored) -> None:
         gene_maps({"A": sure.tables["table"]}, GENE)
     with pytest.raises(
         KeyError,
-        match=r"not among the gene sets 'stflow_scores' in table 'table': 'two'; available: 'one'",
+        match=r"not among the gene sets of 'stflow_scores' in table 'table': 'two'; available: 'o",
     ):
         gene_maps(scored, "two", "stflow_scores")
     bare = without_counts(sure)

@@ -126,10 +126,12 @@ def calibration(
     if lacking:
         raise lacks_sd(key, listing(lacking))
     parts = {} if groups is None else _grouped(data, slides, groups, table_key)
+    covered = _coverages(slides)
+    by_group = {name: _coverages(part).mean(axis=1) for name, part in parts.items()}
     size = figsize or ((6.2, 4.2) if parts else (4.2, 4.2))
     axes = one_axes(ax, figsize=size, dpi=dpi, title=title)
-    _draw_groups(axes, {name: _coverages(part).mean(1) for name, part in parts.items()})
-    _draw(axes, _coverages(slides), color, band=not parts)
+    _draw_groups(axes, by_group)
+    _draw(axes, covered, color, band=not parts)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
 
 

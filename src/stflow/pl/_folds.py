@@ -42,8 +42,9 @@ def fold_means(scores: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, int]:
     shared = by_method.dropna(axis=1, how="all").dropna()
     if shared.empty:
         raise ValueError(f"No gene of a fold has {metric!r} by all methods; nothing to draw.")
-    means = shared.groupby(level="fold", sort=False).mean()
-    return means.reindex(columns=by_method.columns), len(by_method) - len(shared)
+    means = shared.groupby(level="fold").mean().reindex(columns=by_method.columns)
+    folds = [fold for fold in scores["fold"].unique() if fold in means.index]
+    return means.loc[folds], len(by_method) - len(shared)
 
 
 def draw_folds(ax: Axes, means: pd.DataFrame, label: str) -> None:

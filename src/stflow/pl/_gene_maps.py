@@ -82,8 +82,8 @@ def gene_maps(
         Share of the measurements that lie between ``"lower"`` and ``"upper"``, between 0 and 1.
     fade
         Whether to draw predicted spots the more transparent, the larger their standard deviation
-        is: not at all where it is zero, nearly wholly where it is half of the colour scale or more.
-        More than 10,000 spots take some seconds a map.
+        is: not at all where it is zero, nearly wholly where two of it each way are the whole colour
+        scale or more. More than 10,000 spots take some seconds a map.
     units
         Units of a prediction of which ``.uns[key]`` does not tell: ``"cp10k"`` or ``"counts"``.
         None: what it tells.

@@ -28,8 +28,8 @@ class Opacity:
 
     @classmethod
     def on(cls, scale: Normalize) -> Opacity:
-        """Return the opacity on a colour scale: faintest where the sd is half of it or more."""
-        return cls((float(scale.vmax or 1.0) - float(scale.vmin or 0.0)) / 2)
+        """Return the opacity on a colour scale: faintest where two sd each way are all of it."""
+        return cls((float(scale.vmax or 1.0) - float(scale.vmin or 0.0)) / 4)
 
     def __call__(self, sd: np.ndarray) -> np.ndarray:
         """Opacity of spots, shape (N,); 1 where the standard deviation is unknown."""
