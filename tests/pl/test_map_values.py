@@ -72,6 +72,7 @@ def without_counts(slide: SpatialData) -> SpatialData:
     return other
 
 
+@pytest.mark.slow
 def test_each_kind_shows_what_it_is_called(sure) -> None:
     table = sure.tables["table"]
     kinds = ["measured", "predicted", "sd", "difference", "lower", "upper"]
