@@ -20,7 +20,7 @@ COVERAGE := --cov --cov-report=term $(if $(filter 3.11 3.12 3.13,$(VERSION)),,--
 export UV_HTTP_TIMEOUT ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-lowest lint lock docs notebooks bench clean
+.PHONY: help demo test test-fast test-lowest lint lock docs gallery notebooks bench clean
 
 help:
 	@echo "make demo         fit on three tissue sections, predict a fourth, write figures to demo/"
@@ -30,6 +30,7 @@ help:
 	@echo "make lint         ruff check, ruff format --check, mypy, uv lock --check"
 	@echo "make lock         uv.lock anew, after a change of dependencies"
 	@echo "make docs         build the documentation into docs/_build/html"
+	@echo "make gallery      draw the pictures of docs/gallery.md anew"
 	@echo "make notebooks    execute the notebooks in place"
 	@echo "make bench        run every benchmark"
 	@echo "make clean        remove what the targets above wrote (keeps $(VENV))"
@@ -81,6 +82,9 @@ lock: $(READY)
 docs: $(READY)
 	MPLBACKEND=Agg $(RUN) -m sphinx -W --keep-going -b html docs docs/_build/html
 
+gallery: $(READY)
+	MPLBACKEND=Agg $(RUN) scripts/draw_gallery.py
+
 notebooks: $(READY)
 	$(RUN) -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 
@@ -90,5 +94,5 @@ bench: $(READY)
 	done
 
 clean:
-	rm -rf demo dist docs/_build docs/generated .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf demo gallery dist docs/_build docs/generated .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find src tests scripts -name __pycache__ -type d -exec rm -rf {} +

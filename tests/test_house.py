@@ -41,7 +41,7 @@ CONTRACT = {
         "fit",
         "predict",
     },
-    "pl": {"calibration", "gene_maps", "scores", "spots", "training"},
+    "pl": {"calibration", "gene_maps", "scatter", "scores", "spots", "training"},
     "bench": {"Source", "from_slides", "read_hest", "read_stimage", "run", "write_tables"},
     "cohort": {"run"},
     "metrics": {"per_gene", "per_gene_spread", "per_gene_structure"},
@@ -119,7 +119,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "cohort": (BELOW | {"io", "pp", "tl"}, None),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
-        {"images", "_atomic", "_calls", "_keys", "_units", "_validation", "slide"},
+        {"images", "metrics", "_atomic", "_calls", "_keys", "_units", "_validation", "slide"},
         ARRAYS | {"anndata", "dask", "geopandas", "pandas", "shapely", "spatialdata", "xarray"},
     ),
     "model": (

@@ -164,3 +164,43 @@ def test_refusals():
     with pytest.raises(ValueError, match="standard deviations are negative"):
         calibration(table)
     assert plt.get_fignums() == []
+
+
+def lines(axes) -> dict[str, np.ndarray]:
+    return {line.get_label(): line.get_xydata() for line in axes.get_lines()}
+
+
+def test_each_group_has_a_line_of_its_own():
+    """One patient's intervals are too narrow, the other's too wide; together they seem right."""
+    slides = {"A1": make_table(spread=0.5), "A2": make_table(spread=0.5, seed=1)}
+    slides["B1"] = make_table(spread=3.0, n_spots=6000, seed=2)
+    axes = calibration(slides, groups={"A1": "A", "A2": "A", "B1": "B"})
+    found = lines(axes)
+    for name, members in {"A": ["A1", "A2"], "B": ["B1"]}.items():
+        alone = curve(calibration({each: slides[each] for each in members}))
+        np.testing.assert_allclose(found[name], alone)
+    np.testing.assert_allclose(found["mean of genes"], curve(calibration(slides)))
+    assert found["A"][9, 1] < 40 < 80 < found["B"][9, 1]
+    assert len(axes.collections) == 0
+    assert set(lines(calibration(slides))) == set(found) - {"A", "B"}
+
+
+def test_groups_can_be_a_column_and_many_are_not_named():
+    slides = {f"S{i}": make_table(n_spots=50, seed=i) for i in range(9)}
+    for name, table in slides.items():
+        table.obs["patient"] = name
+    axes = calibration(slides, groups="patient")
+    assert not set(lines(axes)) & set(slides)
+    assert sum(line.get_color() == "0.7" for line in axes.get_lines()) == 9
+    slides["S0"].obs["patient"] = ["S0", "S1"] * 25
+    with pytest.raises(ValueError, match="The spots of slide 'S0' are of several groups: 'S0', 'S"):
+        calibration(slides, groups="patient")
+
+
+def test_refusals_of_groups():
+    table = make_table(n_spots=50)
+    with pytest.raises(TypeError, match="`groups` are of several slides; pass these as a dict"):
+        calibration(table, groups={"slide": "A"})
+    with pytest.raises(KeyError, match="S2"):
+        calibration({"S1": table, "S2": make_table(seed=1, n_spots=50)}, groups={"S1": "A"})
+    assert plt.get_fignums() == []

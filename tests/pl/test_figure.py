@@ -61,3 +61,14 @@ def test_given_axes_are_drawn_in():
     other = _figure.one_axes(None, figsize=(3, 2), dpi=50, title=None)
     assert other.figure.get_size_inches().tolist() == [3, 2]
     assert other.figure.dpi == 50
+
+
+def test_files_of_lines_are_fit_for_print(monkeypatch, tmp_path):
+    axes = plt.subplots(dpi=60)[1]
+    used = []
+    monkeypatch.setattr(axes.figure, "savefig", lambda *_, dpi, **__: used.append(dpi))
+    for name in ("a.png", "a.pdf", "a.SVG"):
+        _figure.finish(axes, given=False, show=None, save=tmp_path / name, return_ax=False)
+    axes.figure.set_dpi(600)
+    _figure.finish(axes, given=False, show=None, save=str(tmp_path / "a.svg"), return_ax=False)
+    assert used == [60, 300, 300, 600]

@@ -112,3 +112,99 @@ def test_refusals(table):
     with pytest.raises(TypeError, match=r"what `stf\.tl\.evaluate` returned, not str"):
         scores({"a": "scores.csv"})
     assert plt.get_fignums() == []
+
+
+def folds(scores: dict[str, list[float]], genes: str = "ab") -> pd.DataFrame:
+    """A table of `stf.tl.cross_validate`: by method, a score a fold, that genes lie around."""
+    rows = [
+        {"fold": f"P{i}", "method": method, "gene": gene, "pearson": score + 0.1 * j}
+        for method, by_fold in scores.items()
+        for i, score in enumerate(by_fold)
+        for j, gene in enumerate(genes)
+    ]
+    return pd.DataFrame(rows)
+
+
+def joined(axes) -> dict[str, np.ndarray]:
+    """Heights of the lines that join methods, by fold."""
+    lines = [line for line in axes.get_lines() if line.get_marker() == "o"]
+    return {line.get_label(): line.get_ydata() for line in lines}
+
+
+def test_a_line_for_each_fold_joins_the_methods():
+    axes = scores(folds({"flow": [0.5, 0.3], "ridge": [0.4, 0.1]}))
+    found = joined(axes)
+    np.testing.assert_allclose(found["P0"], [0.55, 0.45])
+    np.testing.assert_allclose(found["P1"], [0.35, 0.15])
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["flow\nmean 0.45", "ridge\nmean 0.30"]
+    assert axes.get_ylabel() == "Pearson"
+    told = axes.get_legend()
+    assert told.get_title().get_text() == "left out"
+    assert [text.get_text() for text in told.get_texts()] == ["P0", "P1", "mean"]
+
+
+def test_points_of_a_fold_are_of_the_same_genes():
+    """Of the gene that one method has no score of, the other's would raise its mean."""
+    table = folds({"flow": [0.5], "ridge": [0.4]})
+    table.loc[table["method"].eq("ridge") & table["gene"].eq("b"), "pearson"] = np.nan
+    axes = scores(table)
+    np.testing.assert_allclose(joined(axes)["P0"], [0.5, 0.4])
+    assert axes.get_ylabel() == "Pearson (1 undefined)"
+
+
+def test_a_method_without_any_score_is_said_and_costs_the_others_nothing():
+    """As the mean of the training spots, whose correlation is undefined everywhere."""
+    axes = scores(folds({"flow": [0.5, 0.3], "mean": [np.nan] * 2, "ridge": [0.4, 0.1]}))
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == ["flow\nmean 0.45", "mean\nundefined", "ridge\nmean 0.30"]
+    np.testing.assert_allclose(joined(axes)["P0"], [0.55, np.nan, 0.45])
+
+
+def test_many_folds_are_not_named():
+    axes = scores(folds({"flow": list(np.linspace(0, 0.5, 30)), "ridge": [0.2] * 30}))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["mean"]
+    assert len(dots(axes)) == 30
+
+
+def test_refusals_of_folds():
+    table = folds({"flow": [0.5], "ridge": [0.4]})
+    with pytest.raises(ValueError, match="two scores for one gene of a fold"):
+        scores(pd.concat([table, table]))
+    apart = table[table["method"].eq("flow") != table["gene"].eq("b")]
+    with pytest.raises(ValueError, match="No gene of a fold has 'pearson' by all methods"):
+        scores(apart)
+    with pytest.raises(KeyError, match="No column 'crps'"):
+        scores(table, metric="crps")
+    assert plt.get_fignums() == []
+
+
+def test_trust_is_read_from_a_slide(slide):
+    table = slide.tables["table"]
+    table.var["stflow"] = [True, True, False, True]
+    table.var["stflow_pearson"] = [0.5, 0.2, np.nan, 0.1]
+    table.var["stflow_ceiling"] = [0.8, 0.7, np.nan, 0.6]
+    table.var["stflow_fdr"] = [0.01, 0.01, np.nan, 0.3]
+    axes = scores(slide)
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == [table.var_names[i] for i in (3, 1, 0)]
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert told == ["ceiling of counting noise", "false discovery rate 5% or more"]
+    assert axes.get_xlabel() == "Pearson, mean 0.27"
+    assert scores(table).get_xlabel() == axes.get_xlabel()
+    with pytest.raises(KeyError, match=r"No column 'other_pearson' in .var of table 'table'.*pred"):
+        scores(slide, key="other")
+    with pytest.raises(KeyError, match="No column 'spearman'; available: 'pearson'"):
+        scores(slide, metric="spearman")
+
+
+def test_of_many_genes_some_are_named(rng):
+    values = rng.normal(size=(10, 1000))
+    names = [f"G{i}" for i in range(1000)]
+    table = per_gene(values, values + rng.normal(size=values.shape), genes=names)
+    axes = scores(table)
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    order = table["pearson"].sort_values().index
+    assert (len(shown), shown[0], shown[-1]) == (100, order[0], order[-1])
+    assert len(dots(axes)[0]) == 1000
+    assert axes.figure.get_size_inches()[1] < 20

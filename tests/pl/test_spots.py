@@ -21,6 +21,7 @@ from spatialdata.transformations import Affine, Scale, Translation, set_transfor
 from stflow.datasets import her2st, synthetic
 from stflow.pl import spots
 from stflow.pl._close_up import close_up
+from stflow.pl._colours import CATEGORIES
 
 
 def outlines(axes: Axes) -> np.ndarray:
@@ -200,7 +201,7 @@ def test_a_column_of_names_fills_the_spots(slide) -> None:
     obs["kind"] = pd.Categorical(["a", "b", None] * 12, categories=["b", "a", "unused"])
     whole, close = spots(slide, "kind")
     faces = [to_hex(face[:3]) for face in whole.collections[0].get_facecolor()]
-    b, a = (to_hex(plt.get_cmap("tab10")(i)) for i in range(2))
+    b, a = (colour.lower() for colour in CATEGORIES[:2])
     assert faces == [a, b, to_hex("0.7")] * 12
     assert [text.get_text() for text in close.get_legend().get_texts()] == ["b", "a"]
 

@@ -34,6 +34,7 @@ from stflow._sdata._patients import (
     column_groups,
     patients_of,
     read_patients,
+    slide_groups,
     told_patients,
 )
 from stflow._sdata._recipe import (

@@ -164,3 +164,27 @@ def _named(tables: Mapping[str, AnnData], groups: Any) -> dict[str, np.ndarray]:
         for slide, region in zip(slide_names(name, found), found, strict=True):
             patients[name][region.rows] = settled[slide]
     return patients
+
+
+def slide_groups(data: Slides, groups: Mapping[Any, Any] | str, table_key: str) -> dict[str, str]:
+    """Group of each slide, and of each region of those that have several, called ``slide/region``.
+
+    Raises
+    ------
+    KeyError, TypeError
+        As `patients_of`.
+    ValueError
+        As there, or the spots of a slide are of several groups.
+    """
+    found = {}
+    for name, rows in patients_of(data, groups, table_key).items():
+        regions = get_regions(get_table(data[name], table_key, name=name))
+        for slide, region in zip(slide_names(name, regions), regions, strict=True):
+            own = sorted(set(rows[region.rows]))
+            if len(own) > 1:
+                raise ValueError(
+                    f"The spots of slide {slide!r} are of several groups: {listing(own)}. Pass "
+                    "those of each as a slide of its own."
+                )
+            (found[slide],) = own
+    return found

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata import get_regions, get_table
-from stflow._sdata.expression import (
-    are_fractions,
-    lacks_sd,
-    read_prediction,
-    read_samples,
-    read_spread,
-)
-from stflow.metrics import central_interval, gaussian_interval, shifted_interval
+from stflow._sdata import get_table
+from stflow._sdata.expression import read_bounds, read_prediction
 
 
 def intervals(
@@ -78,42 +70,7 @@ def intervals(
     table = get_table(data, table_key)
     where = f"table {table_key!r}"
     mean = read_prediction(table, key, where=where)
-    spread = read_spread(table, key, list(mean.columns), where=where)
-    if spread.sd is None:
-        raise lacks_sd(key, where)
-    values = mean.to_numpy(dtype=np.float64)
-    bounds = np.empty((2, *values.shape))
-    for region, shift in zip(get_regions(table), spread.shifts, strict=True):
-        at = region.rows
-        how = {"shift": shift, "df": spread.df, "level": level}
-        bounds[:, at] = shifted_interval(values[at], spread.sd[at], **how)
-    if are_fractions(table, key):
-        bounds = _of_fractions(table, key, mean, spread.sd, bounds[1] - values, level, where)
+    bounds, _ = read_bounds(table, key, mean, list(mean.columns), level, where=where)
     columns = [_keys.column(gene) for gene in mean.columns]
-    lower, upper = (
-        pd.DataFrame(bound, index=table.obs_names, columns=columns) for bound in bounds.clip(min=0)
-    )
+    lower, upper = (pd.DataFrame(bound, index=table.obs_names, columns=columns) for bound in bounds)
     return lower, upper
-
-
-def _of_fractions(
-    table: AnnData,
-    key: str,
-    mean: pd.DataFrame,
-    sd: np.ndarray,
-    half: np.ndarray,
-    level: float,
-    where: str,
-) -> np.ndarray:
-    """Bounds (2, N, K) of samples, wider than these are by what ``half`` is over a normal's."""
-    samples = read_samples(table, key, mean, list(mean.columns), where=where)
-    if samples is None:
-        raise KeyError(
-            f"No samples {_keys.samples(key)!r} beside the fractions {key!r} of {where}. Run "
-            "`stf.tl.score_cell_types(..., overwrite=True)` again."
-        )
-    _, normal = gaussian_interval(np.zeros_like(sd), sd, level=level)
-    wider = np.divide(half, normal, out=np.ones_like(sd), where=normal > 0)
-    middle = np.median(samples, axis=0)
-    ends = central_interval(samples, level=level)
-    return np.stack([middle + (end - middle) * wider for end in ends]).clip(max=1)

@@ -159,6 +159,7 @@ def _outline(
         edgecolor=colours,
         linewidth=width,
         path_effects=behind,
+        rasterized=True,
         aspect=None,
     )
 

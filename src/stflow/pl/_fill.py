@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stflow._validation import listing
+from stflow.pl._colours import CATEGORIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,11 +127,13 @@ def _numbers(
 
 def _categories(column: pd.Series) -> Fill:
     import matplotlib.pyplot as plt
+    from matplotlib.colors import ListedColormap
 
     kinds = column.astype("category").cat.remove_unused_categories()
     names = [str(name) for name in kinds.cat.categories]
-    listed = "tab10" if len(names) <= 10 else "tab20"
-    palette = plt.get_cmap(listed) if len(names) <= 20 else plt.get_cmap("turbo", len(names))
+    few, some = ListedColormap(CATEGORIES), plt.get_cmap("tab20")
+    many = some if len(names) <= some.N else plt.get_cmap("turbo", len(names))
+    palette = few if len(names) <= few.N else many
     every = palette(np.arange(len(names)))
     codes = kinds.cat.codes.to_numpy()
     colours = _greyed(every[codes] if len(names) else np.zeros((len(codes), 4)), codes < 0)

@@ -1,48 +1,36 @@
-"""Maps of genes on the tissue: measured beside predicted."""
+"""Maps of genes on the tissue: what was measured, what is predicted, and how sure that is."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata import get_table, require_sdata
-from stflow._sdata.expression import (
-    are_fractions,
-    counting_of,
-    given_spots,
-    has_counts,
-    read_measured,
-    read_prediction,
-    recorded_units,
-    require_gene_list,
-    require_genes,
-)
-from stflow._units import LABELS, Units, are_enough
-from stflow._validation import listing, require_positive, warn
-from stflow.pl._figure import finish
+from stflow._sdata import as_mapping
+from stflow._sdata.expression import require_gene_list
+from stflow._units import Units
+from stflow._validation import require_positive
+from stflow.pl._figure import finish, given_axes
+from stflow.pl._map_values import Kind, default_kinds, read_maps, require_kinds, require_one_unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import Colormap, Normalize
+    from matplotlib.colors import Colormap
 
-    from stflow._sdata.scene import Scene
-
-_PANEL_INCHES = 3.4
 _IMAGE_PIXELS = 800
 
 
 def gene_maps(
-    sdata: SpatialData,
+    sdata: SpatialData | Mapping[str, SpatialData],
     genes: str | Sequence[str],
     key: str = _keys.PREDICTION,
     *,
+    kinds: Kind | Sequence[Kind] | None = None,
+    level: float = 0.9,
+    fade: bool = False,
     units: Units | None = None,
     layer: str | None = None,
     total_key: str | None = None,
@@ -63,24 +51,39 @@ def gene_maps(
     save: str | Path | None = None,
     return_ax: bool = False,
 ) -> list[Axes] | None:
-    """Draw the measured expression of genes beside the predicted one, on the H&E.
+    """Draw what was measured of genes or gene sets beside what is predicted, on the H&E.
 
-    Each gene has one colour scale for both maps, and its Pearson correlation in the title, over
-    the spots but those whose counts were given to :func:`stflow.tl.predict` as ``observed``.
-    Spots that measured too little, as :func:`stflow.tl.evaluate` has it, are grey and left out.
-    Where none of the genes was measured, only predictions are drawn; of a gene that was measured
-    and not predicted, the measurement, with a warning. Spots are drawn to scale, or enlarged, at
-    most until they touch, where they would be too small to see. The image is read at a coarse
-    level; ``sdata`` is left as it is.
+    Each gene has one colour scale for all maps of expression and all slides, and its Pearson
+    correlation in the title, over the spots but those whose counts were given to
+    :func:`stflow.tl.predict` as ``observed``. Spots that measured too little, as
+    :func:`stflow.tl.evaluate` has it, are grey and left out. Standard deviations have a scale of
+    their own, from zero, and differences one with zero in the middle. Of a gene that was measured
+    and not predicted, the measurement is drawn, with a warning. Spots are drawn to scale, or
+    enlarged, at most until they touch, where they would be too small to see. The image is read at
+    a coarse level; ``sdata`` is left as it is.
 
     Parameters
     ----------
     sdata
-        A slide that :func:`stflow.tl.predict` has written to.
+        A slide that :func:`stflow.tl.predict` has written to, or several by name, which stand
+        side by side.
     genes
-        Genes to draw, in this order.
+        Genes to draw, in this order; or gene sets, where ``key`` names their scores.
     key
-        Name of the prediction (the ``key_added`` of :func:`stflow.tl.predict`).
+        Name of the prediction (the ``key_added`` of :func:`stflow.tl.predict`), or of scores of
+        :func:`stflow.tl.score_genes`, as ``"stflow_scores"``. What was measured of a set is the
+        mean over the genes that its score is of.
+    kinds
+        What to draw of each gene, one or several of ``"measured"``, ``"predicted"``, ``"sd"`` (the
+        standard deviation of the prediction), ``"difference"`` (predicted minus measured), and
+        ``"lower"`` and ``"upper"``, the bounds of :func:`stflow.get.intervals`. None: measured
+        beside predicted, or predicted alone where none of the genes was measured.
+    level
+        Share of the measurements that lie between ``"lower"`` and ``"upper"``, between 0 and 1.
+    fade
+        Whether to draw predicted spots the more transparent, the larger their standard deviation
+        is: not at all where it is zero, nearly wholly where two of it each way are the whole colour
+        scale or more. More than 10,000 spots take some seconds a map.
     units
         Units of a prediction of which ``.uns[key]`` does not tell: ``"cp10k"`` or ``"counts"``.
         None: what it tells.
@@ -90,9 +93,9 @@ def gene_maps(
         Column of ``.obs`` with the total counts of each spot, of a table that lacks genes of the
         fit. None: the sum over these.
     table_key
-        Name of the table in ``sdata.tables``.
+        Name of the table in each ``sdata.tables``.
     image_key
-        Image to draw on; None is the only one.
+        Image to draw on; None is the only one. This and what follows is the same for all slides.
     image_mpp
         Micrometres per full-resolution pixel, for the scale bar; None is what
         ``sdata.attrs["slide_properties"]["mpp"]`` or the pitch of the spots of a known technology
@@ -105,12 +108,12 @@ def gene_maps(
     cmap
         Colour map of the expression.
     vmin
-        Expression, in the units of the prediction, at the lower end of every colour scale; None is
-        the lowest value of the gene, measured or predicted.
+        Expression, in the units of the prediction, at the lower end of every colour scale of
+        expression; None is the lowest value of the gene that is drawn.
     vmax
         Expression at the upper end; None is the highest value of the gene.
     ncols
-        Number of genes in a row; None is one, or up to four where none was measured.
+        Number of genes in a row; None is one, or up to four where each has a single map.
     figsize
         Width and height of the figure in inches; None follows from the tissue.
     dpi
@@ -123,139 +126,60 @@ def gene_maps(
         Whether to show the figure; None shows it where that is possible, unless ``save``,
         ``return_ax`` or ``ax`` is given.
     save
-        File to write the figure to.
+        File to write the figure to. In PDF and SVG, spots are pixels, 300 to the inch or ``dpi``
+        if that is more, and text remains text.
     return_ax
         Whether to return the axes even when the figure is shown.
 
     Returns
     -------
-    The axes, for each gene the measured and the predicted map, if they were asked for or the
-    figure was not shown; else None.
+    The axes, for each gene those of each slide, one a kind, if they were asked for or the figure
+    was not shown; else None.
 
     Raises
     ------
     KeyError
-        The table, prediction, layer, image, spots or coordinate system are missing, a gene was
-        neither predicted nor measured, or there are several images or spots to choose from.
+        The table, prediction, standard deviation, layer, image, spots or coordinate system are
+        missing, a gene was neither predicted nor measured, there is no such set, or there are
+        several images or spots to choose from.
     TypeError
         ``sdata`` is no SpatialData.
     ValueError
-        Nothing tells the units of the prediction, or a table lacks genes that hold more than 5 %
-        of the counts of the fit; the spots do not lie on the image, the counts are no raw counts,
-        ``vmin`` is not below
-        ``vmax``, or ``ax`` holds another number of axes than there are maps.
+        ``kinds`` are unknown, or ask for a measurement where there is none; nothing tells the
+        units of the prediction, those of slides differ, or a table lacks genes that hold more than
+        5 % of the counts of the fit; the spots do not lie on the image, the counts are no raw
+        counts, ``level`` is not between 0 and 1, ``vmin`` is not below ``vmax``, or ``ax`` holds
+        another number of axes than there are maps.
 
     Examples
     --------
     >>> stf.pl.gene_maps(test, ["ERBB2", "FASN"], save="maps.png")  # doctest: +SKIP
+    >>> stf.pl.gene_maps(test, "ERBB2", kinds=["predicted", "sd"])  # doctest: +SKIP
+    >>> bounds = ["lower", "predicted", "upper"]
+    >>> stf.pl.gene_maps(test, "HER2", "stflow_scores", kinds=bounds)  # doctest: +SKIP
     """
-    from stflow._sdata.scene import read_scene, read_stage
     from stflow.pl._draw import draw_maps
+    from stflow.pl._map_layout import find_limits, new_axes
 
-    require_sdata(sdata)
-    table = get_table(sdata, table_key)
-    names = require_gene_list(genes)
+    names, asked = require_gene_list(genes), require_kinds(kinds, fade=fade)
     require_positive(ncols or 1, name="ncols")
-    where = f"table {table_key!r}"
-    frame = read_prediction(table, key, where=where)
-    known = np.isin(names, table.var_names) & has_counts(table, layer)
-    _require_something(names, frame.columns, known, where)
-    predicted = frame.reindex(columns=names).to_numpy(dtype=np.float64)
+    slides = as_mapping(sdata) if isinstance(sdata, Mapping) else {"": sdata}
     counting: dict[str, Any] = {"units": units, "layer": layer, "total_key": total_key}
-    if known.any():
-        how, over = counting_of(table, key, where=where, **counting)
-        found = read_measured(table, list(np.array(names)[known]), how, where=where, over=over)
-    stage = read_stage(
-        sdata,
-        table,
-        image_key=image_key,
-        image_mpp=image_mpp,
-        shapes_key=shapes_key,
-        coordinate_system=coordinate_system,
-    )
-    scene = read_scene(stage, n_pixels=_IMAGE_PIXELS)
-    values = {"predicted": predicted[scene.rows]}
-    scored = ~given_spots(table, key, where=where)[scene.rows]
-    if known.any():
-        enough = are_enough(found.totals[scene.rows], how.min_counts)
-        measured = np.full_like(values["predicted"], np.nan)
-        measured[np.ix_(enough, known)] = found.expression[scene.rows][enough]
-        values, scored = {"measured": measured, **values}, scored & enough
-    limits = _limits(list(values.values()), vmin, vmax)
-    axes = _axes(ax, scene, len(names), len(values), ncols, figsize, dpi, title)
-    said = "fraction" if are_fractions(table, key) else "expression"
-    unit = LABELS.get(units or recorded_units(table, key) or "", said)
-    draw_maps(axes, scene, names, values, scored, limits, cmap, unit)
+    place: dict[str, Any] = {
+        "image_key": image_key,
+        "image_mpp": image_mpp,
+        "shapes_key": shapes_key,
+        "coordinate_system": coordinate_system,
+    }
+    reading: dict[str, Any] = {"table_key": table_key, "n_pixels": _IMAGE_PIXELS}
+    reading |= {"kinds": asked, "fade": fade, "level": level, "counting": counting, "place": place}
+    maps = [read_maps(each, name, names, key, **reading) for name, each in slides.items()]
+    require_one_unit(maps)
+    drawn = asked or default_kinds(maps)
+    limits = find_limits(maps, len(names), drawn, vmin, vmax)
+    if ax is None:
+        axes = new_axes(maps, len(names), len(drawn), ncols, figsize, dpi, title)
+    else:
+        axes = given_axes(ax, len(names) * len(maps) * len(drawn), what="maps")
+    draw_maps(axes, maps, names, drawn, limits, cmap=cmap, level=level, fade=fade)
     return finish(axes, given=ax is not None, show=show, save=save, return_ax=return_ax)
-
-
-def _require_something(
-    genes: Sequence[str], predicted: pd.Index, known: np.ndarray, where: str
-) -> None:
-    """Raise ``KeyError`` for genes that are nowhere, and say which are measured alone."""
-    absent = [gene for gene, is_known in zip(genes, known, strict=True) if not is_known]
-    require_genes(absent, predicted, what=f"the predicted genes of {where}")
-    alone = [gene for gene in genes if gene not in predicted]
-    if alone:
-        warn(
-            f"{listing(alone)} were not predicted, so their maps show what was measured alone. "
-            "Name them in `stf.tl.fit(genes=...)` to predict them; predicted were "
-            f"{listing(predicted, limit=5)}."
-        )
-
-
-def _limits(
-    values: Sequence[np.ndarray], vmin: float | None, vmax: float | None
-) -> list[Normalize]:
-    """Return one colour scale a gene, common to all of its maps."""
-    from matplotlib.colors import Normalize
-
-    if vmin is not None and vmax is not None and vmin >= vmax:
-        raise ValueError(f"`vmin` must be below `vmax`, not {vmin} and {vmax}.")
-    low = np.nanmin(values, axis=(0, 1))
-    high = np.nanmax(values, axis=(0, 1))
-    low = low if vmin is None else np.full_like(low, vmin)
-    high = high if vmax is None else np.full_like(high, vmax)
-    high = np.where(high > low, high, low + 1.0)
-    return [Normalize(float(a), float(b)) for a, b in zip(low, high, strict=True)]
-
-
-def _axes(
-    ax: Axes | Sequence[Axes] | None,
-    scene: Scene,
-    n_genes: int,
-    n_kinds: int,
-    ncols: int | None,
-    figsize: tuple[float, float] | None,
-    dpi: float | None,
-    title: str | None,
-) -> list[Axes]:
-    """Return the caller's axes, or those of a new figure shaped like the tissue."""
-    import matplotlib.pyplot as plt
-    from matplotlib.axes import Axes
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    n_maps = n_genes * n_kinds
-    if ax is not None:
-        axes = [ax] if isinstance(ax, Axes) else list(ax)
-        if len(axes) != n_maps:
-            raise ValueError(f"`ax` holds {len(axes)} axes for {n_maps} maps.")
-        return axes
-    across = min(n_genes, ncols or (1 if n_kinds == 2 else 4))
-    down = math.ceil(n_genes / across)
-    x0, y0, x1, y1 = scene.window
-    height = _PANEL_INCHES * float(np.clip((y1 - y0) / (x1 - x0), 0.3, 2.5)) + 0.3
-    width = _PANEL_INCHES * n_kinds + 1.0
-    figure, grid = plt.subplots(
-        down,
-        across * n_kinds,
-        figsize=figsize or (width * across, height * down),
-        dpi=dpi,
-        layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06),
-        squeeze=False,
-    )
-    for unused in grid.flat[n_maps:]:
-        unused.remove()
-    if title is not None:
-        figure.suptitle(title)
-    return list(grid.flat[:n_maps])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stflow._validation import listing
+from stflow.pl._colours import BLUE, ORANGE, PURPLE
 from stflow.pl._figure import finish, one_axes
 
 if TYPE_CHECKING:
@@ -86,15 +87,15 @@ def _draw(axes: Axes, history: pd.DataFrame, *, alone: bool) -> list[str]:
     epochs, train_loss, val_loss = (history[name].to_numpy(dtype=float) for name in _COLUMNS)
     on_all = np.isnan(val_loss).all()
     if on_all and not alone:
-        axes.plot(epochs, train_loss, "--", label="training on everything", color="C2")
+        axes.plot(epochs, train_loss, "--", label="training on everything", color=PURPLE)
     else:
-        axes.plot(epochs, train_loss, label="training", color="C0")
+        axes.plot(epochs, train_loss, label="training", color=BLUE)
     if on_all:
         return []
-    axes.plot(epochs, val_loss, label="validation", color="C1")
+    axes.plot(epochs, val_loss, label="validation", color=ORANGE)
     best = int(np.nanargmin(val_loss))
     axes.axvline(epochs[best], color="0.7", linestyle=":", zorder=0)
-    axes.plot(epochs[best], val_loss[best], "o", color="C1", label="best epoch")
+    axes.plot(epochs[best], val_loss[best], "o", color=ORANGE, label="best epoch")
     return [f"{epochs[best]:g}"]
 
 

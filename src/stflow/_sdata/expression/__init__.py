@@ -1,5 +1,6 @@
 """What was measured and predicted: counts, genes and their ids, panels, comparisons."""
 
+from stflow._sdata.expression._bounds import read_bounds
 from stflow._sdata.expression._compared import (
     Compared,
     common_panel,
@@ -42,6 +43,7 @@ from stflow._sdata.expression._recorded import (
     warn_of_training_slides,
 )
 from stflow._sdata.expression._reference import Reference, read_reference
+from stflow._sdata.expression._sets import Behind, read_behind, read_trust
 from stflow._sdata.expression._spread import Spread, lacks_sd, read_spread, record_shift
 from stflow._sdata.expression._totals import (
     Counting,

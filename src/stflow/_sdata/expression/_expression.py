@@ -51,10 +51,11 @@ def read_prediction(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
         inside = ~np.isnan(values).all(axis=0)
         frame = pd.DataFrame(values[:, inside], table.obs_names, table.var_names[inside])
     else:
+        made_by = {_keys.scores(""): "score_genes", _keys.cell_types(""): "score_cell_types"}
+        call = next((verb for end, verb in made_by.items() if key.endswith(end)), "predict")
         raise KeyError(
             f"No prediction {key!r} in {where}; obsm: {listing(table.obsm.keys())}; layers: "
-            f"{listing(layer_names(table))}. Run `stf.tl.predict` first, or name it with `key=`; "
-            "scores of gene sets are made by `stf.tl.score_genes`."
+            f"{listing(layer_names(table))}. Run `stf.tl.{call}` first, or name it with `key=`."
         )
     if frame.shape[1] == 0:
         raise ValueError(f"The prediction {key!r} in {where} holds no genes.")
