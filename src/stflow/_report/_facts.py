@@ -166,7 +166,10 @@ def provenance(subject: Subject, key: str, versions: Mapping[str, str]) -> list[
     rows.insert(0, ("Prediction", f"{key}, in {LABELS.get(told.units, 'unknown units')}"))
     rows.insert(1, ("Model", ". ".join(kept) or "not recorded"))
     encoder = info.get("encoder")
-    recipe = describe_recipe(encoder) if isinstance(encoder, Mapping) else "not recorded"
+    recipe = "not recorded"
+    if isinstance(encoder, Mapping):
+        plain = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in encoder.items()}
+        recipe = describe_recipe(plain)
     rows.insert(2, ("Embedding", without_paths(recipe)))
     drawn = {"n_samples": "samples", "n_steps": "steps", "seed": "seed"}
     how = [f"{word} {info[name]}" for name, word in drawn.items() if name in info]
@@ -184,9 +187,9 @@ def _verdict(fdr: float) -> str:
 
 
 def _figure(name: str, value: float) -> str:
-    """Tell a score by its name: coverage in per cent, a small rate by its power."""
+    """Tell a score by its name: coverage in per cent, rates to a thousandth."""
     if name.startswith("coverage"):
         return percent(value)
     if name == "fdr" and np.isfinite(value):
-        return f"{value:.1e}" if 0 < value < 0.001 else f"{value:.3f}"
+        return "<0.001" if value < 0.001 else f"{value:.3f}"
     return number(value)

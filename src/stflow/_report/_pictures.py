@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stflow._sdata.reported import Canvas
 
 DPI, SLIDE_DPI = 140, 130
-MAP_INCHES, SLIDE_INCHES = 2.5, 7.0
+MAP_INCHES, SLIDE_INCHES, BAR_INCHES = 2.5, 7.0, 0.65
 COLOURS = 256
 QUALITY = 82
 
@@ -64,7 +64,7 @@ def map_picture(
     draw: Callable[[Axes], None] = lambda ax: draw_values(  # noqa: E731
         ax, canvas, values, norm, cmap=cmap, label=label
     )
-    return _picture(draw, (width, height + 0.55), DPI, alt)
+    return _picture(draw, (width, height + BAR_INCHES), DPI, alt, tight=False)
 
 
 def limits_of(*values: np.ndarray) -> tuple[float, float]:
@@ -94,6 +94,7 @@ def _picture(
     alt: str,
     *,
     photo: bool = False,
+    tight: bool = True,
 ) -> Picture:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -101,9 +102,10 @@ def _picture(
 
     figure = Figure(figsize=size, dpi=dpi)
     canvas = FigureCanvasAgg(figure)
-    draw(figure.add_subplot())
+    draw(figure.add_axes((0.02, 0.02, 0.96, 0.96)) if not tight else figure.add_subplot())
     drawn = io.BytesIO()
-    canvas.print_figure(drawn, format="png", bbox_inches="tight", pad_inches=0.04, dpi=dpi)
+    box: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.04} if tight else {}
+    canvas.print_figure(drawn, format="png", dpi=dpi, **box)
     image = Image.open(drawn).convert("RGB")
     packed = io.BytesIO()
     if photo:

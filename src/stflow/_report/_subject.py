@@ -12,6 +12,7 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import tl
+from stflow._sdata import has_images
 from stflow._sdata.expression import (
     counting_of,
     has_counts,
@@ -85,7 +86,7 @@ def read_subject(
     table = find_table(sdata, table_key)
     spots = None if table is None else read_spots(table, shapes_key)
     prediction = None if spots is None else read_told(spots, key, where=where)
-    if prediction is None and not len(list(sdata.images)):
+    if prediction is None and not has_images(sdata):
         raise ValueError(
             f"There is nothing to report: no image, and no prediction {key!r} in {where}. Read a "
             "slide, as with `stf.io.read_wsi`, or run `stf.tl.predict` first."

@@ -20,6 +20,7 @@ _MOST_CIRCLES = 20_000
 _BINS = 320
 _FULL = 0.92
 _BAR_ROOM = 0.12
+_BAR_INCHES = 0.5
 _LOOKED_AT = 2000
 _UNKNOWN = "0.75"
 _TISSUE = "black"
@@ -84,8 +85,9 @@ def draw_values(
     ax.set_frame_on(False)
     figure = ax.get_figure(root=True)
     if figure is not None:
-        how: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.85, "pad": 0.02}
-        bar = figure.colorbar(ScalarMappable(norm, colours), ax=ax, aspect=28, **how)
+        room = _BAR_INCHES / float(figure.get_size_inches()[1])
+        how: dict[str, Any] = {"orientation": "horizontal", "shrink": 0.8, "pad": 0.01}
+        bar = figure.colorbar(ScalarMappable(norm, colours), ax=ax, fraction=room, **how)
         bar.set_label(label, fontsize=8)
         bar.ax.tick_params(labelsize=8)
 

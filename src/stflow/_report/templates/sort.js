@@ -10,7 +10,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
       const value = (row) => row.cells[at].textContent.trim();
-      const number = (row) => parseFloat(value(row).replaceAll(",", ""));
+      const number = (row) => parseFloat(value(row).replace(/[,<]/g, ""));
       const known = (row) => Number(Number.isNaN(number(row)));
       const rows = [...table.tBodies[0].rows];
       const numeric = rows.some((row) => !known(row)) && at > 0;
