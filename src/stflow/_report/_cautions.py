@@ -70,7 +70,7 @@ def _of_slide(subject: Subject) -> Iterator[Caution]:
 def _of_prediction(told: Prediction) -> Iterator[Caution]:
     if told.novelty is not None:
         share = novel_share(told.novelty)
-        text = f"{percent(share)} of the spots look unlike all training spots; 5 % do by chance."
+        text = f"{percent(share)} of the spots look unlike all training spots; 5 % are usual."
         if share > MOST_NOVEL:
             end = "Neither the prediction nor its standard deviation can be relied on there."
             yield Caution("warning", f"{text} {end}")

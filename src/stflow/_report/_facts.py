@@ -84,7 +84,7 @@ def slide_rows(canvas: Canvas) -> list[Row]:
     if canvas.mpp is None:
         return [*rows, ("Scale", without_paths(canvas.mpp_source))]
     source = without_paths(canvas.mpp_source)
-    rows.append(("Scale", f"{canvas.mpp:.4g} µm per pixel, from {source}"))
+    rows.append(("Scale", f"{canvas.mpp:.4g} µm per pixel ({source})"))
     area = canvas.mpp**2 / MM2
     whole = None if canvas.tissue is None else canvas.tissue.area
     if whole is not None:

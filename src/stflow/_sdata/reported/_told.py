@@ -110,8 +110,10 @@ def read_spots(table: AnnData, shapes_key: str | None) -> Spots:
         names = [region.name for region in regions]
         raise KeyError(f"Pass `shapes_key=`, one of the annotated elements: {listing(names)}.")
     (region,) = regions
-    alone = len(everything) == 1
-    return Spots(table if alone else table[region.rows].copy(), region)
+    if len(everything) == 1:
+        return Spots(table, region)
+    rows = np.arange(len(region.rows))
+    return Spots(table[region.rows].copy(), Region(region.name, rows, region.instances))
 
 
 def read_told(spots: Spots, key: str, *, where: str) -> Prediction | None:
