@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from copy import deepcopy
 from pathlib import Path
 
@@ -16,17 +17,25 @@ from stflow._sdata import without_images
 from stflow.cohort._state import State
 
 
+@pytest.fixture(scope="session")
+def _stores(_tissue: dict[str, SpatialData], model: stf.STFlow, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("stores")
+    slide = deepcopy(_tissue["S1"])
+    deepcopy(slide).write(folder / "S1.zarr")
+    stf.tl.predict(slide, model, n_samples=1, show_progress_bar=False)
+    without_images(slide).write(folder / "a b.zarr")
+    return folder
+
+
 @pytest.fixture
-def cohort(tissue: dict[str, SpatialData], model: stf.STFlow, tmp_path: Path) -> Path:
+def cohort(_stores: Path, tmp_path: Path) -> Path:
     """A folder with a finished slide, whose source is there, a failed and a queued one."""
     folder = tmp_path / "secret place" / "out"
     (folder / "state").mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({"kind": "cohort", "image_mpp": None}))
     source = tmp_path / "secret place" / "S1.zarr"
-    slide = tissue["S1"]
-    deepcopy(slide).write(source)
-    stf.tl.predict(slide, model, n_samples=1, show_progress_bar=False)
-    without_images(slide).write(folder / "a b.zarr")
+    shutil.copytree(_stores / "S1.zarr", source)
+    shutil.copytree(_stores / "a b.zarr", folder / "a b.zarr")
     row = {"path": str(source), "kind": ""}
     states = [
         State("a b", "P_SECRET", row, "done", spots=64, novelty=0.25, warnings=("Look <here>.",)),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 from spatialdata import SpatialData
 
 import stflow as stf
+from stflow._report import _pictures
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +29,16 @@ def slide(_predicted: SpatialData) -> SpatialData:
 
 
 @pytest.fixture
-def one(model: stf.STFlow) -> dict[str, str]:
-    """Draw one gene, on pages that are about something else."""
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave pictures blank, on pages that are about words."""
+
+    def blank(_: Any, __: Any, ___: int, alt: str, **____: Any) -> _pictures.Picture:
+        return _pictures.Picture("data:image/png;base64,", 1, 1, alt)
+
+    monkeypatch.setattr(_pictures, "_picture", blank)
+
+
+@pytest.fixture
+def one(model: stf.STFlow, undrawn: None) -> dict[str, str]:
+    """Name one gene, and draw nothing, on pages that are about something else."""
     return {"genes": model.genes[0]}

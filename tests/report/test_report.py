@@ -84,7 +84,7 @@ def test_names_are_escaped(page: Page, slide: SpatialData, tmp_path, one):
     assert "b" not in told.tags[: told.tags.index("h1") + 1]
 
 
-def test_most_and_least_certain_genes(slide: SpatialData, tmp_path, model, monkeypatch):
+def test_most_and_least_certain_genes(slide, tmp_path, model, monkeypatch, undrawn):
     monkeypatch.setattr(_report, "N_EACH", 1)
     table = slide["table"]
     sd = table.obsm["stflow_sd"]
@@ -131,9 +131,9 @@ def test_h_and_e_alone_says_what_to_do(slide: SpatialData, tmp_path):
     assert "Genes predicted" not in told.text
 
 
-def test_without_an_image_maps_alone(slide: SpatialData, tmp_path, one):
+def test_without_an_image_maps_alone(slide: SpatialData, tmp_path, model):
     del slide.images["he"]
-    told = Page(stf.report(slide, tmp_path / "a.html", **one))
+    told = Page(stf.report(slide, tmp_path / "a.html", genes=model.genes[0]))
     assert "The slide holds no image, so there is no picture." in told.text
     assert (told.captions("predicted"), len(told.images)) == (3, 1 + 3 + 4 + 1)
 

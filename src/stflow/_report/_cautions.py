@@ -16,7 +16,7 @@ from stflow._sdata.reported import Prediction
 NOVEL, MOST_NOVEL, SOME_NOVEL = 1.0, 0.25, 0.10
 COVERED, MOST_COVERED = 0.5, 0.1
 FDR = 0.05
-OFF = 10.0
+OFF = 7.0
 FEW_PATIENTS = 4
 OF_SECTIONS = "claims hold for new sections"
 
