@@ -43,7 +43,7 @@ CONTRACT = {
     },
     "pl": {"calibration", "gene_maps", "scatter", "scores", "spots", "training"},
     "bench": {"Source", "from_slides", "read_hest", "read_stimage", "run", "write_tables"},
-    "cohort": {"run"},
+    "cohort": {"report", "run"},
     "metrics": {"per_gene", "per_gene_spread", "per_gene_structure"},
     "get": {"intervals", "predicted", "slides"},
     "io": {
@@ -102,21 +102,26 @@ BELOW = GROUND | {
     "baselines",
 }
 VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
-REACH_NOTHING = {"pp", "tl", "pl", "get", "cohort"}
+REACH_NOTHING = {"pp", "tl", "pl", "get", "cohort", "_report"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__init__": (
-        VERBS | {"baselines", "bench", "cohort", "encoders", "metrics", "model", "slide"},
+        VERBS
+        | {"baselines", "bench", "cohort", "encoders", "metrics", "model", "slide", "_report"},
         set(),
     ),
     "__main__": ({"_cli"}, set()),
     "_cli": (
         VERBS
         | {"_atomic", "_sdata", "_keys", "_schedule", "_units", "_validation", "_widths"}
-        | {"bench", "cohort", "encoders", "model"},
+        | {"bench", "cohort", "encoders", "model", "_report"},
         {"click", "dask", "distributed", "pandas"},
     ),
     "bench": (BELOW | {"flow", "datasets"}, None),
-    "cohort": (BELOW | {"io", "pp", "tl"}, None),
+    "cohort": (BELOW | {"_report", "io", "pp", "tl"}, None),
+    "_report": (
+        {"_atomic", "_keys", "_sdata", "_units", "_validation", "pl", "tl"},
+        {"anndata", "jinja2", "matplotlib", "numpy", "pandas", "PIL", "spatialdata"},
+    ),
     **dict.fromkeys(VERBS, (BELOW, None)),
     "_sdata": (
         {"images", "metrics", "_atomic", "_calls", "_keys", "_units", "_validation", "slide"},
@@ -364,6 +369,7 @@ def public_calls() -> Iterator[tuple[str, Callable[..., Any]]]:
         for name in getattr(module, "__all__", ()):
             if not getattr(getattr(module, name), "_is_protocol", False):
                 yield f"{part}.{name}", getattr(module, name)
+    yield "report", stf.report
     model = getattr(stf, "STFlow", None)
     for name in ("save", "load", "push_to_hub", "from_pretrained"):
         if model is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stflow import baselines, bench, cohort, datasets, encoders, get, io, metrics, pl, pp, tl
+    from stflow._report import report
     from stflow.model import Config, STFlow
     from stflow.slide import Slide
 
@@ -25,9 +26,10 @@ __all__ = [
     "metrics",
     "pl",
     "pp",
+    "report",
     "tl",
 ]
-HOMES = {"Config": "model", "STFlow": "model", "Slide": "slide"}
+HOMES = {"Config": "model", "STFlow": "model", "Slide": "slide", "report": "_report"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from stflow._cli._fit import fit
 from stflow._cli._info import info
 from stflow._cli._predict import predict
 from stflow._cli._push import push
+from stflow._cli._report import report
 from stflow._cli._run import run
 
 __all__ = ["main"]
@@ -28,5 +29,5 @@ def main() -> None:
     """
 
 
-for command in (embed, fit, predict, run, evaluate, push, info, bench):
+for command in (embed, fit, predict, run, evaluate, report, push, info, bench):
     main.add_command(command)

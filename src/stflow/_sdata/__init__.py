@@ -12,6 +12,7 @@ from stflow._sdata._build import (
 from stflow._sdata._cohort import (
     Outcome,
     SlideSize,
+    has_images,
     has_spots,
     has_tissue,
     measure_slide,
@@ -20,6 +21,7 @@ from stflow._sdata._cohort import (
     outcome,
     read_record,
     some_spots,
+    with_images,
     without_images,
 )
 from stflow._sdata._described import describe, describe_recipe

@@ -112,6 +112,21 @@ def without_images(sdata: SpatialData) -> SpatialData:
     )
 
 
+def with_images(sdata: SpatialData, source: SpatialData) -> SpatialData:
+    """Take a slide with the images of another, such as that which it was made from."""
+    return SpatialData(
+        images=dict(source.images),
+        shapes=dict(sdata.shapes),
+        tables=dict(sdata.tables),
+        attrs=dict(sdata.attrs),
+    )
+
+
+def has_images(sdata: SpatialData) -> bool:
+    """Whether there is any image."""
+    return len(sdata.images) > 0
+
+
 def note_record(sdata: SpatialData, record: Mapping[str, Any]) -> None:
     """Leave what a run knows of a slide in it, as plain values."""
     sdata.attrs[_keys.COHORT] = json.dumps(record)

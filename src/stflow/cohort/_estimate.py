@@ -108,7 +108,7 @@ def _look(
 ) -> dict[str, Any]:
     begun = time.perf_counter()
     kind = row.find_kind()
-    sdata, scale = read_row(row, plan)
+    sdata, scale = read_row(row, plan.image_mpp)
     trained_um = model.pitch_um
     bare = replace(plan, artifacts=False)
     lay_spots(sdata, row, bare, lambda _: nullcontext(), scale, trained_um=trained_um)

@@ -152,6 +152,14 @@ class Folder:
         return frame
 
 
+def is_cohort(path: Path) -> bool:
+    """Whether a run over a cohort worked in a folder."""
+    try:
+        return bool(RunFolder(path, "cohort", "path").read())
+    except ValueError:
+        return False
+
+
 def table_of(states: Iterable[State]) -> pd.DataFrame:
     """Make a table, one row a slide."""
     return pd.DataFrame([state.line() for state in states])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
@@ -97,6 +97,12 @@ class Row:
     def plain(self) -> dict[str, Any]:
         """Return what tells this slide from another, as plain values; the patient does not."""
         return {"path": str(self.path), "kind": self.kind, **dict(sorted(self.words.items()))}
+
+    @classmethod
+    def of(cls, slide: str, plain: Mapping[str, Any]) -> Self:
+        """Return a slide by what `plain` gave, its patient unknown."""
+        words = {name: value for name, value in plain.items() if name not in ("path", "kind")}
+        return cls(slide, Path(plain["path"]), plain["kind"], "", words)
 
 
 def read_manifest(manifest: str | os.PathLike[str] | pd.DataFrame) -> list[Row]:

@@ -32,7 +32,7 @@ def predict_slide(row: Row, plan: Plan, stage: Stage, *, cache: Path | bool) -> 
     """
     model, encoder = plan.load()
     with stage("read"):
-        sdata, scale = read_row(row, plan)
+        sdata, scale = read_row(row, plan.image_mpp)
     lay_spots(sdata, row, plan, stage, scale, trained_um=model.pitch_um)
     with stage("embed"):
         pp.embed(
@@ -61,10 +61,10 @@ def predict_slide(row: Row, plan: Plan, stage: Stage, *, cache: Path | bool) -> 
     return sdata
 
 
-def read_row(row: Row, plan: Plan) -> tuple[SpatialData, dict[str, Any]]:
+def read_row(row: Row, image_mpp: float | None) -> tuple[SpatialData, dict[str, Any]]:
     """Read a slide; return also what later stages are told of the image of a store."""
     kind = row.find_kind()
-    words = {"image_mpp": plan.image_mpp, **row.words}
+    words = {"image_mpp": image_mpp, **row.words}
     for word in OF_SPOTS:
         words.pop(word, None)
     if kind != "store":

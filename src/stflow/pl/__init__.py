@@ -1,6 +1,7 @@
 """Plots: each returns matplotlib axes and writes nothing to the data."""
 
 from stflow.pl._calibration import calibration
+from stflow.pl._canvas import draw_slide, draw_values
 from stflow.pl._gene_maps import gene_maps
 from stflow.pl._scatter import scatter
 from stflow.pl._scores import scores

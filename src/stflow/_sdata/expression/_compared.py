@@ -228,7 +228,8 @@ def _by_region(
         kept = region.rows[~given[region.rows] & enough]
         if len(kept):
             part = _subset(whole, kept, name, int((~enough).sum()))
-            known = bool(seen) if len(regions) == 1 else region.name in seen
+            alone = ["slide"] if len(regions) == 1 else []
+            known = bool({*seen} & {region.name, *alone})
             slides.append(replace(part, seen=known, shift=shift, df=spread.df))
     return slides
 

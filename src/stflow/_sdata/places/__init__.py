@@ -14,6 +14,7 @@ from stflow._sdata.places._pitch import PITCH_UM, agree, array_pitch
 from stflow._sdata.places._placed import (
     PlacedSpots,
     image_scale,
+    image_scale_told,
     measured_centres,
     spots_on_image,
 )

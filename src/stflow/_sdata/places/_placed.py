@@ -18,7 +18,7 @@ from stflow._sdata._tables import (
     require_element,
     spot_centres,
 )
-from stflow._sdata.places._scale import Lying, settle_scale
+from stflow._sdata.places._scale import Lying, settle_scale, told_scale
 from stflow._validation import require_key, require_places
 from stflow.images import Level
 
@@ -162,6 +162,13 @@ def image_scale(sdata: SpatialData, image_key: str, image_mpp: float | None = No
         Nothing tells the scale, or what is given is no scale of a slide.
     """
     return settle_scale(sdata, image_key, image_mpp, list(_all_lying(sdata, image_key)))
+
+
+def image_scale_told(
+    sdata: SpatialData, image_key: str, image_mpp: float | None = None
+) -> tuple[float, str]:
+    """Return the same as `image_scale`, and what tells it, in words."""
+    return told_scale(sdata, image_key, image_mpp, list(_all_lying(sdata, image_key)))
 
 
 def _all_lying(sdata: SpatialData, image_key: str) -> Iterator[Lying]:

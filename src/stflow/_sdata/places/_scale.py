@@ -40,7 +40,14 @@ class Lying:
 def settle_scale(
     sdata: SpatialData, image_key: str, image_mpp: float | None, spots: Sequence[Lying]
 ) -> float:
-    """Micrometres per full-resolution pixel of an image, from whoever has the first say.
+    """Micrometres per full-resolution pixel of an image; see `told_scale`."""
+    return told_scale(sdata, image_key, image_mpp, spots)[0]
+
+
+def told_scale(
+    sdata: SpatialData, image_key: str, image_mpp: float | None, spots: Sequence[Lying]
+) -> tuple[float, str]:
+    """Micrometres per full-resolution pixel of an image, from whoever has the first say; and who.
 
     That is what is given; else what the slide records, unless spots whose places on the array of
     a known technology are known contradict it; else the pitch of the spots.
@@ -69,18 +76,18 @@ def settle_scale(
         require_mpp(image_mpp)
         if not _agree(image_mpp, array):
             _warn_of_two("`image_mpp=`", image_mpp, array, f"{image_mpp:.4g} is taken.")
-        return float(image_mpp)
+        return float(image_mpp), "the argument `image_mpp=`"
     record = recorded_scale(sdata, image_key)
     if record.mpp is not None:
         if record.by_argument or _agree(record.mpp, array):
-            return record.mpp
+            return record.mpp, str(properties(sdata).get("mpp_source") or "the record of the slide")
         taken = f"{array.mpp:.4g} is taken; pass `image_mpp=` to overrule it."
         _warn_of_two(record.source, record.mpp, array, taken)
     if array.mpp is not None:
-        return array.mpp
+        return array.mpp, array.source
     lattice = Told(None) if array.source else _told_by_all(sdata, spots, _lattice_scale)
     if lattice.mpp is not None:
-        return lattice.mpp
+        return lattice.mpp, lattice.source
     reasons = [told.source for told in (record, array, lattice) if told.source]
     raise ValueError(" ".join([f"Nothing tells the scale of image {image_key!r}.", *reasons, HINT]))
 
