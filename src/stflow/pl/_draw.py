@@ -57,14 +57,13 @@ def draw_maps(
         for each, kind in product(maps, kinds):
             scale, ax = scale_of(kind), next(remaining)
             colours: Any = cmap if scale == "expression" else _CMAPS[scale]
-            faded = opacity is not None and kind == "predicted"
-            alpha = opacity(each.of("sd", i)) if faded else None
+            alpha = opacity(each.of("sd", i)) if opacity and kind == "predicted" else None
             _draw_map(ax, each.scene, each.of(kind, i), limits[i][scale], colours, alpha)
             ax.set_title(_title(each, gene, i, kind, level), fontsize=_TITLE_POINTS)
             panels[scale] = ax, colours, _LABELS.get(kind, each.unit)
         for scale, (ax, colours, label) in panels.items():
-            faded = opacity if scale == "expression" else None
-            _draw_bar(ax, limits[i][scale], colours, label, faded)
+            explained = opacity if scale == "expression" else None
+            _draw_bar(ax, limits[i][scale], colours, label, explained)
 
 
 def _title(maps: SlideMaps, gene: str, at: int, kind: Kind, level: float) -> str:
@@ -136,7 +135,7 @@ def _draw_map(
     for spots in ax.collections[n_before:]:
         spots.set_rasterized(True)
         if alpha is not None:
-            spots.set_alpha(alpha)
+            spots.set_alpha(alpha.tolist())
     frame(ax, scene.window, scene.um_per_unit)
 
 

@@ -205,15 +205,16 @@ def _measured(
     counting: dict[str, Any],
     where: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measured means over each of the parts, shape (N, G), and the spots that measured enough."""
+    """Return measured means over each of the parts, shape (N, G), and who measured enough."""
     how, over = counting_of(table, key, where=where, **counting)
-    read = sorted({gene for i in np.flatnonzero(known) for gene in parts[i]})
+    told = [(i, list(part)) for i, part in enumerate(parts) if known[i]]
+    read = sorted({gene for _, part in told for gene in part})
     found = read_measured(table, read, how, where=where, over=over)
     enough = are_enough(found.totals, how.min_counts)
     expression = pd.DataFrame(found.expression, columns=read)
     measured = np.full((table.n_obs, len(parts)), np.nan)
-    for i in np.flatnonzero(known):
-        measured[enough, i] = expression[list(parts[i])].to_numpy()[enough].mean(axis=1)
+    for i, part in told:
+        measured[enough, i] = expression[part].to_numpy()[enough].mean(axis=1)
     return measured, enough
 
 

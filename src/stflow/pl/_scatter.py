@@ -175,7 +175,7 @@ def _draw(
     correlations = pearson(measured, predicted)
     panels = list(zip(axes, genes, predicted.T, measured.T, correlations, strict=True))
     hexagons = [_draw_density(ax, x, y) for ax, _, x, y, _ in panels]
-    most = max(int(each.get_array().max()) for each in hexagons)
+    most = max(int(np.max(np.asarray(each.get_array()))) for each in hexagons)
     norm = LogNorm(1, max(most, 2))
     for each, (ax, gene, _, _, score) in zip(hexagons, panels, strict=True):
         each.set(norm=norm, cmap=cmap)
