@@ -80,6 +80,7 @@ GROUND = {
     "_square",
     "_units",
     "_validation",
+    "_versions",
     "_widths",
     "_workers",
     "slide",
@@ -98,13 +99,14 @@ VERBS = {"pp", "tl", "pl", "get", "io", "datasets"}
 REACH_NOTHING = {"pp", "tl", "pl", "get", "cohort"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__init__": (
-        VERBS | {"baselines", "bench", "cohort", "encoders", "metrics", "model", "slide"},
+        VERBS | {"baselines", "bench", "cohort", "encoders", "metrics", "model", "slide", "_info"},
         set(),
     ),
+    "_info": ({"_device", "_sdata", "_versions"}, {"spatialdata"}),
     "__main__": ({"_cli"}, set()),
     "_cli": (
         VERBS
-        | {"_atomic", "_sdata", "_keys", "_schedule", "_units", "_validation", "_widths"}
+        | {"_atomic", "_info", "_sdata", "_keys", "_schedule", "_units", "_validation", "_widths"}
         | {"bench", "cohort", "encoders", "model"},
         {"click", "dask", "distributed", "pandas"},
     ),
@@ -148,6 +150,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_square": (set(), {"torch"}),
     "_units": (set(), {"numpy"}),
     "_validation": (set(), ARRAYS),
+    "_versions": (set(), set()),
     "_workers": ({"_validation"}, {"dask", "distributed"}),
     "_widths": ({"_validation"}, {"numpy"}),
     "_keys": (set(), set()),
@@ -357,6 +360,7 @@ def public_calls() -> Iterator[tuple[str, Callable[..., Any]]]:
         for name in getattr(module, "__all__", ()):
             if not getattr(getattr(module, name), "_is_protocol", False):
                 yield f"{part}.{name}", getattr(module, name)
+    yield "info", stf.info
     model = getattr(stf, "STFlow", None)
     for name in ("save", "load", "push_to_hub", "from_pretrained"):
         if model is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stflow import baselines, bench, cohort, datasets, encoders, get, io, metrics, pl, pp, tl
+    from stflow._info import info
     from stflow.model import Config, STFlow
     from stflow.slide import Slide
 
@@ -21,13 +22,14 @@ __all__ = [
     "datasets",
     "encoders",
     "get",
+    "info",
     "io",
     "metrics",
     "pl",
     "pp",
     "tl",
 ]
-HOMES = {"Config": "model", "STFlow": "model", "Slide": "slide"}
+HOMES = {"Config": "model", "STFlow": "model", "Slide": "slide", "info": "_info"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from stflow._sdata.places._placed import (
     image_scale,
     measured_centres,
     spots_on_image,
+    told_scale,
 )
 from stflow._sdata.places._tissue import tissue_element, tissue_in_pixels
 from stflow._sdata.places._whole_outlines import whole_outlines
