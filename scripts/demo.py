@@ -50,7 +50,7 @@ def main() -> None:
     with step("Loading sections"):
         train, test = load()
         print(f"  train on {', '.join(train)}")
-    with step("Embedding spots"):
+    with step("Embedding the spots of four sections, about half a minute"):
         for sdata in (*train.values(), test):
             stf.pp.embed(sdata)
     with step("Finding neighbours and genes"):
@@ -58,7 +58,7 @@ def main() -> None:
             stf.pp.neighbors(sdata)
         genes = stf.pp.select_genes(train, n_top_genes=50)
         genes += [gene for gene in ("ERBB2", "FASN") if gene in test["table"].var_names]
-    with step("Fitting"):
+    with step("Fitting, a minute or two; each line of progress is a part of the model"):
         model = stf.tl.fit(train, genes=genes)
         print(model)
     with step("Predicting the section that was left out"):

@@ -98,7 +98,7 @@ def main() -> None:
         with step("running the main job on synthetic tissue there"):
             run(python, "-I", "-c", MAIN_JOB, cwd=Path(folder))
             run(python.with_name("stflow"), "--version", cwd=Path(folder))
-    print("All well. The checklist is in docs/releasing.md.")
+    print("All well. The checklist is in CONTRIBUTING.md.")
 
 
 if __name__ == "__main__":

@@ -127,9 +127,7 @@ def _table(
             yield from _prediction(table, name, info, call)
 
 
-def _prediction(
-    table: AnnData, name: str, info: Mapping[str, Any], call: Naming
-) -> Iterator[str]:
+def _prediction(table: AnnData, name: str, info: Mapping[str, Any], call: Naming) -> Iterator[str]:
     units = LABELS.get(recorded_units(table, name) or "", "unknown units")
     sd = "with" if _keys.sd(name) in table.obsm else "without"
     drawn = ", samples" if _keys.samples(name) in table.obsm else ""
