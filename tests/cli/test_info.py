@@ -87,7 +87,10 @@ def test_without_a_path_it_tells_the_installation(disk: Path, run: Run):
 def test_an_image_file(disk: Path, run: Run):
     Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save("scan.png")
     shown = run("info", "scan.png", "--image-mpp", 0.5).stdout
-    assert "image he: 60 x 40 px, 4 levels, 0.5 um per pixel, as given" in shown
+    assert (
+        "image he: 60 x 40 px, 4 levels, 0.5 um per pixel, from the slide's record (argument)"
+        in shown
+    )
     result = run("info", "scan.png", code=1)
     assert "scan.png does not say how many micrometres" in result.stderr
     assert "Pass `--image-mpp`" in result.stderr
