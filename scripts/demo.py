@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import time
@@ -9,11 +10,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import matplotlib
-from spatialdata import SpatialData
+from typing import TYPE_CHECKING
 
 import stflow as stf
+
+if TYPE_CHECKING:
+    from spatialdata import SpatialData
 
 OUT = Path("demo")
 TRAINING, TEST = ("C2", "C3", "C4"), "C5"
@@ -42,7 +44,7 @@ def load() -> tuple[dict[str, SpatialData], SpatialData]:
 
 def main() -> None:
     """Run every step of the main job and write its results under ``demo/``."""
-    matplotlib.use("Agg")
+    os.environ["MPLBACKEND"] = "Agg"
     warnings.filterwarnings("ignore", category=SyntaxWarning, module="docrep")
     warnings.filterwarnings("ignore", message="zarr v3 autosharding")
     shutil.rmtree(OUT, ignore_errors=True)
