@@ -4,6 +4,8 @@
 FROM python:3.13-slim-trixie AS build
 
 ARG TORCH=cpu
+# Without the history the version is told: --build-arg SETUPTOOLS_SCM_PRETEND_VERSION_FOR_STFLOW_SPATIAL=0.1.0
+ARG SETUPTOOLS_SCM_PRETEND_VERSION_FOR_STFLOW_SPATIAL
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /src
 COPY pyproject.toml uv.lock README.md LICENSE ./

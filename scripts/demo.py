@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 import time
@@ -9,11 +10,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import matplotlib
-from spatialdata import SpatialData
+from typing import TYPE_CHECKING
 
 import stflow as stf
+
+if TYPE_CHECKING:
+    from spatialdata import SpatialData
 
 OUT = Path("demo")
 TRAINING, TEST = ("C2", "C3", "C4"), "C5"
@@ -42,7 +44,7 @@ def load() -> tuple[dict[str, SpatialData], SpatialData]:
 
 def main() -> None:
     """Run every step of the main job and write its results under ``demo/``."""
-    matplotlib.use("Agg")
+    os.environ["MPLBACKEND"] = "Agg"
     warnings.filterwarnings("ignore", category=SyntaxWarning, module="docrep")
     warnings.filterwarnings("ignore", message="zarr v3 autosharding")
     shutil.rmtree(OUT, ignore_errors=True)
@@ -50,7 +52,7 @@ def main() -> None:
     with step("Loading sections"):
         train, test = load()
         print(f"  train on {', '.join(train)}")
-    with step("Embedding spots"):
+    with step("Embedding the spots of four sections, about half a minute"):
         for sdata in (*train.values(), test):
             stf.pp.embed(sdata)
     with step("Finding neighbours and genes"):
@@ -58,7 +60,7 @@ def main() -> None:
             stf.pp.neighbors(sdata)
         genes = stf.pp.select_genes(train, n_top_genes=50)
         genes += [gene for gene in ("ERBB2", "FASN") if gene in test["table"].var_names]
-    with step("Fitting"):
+    with step("Fitting, a minute or two; each line of progress is a part of the model"):
         model = stf.tl.fit(train, genes=genes)
         print(model)
     with step("Predicting the section that was left out"):

@@ -73,9 +73,10 @@ def reduced(graph: Graph) -> Graph:
 
 
 def read_house(source: Path) -> tuple[list[str], Graph]:
-    """Tell what everything may stand on, files beside the folders, and what folders import."""
+    """Tell what everything may stand on, files that need no folder, and what others import."""
     parts = read_imports(source)
-    ground = sorted(part for part in parts if not (source / part).is_dir())
+    files = {part for part in parts if not (source / part).is_dir()}
+    ground = sorted(part for part in files if not parts[part] - files)
     return ground, reduced({a: below - {*ground} for a, below in parts.items() if a not in ground})
 
 
@@ -241,15 +242,18 @@ def draw(source: Path) -> str:
         arrow(route, at, shift)
         for route, shift in zip(routes, ports(routes, at, widths), strict=True)
     ]
-    shown = doors(source) | {"_cli"}
+    shown = doors(source) | {"_cli", "_info"}
     drawn += [
         box(part, inside[part], at[part], widths[part], "door" if part in shown else "room")
         for part in sorted(rooms)
     ]
     width = max(x[part] + widths[part] / 2 for part in rooms) + MARGIN
     bottom = max(heights.values()) + BOX + MARGIN
-    drawn.append(box(" · ".join(ground), "", (width / 2, bottom), width - 2 * MARGIN, "ground"))
-    return sheet(width, bottom + BOX / 2 + MARGIN, drawn)
+    half = (len(ground) + 1) // 2
+    for row in (ground[:half], ground[half:]):
+        drawn.append(box(" · ".join(row), "", (width / 2, bottom), width - 2 * MARGIN, "ground"))
+        bottom += BOX
+    return sheet(width, bottom - BOX / 2 + MARGIN, drawn)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ GROUND = {
     "_square",
     "_units",
     "_validation",
+    "_versions",
     "_widths",
     "_workers",
     "slide",
@@ -106,13 +107,15 @@ REACH_NOTHING = {"pp", "tl", "pl", "get", "cohort", "_report"}
 MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "__init__": (
         VERBS
-        | {"baselines", "bench", "cohort", "encoders", "metrics", "model", "slide", "_report"},
+        | {"baselines", "bench", "cohort", "encoders", "metrics", "model", "slide"}
+        | {"_info", "_report"},
         set(),
     ),
+    "_info": ({"_device", "_sdata", "_versions"}, {"spatialdata"}),
     "__main__": ({"_cli"}, set()),
     "_cli": (
         VERBS
-        | {"_atomic", "_sdata", "_keys", "_schedule", "_units", "_validation", "_widths"}
+        | {"_atomic", "_info", "_sdata", "_keys", "_schedule", "_units", "_validation", "_widths"}
         | {"bench", "cohort", "encoders", "model", "_report"},
         {"click", "dask", "distributed", "pandas"},
     ),
@@ -160,6 +163,7 @@ MAY_IMPORT: dict[str, tuple[set[str], set[str] | None]] = {
     "_square": (set(), {"torch"}),
     "_units": (set(), {"numpy"}),
     "_validation": (set(), ARRAYS),
+    "_versions": (set(), set()),
     "_workers": ({"_validation"}, {"dask", "distributed"}),
     "_widths": ({"_validation"}, {"numpy"}),
     "_keys": (set(), set()),
@@ -370,6 +374,7 @@ def public_calls() -> Iterator[tuple[str, Callable[..., Any]]]:
             if not getattr(getattr(module, name), "_is_protocol", False):
                 yield f"{part}.{name}", getattr(module, name)
     yield "report", stf.report
+    yield "info", stf.info
     model = getattr(stf, "STFlow", None)
     for name in ("save", "load", "push_to_hub", "from_pretrained"):
         if model is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stflow import baselines, bench, cohort, datasets, encoders, get, io, metrics, pl, pp, tl
+    from stflow._info import info
     from stflow._report import report
     from stflow.model import Config, STFlow
     from stflow.slide import Slide
@@ -22,6 +23,7 @@ __all__ = [
     "datasets",
     "encoders",
     "get",
+    "info",
     "io",
     "metrics",
     "pl",
@@ -29,7 +31,13 @@ __all__ = [
     "report",
     "tl",
 ]
-HOMES = {"Config": "model", "STFlow": "model", "Slide": "slide", "report": "_report"}
+HOMES = {
+    "Config": "model",
+    "STFlow": "model",
+    "Slide": "slide",
+    "info": "_info",
+    "report": "_report",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -20,7 +20,10 @@ def test_a_store(disk: Path, run: Run, tissue, model: stf.STFlow):
     sdata.write("predicted.zarr")
     lines = run("info", "predicted.zarr").stdout.splitlines()
     height, width = (sdata["he"]["scale0"]["image"].sizes[side] for side in "yx")
-    assert f"image he: {width} x {height} px, 4 levels, 4 um per pixel" in lines
+    assert (
+        f"image he: {width} x {height} px, 4 levels, 4 um per pixel, from the slide's record"
+        in lines
+    )
     assert "shapes spots: 64" in lines
     assert "table table: 64 spots, 12 genes" in lines
     assert "  region spots: 64 spots, on he, 4 um per pixel" in lines
@@ -74,10 +77,20 @@ def test_a_model(disk: Path, run: Run, model: stf.STFlow):
     assert f"neighbours of the fit: {model.pitch_um:g} um apart" in shown
 
 
+def test_without_a_path_it_tells_the_installation(disk: Path, run: Run):
+    shown = run("info").stdout
+    assert f"stflow-spatial   {stf.__version__}" in shown
+    assert "device" in shown
+    assert "table" not in shown
+
+
 def test_an_image_file(disk: Path, run: Run):
     Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save("scan.png")
     shown = run("info", "scan.png", "--image-mpp", 0.5).stdout
-    assert "image he: 60 x 40 px, 4 levels, 0.5 um per pixel" in shown
+    assert (
+        "image he: 60 x 40 px, 4 levels, 0.5 um per pixel, from the slide's record (argument)"
+        in shown
+    )
     result = run("info", "scan.png", code=1)
     assert "scan.png does not say how many micrometres" in result.stderr
     assert "Pass `--image-mpp`" in result.stderr

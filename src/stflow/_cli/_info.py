@@ -14,21 +14,29 @@ MODEL = "model.json"
 
 
 @click.command(cls=Command)
-@click.argument("path", type=opt.ANYTHING)
+@click.argument("path", type=opt.ANYTHING, required=False)
 @opt.image_mpp
 @opt.option("-m", "--model", type=opt.FOLDER, help="A model: tell what predicting it would take.")
-def info(path: Path, image_mpp: float | None, model: Path | None, quiet: bool) -> None:
-    """Tell what a slide, a store or a model holds.
+def info(path: Path | None, image_mpp: float | None, model: Path | None, quiet: bool) -> None:
+    """Tell what a slide, a store or a model holds; without a path, what is installed.
 
     With --model, some spots of a slide are really predicted, to tell what all would take.
     """
-    if (path / MODEL).is_file():
+    if path is None:
+        lines = _installation()
+    elif (path / MODEL).is_file():
         lines = _model(path)
     else:
         lines = _slide(path, image_mpp)
         if model is not None:
             lines.append(_effort(path, image_mpp, model))
     write_result("\n".join(lines))
+
+
+def _installation() -> list[str]:
+    from stflow._info import describe_installation
+
+    return list(describe_installation())
 
 
 def _model(path: Path) -> list[str]:

@@ -14,9 +14,9 @@ from stflow._sdata.places._pitch import PITCH_UM, agree, array_pitch
 from stflow._sdata.places._placed import (
     PlacedSpots,
     image_scale,
-    image_scale_told,
     measured_centres,
     spots_on_image,
+    told_scale,
 )
 from stflow._sdata.places._tissue import tissue_element, tissue_in_pixels
 from stflow._sdata.places._whole_outlines import whole_outlines

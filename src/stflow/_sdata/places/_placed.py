@@ -18,7 +18,7 @@ from stflow._sdata._tables import (
     require_element,
     spot_centres,
 )
-from stflow._sdata.places._scale import Lying, settle_scale, told_scale
+from stflow._sdata.places._scale import Lying, Scale, settle_scale
 from stflow._validation import require_key, require_places
 from stflow.images import Level
 
@@ -89,7 +89,7 @@ def spots_on_image(
     if isinstance(image_mpp, Mapping):
         require_key(region.name, image_mpp, what="`image_mpp` for region")
         image_mpp = image_mpp[region.name]
-    mpp = settle_scale(sdata, name, image_mpp, [spots])
+    mpp = settle_scale(sdata, name, image_mpp, [spots]).mpp
     return PlacedSpots(region, name, levels, spots.centres_px, mpp)
 
 
@@ -147,7 +147,12 @@ def spot_centres_um(
 
 
 def image_scale(sdata: SpatialData, image_key: str, image_mpp: float | None = None) -> float:
-    """Micrometres per full-resolution pixel of an image, whatever lies on it.
+    """Micrometres per full-resolution pixel of an image; see `told_scale`."""
+    return told_scale(sdata, image_key, image_mpp).mpp
+
+
+def told_scale(sdata: SpatialData, image_key: str, image_mpp: float | None = None) -> Scale:
+    """Scale of an image, whatever lies on it, and where it is from.
 
     Parameters
     ----------
@@ -162,13 +167,6 @@ def image_scale(sdata: SpatialData, image_key: str, image_mpp: float | None = No
         Nothing tells the scale, or what is given is no scale of a slide.
     """
     return settle_scale(sdata, image_key, image_mpp, list(_all_lying(sdata, image_key)))
-
-
-def image_scale_told(
-    sdata: SpatialData, image_key: str, image_mpp: float | None = None
-) -> tuple[float, str]:
-    """Return the same as `image_scale`, and what tells it, in words."""
-    return told_scale(sdata, image_key, image_mpp, list(_all_lying(sdata, image_key)))
 
 
 def _all_lying(sdata: SpatialData, image_key: str) -> Iterator[Lying]:

@@ -16,6 +16,11 @@ from stflow._validation import CREDIBLE_MPP, is_credible_mpp
 NAME = f"sdata.attrs[{_keys.SLIDE_PROPERTIES!r}]"
 ALIKE = 0.02
 BY_ARGUMENT = "argument"
+SOURCES = {
+    *(BY_ARGUMENT, "pitch of the spots", "alignment", "Space Ranger"),
+    *("OME-XML", "ImageJ metadata", "resolution tags", "scanner"),
+}
+"""What readers of ours record of where they found a scale."""
 
 
 class Told(NamedTuple):
@@ -39,6 +44,12 @@ class Told(NamedTuple):
 def properties(sdata: SpatialData) -> Mapping[str, Any]:
     """Return what the slide says of itself."""
     return sdata.attrs.get(_keys.SLIDE_PROPERTIES) or {}
+
+
+def told_record(sdata: SpatialData) -> str:
+    """Tell where the recorded scale was found, in words of ours alone."""
+    source = properties(sdata).get("mpp_source")
+    return f"from the slide's record ({source})" if source in SOURCES else "from the slide's record"
 
 
 def image_size(sdata: SpatialData, image_key: str) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from anndata import AnnData
@@ -13,7 +14,7 @@ from stflow import _keys
 from stflow._sdata._tables import Region
 from stflow._sdata.expression import has_counts
 from stflow._sdata.places._pitch import PITCH_UM, agree, array_pitch, lattice_pitch
-from stflow._sdata.places._record import Told, properties, recorded_scale
+from stflow._sdata.places._record import Told, properties, recorded_scale, told_record
 from stflow._validation import require_mpp, warn
 
 HINT = "Pass `image_mpp=`, the micrometres per full-resolution pixel."
@@ -37,17 +38,17 @@ class Lying:
     centres_px: np.ndarray
 
 
+class Scale(NamedTuple):
+    """Micrometres per full-resolution pixel, and where they are from, in words without names."""
+
+    mpp: float
+    source: str
+
+
 def settle_scale(
     sdata: SpatialData, image_key: str, image_mpp: float | None, spots: Sequence[Lying]
-) -> float:
-    """Micrometres per full-resolution pixel of an image; see `told_scale`."""
-    return told_scale(sdata, image_key, image_mpp, spots)[0]
-
-
-def told_scale(
-    sdata: SpatialData, image_key: str, image_mpp: float | None, spots: Sequence[Lying]
-) -> tuple[float, str]:
-    """Micrometres per full-resolution pixel of an image, from whoever has the first say; and who.
+) -> Scale:
+    """Micrometres per full-resolution pixel of an image, from whoever has the first say.
 
     That is what is given; else what the slide records, unless spots whose places on the array of
     a known technology are known contradict it; else the pitch of the spots.
@@ -76,18 +77,18 @@ def told_scale(
         require_mpp(image_mpp)
         if not _agree(image_mpp, array):
             _warn_of_two("`image_mpp=`", image_mpp, array, f"{image_mpp:.4g} is taken.")
-        return float(image_mpp), "the argument `image_mpp=`"
+        return Scale(float(image_mpp), "as given")
     record = recorded_scale(sdata, image_key)
     if record.mpp is not None:
         if record.by_argument or _agree(record.mpp, array):
-            return record.mpp, str(properties(sdata).get("mpp_source") or "the record of the slide")
+            return Scale(record.mpp, told_record(sdata))
         taken = f"{array.mpp:.4g} is taken; pass `image_mpp=` to overrule it."
         _warn_of_two(record.source, record.mpp, array, taken)
     if array.mpp is not None:
-        return array.mpp, array.source
+        return Scale(array.mpp, f"from {array.source}")
     lattice = Told(None) if array.source else _told_by_all(sdata, spots, _lattice_scale)
     if lattice.mpp is not None:
-        return lattice.mpp, lattice.source
+        return Scale(lattice.mpp, f"from {lattice.source}")
     reasons = [told.source for told in (record, array, lattice) if told.source]
     raise ValueError(" ".join([f"Nothing tells the scale of image {image_key!r}.", *reasons, HINT]))
 

@@ -14,7 +14,7 @@ from stflow._sdata._images import affine_to_image, get_pyramid, resolve_image
 from stflow._sdata._systems import moved
 from stflow._sdata._tables import Region, spot_centres
 from stflow._sdata.places import (
-    image_scale_told,
+    told_scale,
     marked_in_pixels,
     tissue_in_pixels,
 )
@@ -115,7 +115,7 @@ def read_canvas(
 
 def _scale(sdata: SpatialData, image_key: str, image_mpp: float | None) -> tuple[float | None, str]:
     try:
-        found, source = image_scale_told(sdata, image_key, image_mpp)
+        found, source = told_scale(sdata, image_key, image_mpp)
     except ValueError as error:
         return None, str(error)
     return found, source
