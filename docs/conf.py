@@ -11,7 +11,7 @@ from typing import Any
 
 from sphinx.ext.napoleon import NumpyDocstring
 
-import stflow
+import stflow.bench.methods
 
 project = "stflow"
 author = "The stflow developers"
@@ -37,7 +37,6 @@ autosummary_generate = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
-autodoc_type_aliases = {"ArrayLike": "numpy.typing.ArrayLike"}
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 napoleon_google_docstring = False
@@ -95,7 +94,12 @@ PUBLIC_NAMES = {
 html_theme = "sphinx_book_theme"
 html_title = f"stflow {release}"
 html_static_path = ["_static"]
-html_theme_options = {"show_navbar_depth": 1, "show_toc_level": 2}
+html_css_files = ["site.css"]
+html_theme_options = {
+    "navbar_persistent": [],  # a second field for the search
+    "show_navbar_depth": 1,
+    "show_toc_level": 2,
+}
 
 
 def _returns_as_prose(docstring: NumpyDocstring, section: str) -> list[str]:
