@@ -73,6 +73,16 @@ def as_predictor(depth: np.ndarray, measured: np.ndarray) -> np.ndarray:
     ------
     ValueError
         The depth is not one finite number a spot.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> measured = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
+    >>> depth = measured[:, 0] + 5
+    >>> by_depth = stf.metrics.as_predictor(depth, measured)
+    >>> stf.metrics.pearson(measured, by_depth).round(3).tolist()
+    [1.0, -1.0]
     """
     depth = np.asarray(depth, dtype=np.float64)
     if depth.shape != measured.shape[:1]:

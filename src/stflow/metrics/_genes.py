@@ -27,6 +27,14 @@ def pearson(measured: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     ------
     ValueError
         The arrays are not of one shape (N, G) with N >= 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> measured = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]])
+    >>> stf.metrics.pearson(measured, 2 * measured).tolist()  # the second gene is constant
+    [1.0, nan]
     """
     measured, predicted = as_pair(measured, predicted)
     undefined = constant(measured) | constant(predicted)
@@ -111,6 +119,14 @@ def rmse(measured: np.ndarray, predicted: np.ndarray) -> np.ndarray:
     ------
     ValueError
         The arrays are not of one shape (N, G) with N >= 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> measured = np.array([[0.0], [2.0]])
+    >>> stf.metrics.rmse(measured, measured + 0.5).tolist()
+    [0.5]
     """
     measured, predicted = as_pair(measured, predicted)
     return np.sqrt(((measured - predicted) ** 2).mean(axis=0))

@@ -27,6 +27,15 @@ def coverage(measured: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.n
     ------
     ValueError
         The arrays are not of one shape (N, G) with N >= 1, or an interval ends before it starts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> measured = np.array([[0.0], [1.0], [2.0], [3.0]])
+    >>> lower, upper = np.zeros((4, 1)), np.full((4, 1), 2.0)
+    >>> stf.metrics.coverage(measured, lower, upper).tolist()
+    [0.75]
     """
     measured, lower = as_pair(measured, lower)
     measured, upper = as_pair(measured, upper)
@@ -85,6 +94,14 @@ def gaussian_interval(
     ------
     ValueError
         ``level`` is not between 0 and 1, the shapes differ, or an ``sd`` is negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> lower, upper = stf.metrics.gaussian_interval(np.zeros((1, 1)), np.ones((1, 1)), level=0.9)
+    >>> upper.round(3).tolist()
+    [[1.645]]
     """
     from scipy.special import ndtri
 

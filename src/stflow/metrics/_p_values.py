@@ -39,6 +39,14 @@ def combine_p_values(p: np.ndarray) -> np.ndarray:
     .. [1] Liu and Xie, "Cauchy combination test: a powerful test with analytic p-value
        calculation under arbitrary dependency structures", Journal of the American Statistical
        Association 115 (2020), doi:10.1080/01621459.2018.1554485.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> of_two_slides = np.array([[0.01, 0.5], [0.01, 0.5]])
+    >>> stf.metrics.combine_p_values(of_two_slides).round(3).tolist()
+    [0.01, 0.5]
     """
     p = _as_p_values(p, n_axes=2)
     statistic = mean_defined(1 / np.tan(np.pi * np.clip(p, _SMALLEST, _LARGEST)))
@@ -66,6 +74,13 @@ def false_discovery_rate(p: np.ndarray) -> np.ndarray:
     Notes
     -----
     It is what :func:`scipy.stats.false_discovery_control` gives for the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> stf.metrics.false_discovery_rate(np.array([0.01, 0.04, np.nan])).round(3).tolist()
+    [0.02, 0.04, nan]
     """
     from scipy.stats import false_discovery_control
 

@@ -43,6 +43,17 @@ def per_gene(measured: np.ndarray, predicted: np.ndarray, *, genes: Sequence[str
     ------
     ValueError
         The arrays are not of one shape (N, G) with N >= 1 and one name a column.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> measured = np.array([[0.0, 2.0], [1.0, 1.0], [2.0, 0.0]])
+    >>> table = stf.metrics.per_gene(measured, measured[:, ::-1], genes=["ERBB2", "FASN"])
+    >>> table.loc["ERBB2", ["pearson", "n_spots"]].tolist()
+    [-1.0, 3.0]
+    >>> table.attrs["pearson"]  # the mean over genes
+    -1.0
     """
     measured, predicted = as_pair(measured, predicted)
     functions = dict(zip(SCORES, (pearson, spearman, r2, rmse), strict=True))

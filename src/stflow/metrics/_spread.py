@@ -41,6 +41,15 @@ def crps(measured: np.ndarray, samples: np.ndarray) -> np.ndarray:
        Journal of the American Statistical Association 102 (2007), doi:10.1198/016214506000001437.
     .. [2] Ferro, "Fair scores for ensemble forecasts", Quarterly Journal of the Royal
        Meteorological Society 140 (2014), doi:10.1002/qj.2270.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> measured = np.array([[1.0]])
+    >>> samples = np.array([[[0.0]], [[2.0]], [[1.0]]])
+    >>> stf.metrics.crps(measured, samples).round(3).tolist()
+    [0.0]
     """
     measured, samples = as_samples(measured, samples)
     if measured.ndim != 2:

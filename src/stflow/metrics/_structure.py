@@ -78,6 +78,15 @@ def morans_i(values: np.ndarray, graph: sp.spmatrix | sp.sparray | np.ndarray) -
     ------
     ValueError
         The graph does not have one row and one column a spot.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import stflow as stf
+    >>> ring = np.roll(np.eye(4), 1, axis=1) + np.roll(np.eye(4), -1, axis=1)
+    >>> alternating = np.array([[1.0], [0.0], [1.0], [0.0]])
+    >>> stf.metrics.morans_i(alternating, ring).tolist()
+    [-1.0]
     """
     values = np.asarray(values)
     n_spots = values.shape[-2]

@@ -59,7 +59,9 @@ class Config:
 
     Examples
     --------
-    >>> stf.Config(n_layers=2, prior="nb")  # doctest: +SKIP
+    >>> import stflow as stf
+    >>> stf.Config(n_layers=2, prior="nb").n_layers
+    2
     """
 
     n_layers: int = 4

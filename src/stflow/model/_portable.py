@@ -33,7 +33,7 @@ class Portable:
 
     @property
     def units(self) -> Units:
-        """What the expression is told in: ``"cp10k"`` or ``"counts"``."""
+        """Units of the expression, ``"cp10k"`` or ``"counts"``."""
         return self.info["units"]
 
     @property

@@ -72,7 +72,7 @@ def select_genes(
     Examples
     --------
     >>> import stflow as stf
-    >>> genes = stf.pp.select_genes(stf.datasets.synthetic(), n_top_genes=10)
+    >>> genes = stf.pp.select_genes(stf.datasets.synthetic(n_spots=50), n_top_genes=10)
     """
     require_count(n_top_genes, name="n_top_genes")
     counting = Counting(units, layer, total_key, min_counts)

@@ -83,7 +83,7 @@ def use_embedding(
     --------
     >>> import numpy as np
     >>> import stflow as stf
-    >>> sdata = stf.datasets.synthetic()["S1"]
+    >>> sdata = stf.datasets.synthetic(1, n_spots=50)["S1"]
     >>> features = sdata["table"].copy()  # as another package would write it
     >>> sdata["uni_spots"] = features
     >>> stf.pp.use_embedding(sdata, "uni_spots")

@@ -14,9 +14,9 @@ from stflow._sdata._images import affine_to_image, get_pyramid, resolve_image
 from stflow._sdata._systems import moved
 from stflow._sdata._tables import Region, spot_centres
 from stflow._sdata.places import (
-    told_scale,
     marked_in_pixels,
     tissue_in_pixels,
+    told_scale,
 )
 from stflow.images import average
 

@@ -116,7 +116,7 @@ def from_slides(
 
     Examples
     --------
-    >>> slides = stf.datasets.synthetic(4)
+    >>> slides = stf.datasets.synthetic(4, n_spots=50)
     >>> patients = {"S1": "a", "S2": "a", "S3": "b", "S4": "b"}
     >>> task = stf.bench.from_slides(slides, name="synthetic", groups=patients)
     >>> [split.test for split in task.splits]
