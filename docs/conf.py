@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib.metadata
 import inspect
 import os
 import sys
+import typing
 from typing import Any
 
 from sphinx.ext.napoleon import NumpyDocstring
@@ -115,12 +117,21 @@ def _import_what_types_need() -> None:
     """Run the imports that modules make for type checkers alone, so that types can be read."""
     for part in stflow.__all__:
         getattr(stflow, part)
-    loaded = [module for name, module in sys.modules.items() if name.startswith("stflow.")]
-    for module in loaded:
+    for module in [module for name, module in sys.modules.items() if name.startswith("stflow.")]:
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
                 code = compile(ast.Module(node.body, type_ignores=[]), module.__file__, "exec")
                 exec(code, module.__dict__)
+
+
+def _read_types_of_constructors() -> None:
+    """Put types in the place of their names, which Sphinx reads of functions alone."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("stflow.")]:
+        for kind in vars(module).values():
+            if getattr(kind, "__module__", "") == module.__name__ and inspect.isclass(kind):
+                made = vars(kind).get("__init__")
+                if inspect.isfunction(made) and not dataclasses.is_dataclass(kind):
+                    made.__annotations__ = typing.get_type_hints(made)
 
 
 def _use_public_name(_app: Any, _env: Any, node: Any, _content: Any) -> None:
@@ -131,4 +142,5 @@ def _use_public_name(_app: Any, _env: Any, node: Any, _content: Any) -> None:
 def setup(app: Any) -> None:
     """Connect what is above."""
     _import_what_types_need()
+    _read_types_of_constructors()
     app.connect("missing-reference", _use_public_name, priority=400)
