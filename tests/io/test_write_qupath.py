@@ -428,7 +428,7 @@ def same_names(sdata: SpatialData) -> None:
     ("spoil", "kwargs", "kind", "message"),
     [
         (without_prediction, {}, KeyError, r"No prediction 'stflow' .*Run `stf.tl.predict` first"),
-        (None, {"key": "stflow_scores"}, KeyError, "scores of .* made by `stf.tl.score_genes`"),
+        (None, {"key": "stflow_scores"}, KeyError, "Run `stf.tl.score_genes` first"),
         (None, {"genes": ["FASN"]}, KeyError, r"1 of 1 genes .*'FASN'; available: 'ERBB2', 'HLA"),
         (None, {"genes": []}, ValueError, "`genes` is empty"),
         (None, {"columns": ["area"]}, KeyError, r"obs in table 'table': 'area'.*'region', 'cell'"),
