@@ -34,11 +34,13 @@ def examples(name: str, thing: Any) -> list[doctest.DocTest]:
 
 
 def documented() -> Iterator[tuple[str, Any]]:
-    """Every public name of a part, and what it is."""
-    for part in sorted(set(stf.__all__) - {"Config", "STFlow", "Slide", "__version__"}):
-        module = getattr(stf, part)
-        yield from ((f"{part}.{name}", getattr(module, name)) for name in module.__all__)
-    yield from ((name, getattr(stf, name)) for name in ("Config", "STFlow", "Slide"))
+    """Every public name, also of a part, and what it is."""
+    for name in sorted(set(stf.__all__) - {"__version__"}):
+        thing = getattr(stf, name)
+        if inspect.ismodule(thing):
+            yield from ((f"{name}.{each}", getattr(thing, each)) for each in thing.__all__)
+        else:
+            yield name, thing
 
 
 FOUND = {name: examples(name, thing) for name, thing in documented()}
