@@ -22,13 +22,13 @@ UV = [sys.executable, "-m", "uv"]
 MAIN_JOB = """
 import stflow as stf
 
-slides = stf.datasets.synthetic(4, n_spots=200)
+slides = stf.datasets.synthetic(4, n_spots=80)
 for sdata in slides.values():
     stf.pp.embed(sdata)
     stf.pp.neighbors(sdata)
 *train, test = slides
 train = {name: slides[name] for name in train}
-model = stf.tl.fit(train, genes=stf.pp.select_genes(train, n_top_genes=20))
+model = stf.tl.fit(train, genes=stf.pp.select_genes(train, n_top_genes=20), max_epochs=10)
 stf.tl.predict(slides[test], model)
 scores = stf.tl.evaluate(slides[test])
 stf.pl.gene_maps(slides[test], model.genes[:2], save="maps.png", show=False)
