@@ -37,7 +37,9 @@ def scored(sure) -> SpatialData:
     """The slide, with scores of gene sets as `stf.tl.score_genes` writes them."""
     table = sure.tables["table"]
     for end in ("", "_sd"):
-        values = {name: table.obsm[f"stflow{end}"][genes].mean(1) for name, genes in SETS.items()}
+        values = {
+            name: table.obsm[f"stflow{end}"][genes].mean(axis=1) for name, genes in SETS.items()
+        }
         table.obsm[f"stflow_scores{end}"] = pd.DataFrame(values)
     table.uns["stflow_scores"] = {
         "genes": np.array(list(SETS)),

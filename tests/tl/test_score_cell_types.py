@@ -60,7 +60,7 @@ def table(true) -> AnnData:
 
 def test_fractions_of_mixtures_are_their_own(table, true) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         stf.tl.score_cell_types(table, make_reference())
     found = table.obsm[KEY]
     assert list(found) == ["B cell", "T%2FNK", "tumour"]

@@ -109,7 +109,9 @@ def test_a_shift_of_the_slide_widens_a_mean_and_leaves_a_difference(rng) -> None
 
 
 def test_sets_and_some_genes(halves) -> None:
-    found = stf.tl.summarize(halves, gene_sets={"one": ["A"], "two": ["B", "C", "X"]})
+    sets = {"one": ["A"], "two": ["B", "C", "X"]}
+    with pytest.warns(UserWarning, match="are no part of a score: 'two 2 of 3'"):
+        found = stf.tl.summarize(halves, gene_sets=sets)
     assert list(found.var_names) == ["one", "two"]
     assert list(found.var["missing"]) == ["", "X"]
     some = stf.tl.summarize(halves, genes=["C", "A"])

@@ -18,7 +18,7 @@ MODEL = "model.json"
 @opt.image_mpp
 @opt.option("-m", "--model", type=opt.FOLDER, help="A model: tell what predicting it would take.")
 def info(path: Path | None, image_mpp: float | None, model: Path | None, quiet: bool) -> None:
-    """Tell what a slide, a store or a model holds; without a path, what is installed.
+    """Tell what a slide, store or model holds, or what is installed.
 
     With --model, some spots of a slide are really predicted, to tell what all would take.
     """
