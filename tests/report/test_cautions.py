@@ -22,7 +22,7 @@ FINE = Prediction(
     has_samples=True,
     trust=pd.DataFrame({"pearson": 0.5, "fdr": 0.01}, index=GENES),
     seen=False,
-    info={"shift_df": 9.0, "model": "validated on new patients (10 known)"},
+    info={"shift_df": 9.0, "n_patients": 10},
 )
 SCORES = {"pearson": 0.5, "pearson_depth": 0.2, "coverage_90": 0.9}
 
@@ -53,10 +53,14 @@ def test_nothing_is_said_where_all_is_well():
         ({"trust": None}, "warning", "How far genes can be trusted is not recorded"),
         ({"units": "counts"}, "note", "Raw counts were predicted."),
         ({"n_observed": 5}, "note", "5 of 20 spots were measured"),
-        ({"has_samples": False}, "note", "Samples were not kept"),
+        (
+            {"has_samples": False},
+            "note",
+            "Samples were not kept, so gene sets are scored with",
+        ),
         ({"info": {"shift_df": 2.0}}, "note", "known from 3 patients or sections only"),
         (
-            {"info": {"model": "patients unknown: claims hold for new sections only"}},
+            {"info": {"n_patients": 0}},
             "note",
             "not for a new patient",
         ),

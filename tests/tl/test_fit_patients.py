@@ -51,6 +51,9 @@ def test_flows_leave_out_whole_patients(tissue, tmp_path) -> None:
     assert model.info["validation"] == ["S1, S3", "S2"]
     assert model.info["patients"] == TWO
     assert "\n  validated on new patients (2 known)\n" in repr(model)
+    with pytest.warns(UserWarning, match="was trained on this slide"):
+        told = stf.tl.predict(tissue["S1"]["table"], model, n_samples=1, inplace=False)
+    assert told.uns["stflow"]["n_patients"] == 2
     assert before == {name: snapshot(sdata) for name, sdata in tissue.items()}
     model.save(tmp_path / "model")
     assert repr(stf.STFlow.load(tmp_path / "model")) == repr(model)

@@ -53,6 +53,7 @@ def test_keys_of_the_contract(tissue, model) -> None:
     assert list(info["genes"]) == list(model.genes)
     assert info["encoder"]["width"] == 12
     assert {"model", "seed", "versions"} <= set(info)
+    assert info["n_patients"] == 0
     for key in (*("stflow", "stflow_sd"), "X_stflow"):
         table.obsm.pop(key)
         table.layers.pop(key, None)

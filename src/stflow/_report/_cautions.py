@@ -18,7 +18,6 @@ COVERED, MOST_COVERED = 0.5, 0.1
 FDR = 0.05
 OFF = 7.0
 FEW_PATIENTS = 4
-OF_SECTIONS = "claims hold for new sections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def _of_prediction(told: Prediction) -> Iterator[Caution]:
 
 
 def _of_patients(told: Prediction) -> Iterator[Caution]:
-    if OF_SECTIONS in str(told.info.get("model", "")):
+    if int(told.info.get("n_patients", 2)) < 2:
         text = "The fit knew of no two patients, so what is said of trust and intervals holds for"
         yield Caution("note", f"{text} new sections of the same tissue, not for a new patient.")
     df = float(told.info.get("shift_df", np.inf))
@@ -118,8 +117,8 @@ def _of_trust(told: Prediction) -> Iterator[Caution]:
 
 def _of_sets(subject: Subject, told: Prediction) -> Iterator[Caution]:
     if subject.sets is None and not told.has_samples:
-        text = "Samples were not kept, so gene sets cannot be scored with intervals. Predict with"
-        yield Caution("note", f"{text} n_samples=100, keep_samples=True to score some.")
+        text = "Samples were not kept, so gene sets are scored with model= alone, or after predict"
+        yield Caution("note", f"{text} with n_samples=100, keep_samples=True.")
 
 
 def _of_scores(scores: pd.DataFrame) -> Iterator[Caution]:

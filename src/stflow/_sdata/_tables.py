@@ -137,13 +137,12 @@ def get_region(table: AnnData, shapes_key: str | None) -> Region:
     KeyError
         There is no such region, or several and no name.
     ValueError
-        The table annotates no element, or some of its rows do not.
+        Some rows of the table annotate no element.
     """
     regions = get_regions(table, shapes_key=shapes_key)
     if len(regions) > 1:
         names = [region.name for region in regions]
         raise KeyError(f"Pass `shapes_key=`, one of the annotated elements: {listing(names)}.")
-    require_element(regions[0])
     return regions[0]
 
 

@@ -10,6 +10,7 @@ import shapely
 from scipy.spatial import KDTree
 
 from stflow._sdata.reported import Canvas
+from stflow.pl._colours import BLUE, ORANGE, PURPLE, VERMILION
 from stflow.pl._panel import Window, frame
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ _BAR_INCHES = 0.5
 _LOOKED_AT = 2000
 _UNKNOWN = "0.75"
 _TISSUE = "black"
-_MARKS = {"pen": ("#d55e00", "///"), "fold": ("#0072b2", "xxx"), "blur": ("#cc79a7", "...")}
-_OTHER = ("#e69f00", "\\\\\\")
+_MARKS = {"pen": (VERMILION, "///"), "fold": (BLUE, "xxx"), "blur": (PURPLE, "...")}
+_OTHER = (ORANGE, "\\\\\\")
 
 
 def draw_slide(ax: Axes, canvas: Canvas) -> None:

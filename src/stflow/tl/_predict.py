@@ -167,8 +167,8 @@ def predict(
     ``.uns[key_added]``
         Model, encoder, units, seed, versions, genes and their ids, ``min_counts``, the genes that
         totals are over with their shares, ``shift`` of the genes and its degrees of freedom
-        ``shift_df``, and ``trained_on``: regions that the model was trained on, ``"slide"`` where
-        there is one alone.
+        ``shift_df``, ``n_patients`` known in the fit, and ``trained_on``: regions that the model
+        was trained on, ``"slide"`` where there is one alone.
 
     A table without genes gets the panel as its ``var``, and no ``X``; one with the panel of
     another model, and no counts, gets the genes that it lacks.
@@ -338,6 +338,7 @@ def _info(model: STFlow, seen: list[str], **how: int) -> dict[str, Any]:
         "encoder": dict(model.encoder),
         **record_units(model.units, known["min_counts"], known["gene_shares"]),
         "trained_on": np.array(seen, dtype=str),
+        "n_patients": len({*known["patients"].values()}),
         "genes": np.array(model.genes, dtype=str),
         "gene_ids": np.array([ids.get(gene, "") for gene in model.genes], dtype=str),
         "versions": dict(known["versions"]),

@@ -95,7 +95,8 @@ def summarize(
         standard deviation, and bounds as those of :func:`stflow.get.intervals`.
     ``.layers["bulk"]``, ``"bulk_sd"``, ``"bulk_lower"``, ``"bulk_upper"``
         The pseudo-bulk: the mean over spots and samples of their expm1, which is counts per 10,000
-        or counts, and the same of it. Not of a ``contrast``.
+        or counts, and the same of it. Not of a ``contrast``. It hangs on the tail of what is drawn:
+        on synthetic tissue of new patients bounds of 80 % held about two thirds.
     ``.obs``
         ``"slide"``, ``"group"``, ``"n_spots"``, and ``"patient"`` where all slides tell it.
     ``.uns["summary"]``

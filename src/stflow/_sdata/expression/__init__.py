@@ -43,7 +43,7 @@ from stflow._sdata.expression._recorded import (
     warn_of_training_slides,
 )
 from stflow._sdata.expression._reference import Reference, read_reference
-from stflow._sdata.expression._sets import Behind, read_behind, read_trust
+from stflow._sdata.expression._sets import Behind, known_trust, read_behind, read_trust
 from stflow._sdata.expression._spread import Spread, lacks_sd, read_spread, record_shift
 from stflow._sdata.expression._totals import (
     Counting,

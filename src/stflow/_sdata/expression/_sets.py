@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,12 +23,13 @@ class Behind:
     ----------
     prediction
         Name of the prediction.
-    used
-        Genes by the name of their set.
+    used, missing
+        Genes inside and outside the panel, by the name of their set.
     """
 
     prediction: str
     used: Mapping[str, list[str]]
+    missing: Mapping[str, list[str]]
 
 
 def read_behind(table: AnnData, key: str) -> Behind | None:
@@ -37,11 +39,19 @@ def read_behind(table: AnnData, key: str) -> Behind | None:
         return None
     if are_fractions(table, key):
         return None
-    names, used = (np.atleast_1d(info[part]) for part in ("genes", "used"))
-    pairs = zip(names, used, strict=True)
-    return Behind(
-        str(info["prediction"]), {str(name): str(genes).split(",") for name, genes in pairs}
-    )
+    return Behind(str(info["prediction"]), _by_set(info, "used"), _by_set(info, "missing"))
+
+
+def _by_set(info: Mapping[str, Any], what: str) -> dict[str, list[str]]:
+    names = [str(name) for name in np.atleast_1d(info["genes"])]
+    genes = [str(each) for each in np.atleast_1d(info.get(what, [""] * len(names)))]
+    return {name: text.split(",") if text else [] for name, text in zip(names, genes, strict=True)}
+
+
+def known_trust(table: AnnData, key: str) -> pd.DataFrame:
+    """Return what a table tells of the trust in genes, a row a gene, a column a score it knows."""
+    names = {_keys.trust(key, score): score for score in _keys.TRUST}
+    return table.var[[name for name in names if name in table.var]].rename(columns=names)
 
 
 def read_trust(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
@@ -52,13 +62,11 @@ def read_trust(table: AnnData, key: str, *, where: str) -> pd.DataFrame:
     KeyError
         The table does not tell.
     """
-    columns = {score: _keys.trust(key, score) for score in _keys.TRUST}
-    found = {score: table.var[name] for score, name in columns.items() if name in table.var}
+    found = known_trust(table, key)
     if "pearson" not in found:
         raise KeyError(
-            f"No column {columns['pearson']!r} in .var of {where}; available: "
+            f"No column {_keys.trust(key, 'pearson')!r} in .var of {where}; available: "
             f"{listing(table.var.columns)}. Run `stf.tl.predict` first, with a model that was "
             "fitted to several slides, or name the prediction with `key=`."
         )
-    frame = pd.DataFrame(found)
-    return frame[table.var[key].to_numpy(dtype=bool)] if key in table.var else frame
+    return found[table.var[key].to_numpy(dtype=bool)] if key in table.var else found

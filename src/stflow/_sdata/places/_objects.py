@@ -23,7 +23,14 @@ from stflow._sdata._systems import (
     places_of,
     shared_systems,
 )
-from stflow._sdata._tables import Region, get_region, get_regions, get_table, require_sdata
+from stflow._sdata._tables import (
+    Region,
+    get_region,
+    get_regions,
+    get_table,
+    require_element,
+    require_sdata,
+)
 from stflow._sdata.places._marked import spot_outlines
 from stflow._sdata.places._placed import image_scale
 from stflow._validation import listing, require_key, require_mpp, require_unique, warn
@@ -85,7 +92,9 @@ def find_annotated(
     table = get_table(sdata, table_key)
     if alone and shapes_key not in [region.name for region in get_regions(table)]:
         return None
-    return table, get_region(table, shapes_key)
+    region = get_region(table, shapes_key)
+    require_element(region)
+    return table, region
 
 
 def read_objects(

@@ -12,14 +12,15 @@ from anndata import AnnData
 from spatialdata import SpatialData
 
 from stflow import _keys
-from stflow._sdata._tables import Region, get_regions, get_table
+from stflow._sdata._tables import Region, get_region, get_table
 from stflow._sdata.expression import (
     given_spots,
+    known_trust,
+    read_behind,
     read_prediction,
     recorded_training_slides,
     recorded_units,
 )
-from stflow._validation import listing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +81,8 @@ class Scores:
     mean: pd.DataFrame
     sd: pd.DataFrame | None
     units: str
-    used: dict[str, list[str]]
-    missing: dict[str, list[str]]
+    used: Mapping[str, list[str]]
+    missing: Mapping[str, list[str]]
 
 
 def find_table(sdata: SpatialData, table_key: str) -> AnnData | None:
@@ -104,13 +105,8 @@ def read_spots(table: AnnData, shapes_key: str | None) -> Spots:
     KeyError
         There is no such slide, or there are several to choose from.
     """
-    everything = get_regions(table)
-    regions = everything if shapes_key is None else get_regions(table, shapes_key=shapes_key)
-    if len(regions) > 1:
-        names = [region.name for region in regions]
-        raise KeyError(f"Pass `shapes_key=`, one of the annotated elements: {listing(names)}.")
-    (region,) = regions
-    if len(everything) == 1:
+    region = get_region(table, shapes_key)
+    if len(region.rows) == table.n_obs:
         return Spots(table, region)
     rows = np.arange(len(region.rows))
     return Spots(table[region.rows].copy(), Region(region.name, rows, region.instances))
@@ -149,17 +145,15 @@ def read_told(spots: Spots, key: str, *, where: str) -> Prediction | None:
 
 
 def _trust(table: AnnData, key: str, genes: pd.Index) -> pd.DataFrame | None:
-    names = {_keys.trust(key, score): score for score in _keys.TRUST}
-    found = table.var[[name for name in names if name in table.var]].rename(columns=names)
-    found = found.reindex(index=genes, columns=_keys.TRUST).astype(float)
+    found = known_trust(table, key).reindex(index=genes, columns=_keys.TRUST).astype(float)
     return None if found["pearson"].isna().all() else found
 
 
 def read_scores(table: AnnData, key: str, *, where: str) -> Scores | None:
     """Read scores of gene sets that belong to a prediction, None where there are none."""
     name = _keys.scores(key)
-    info = table.uns.get(name)
-    if name not in table.obsm or not isinstance(info, Mapping):
+    behind = read_behind(table, name)
+    if name not in table.obsm or behind is None:
         return None
     mean = read_prediction(table, name, where=where)
     sd_key = _keys.sd(name)
@@ -168,15 +162,9 @@ def read_scores(table: AnnData, key: str, *, where: str) -> Scores | None:
         mean=mean,
         sd=sd,
         units=recorded_units(table, name) or "",
-        used=_by_set(info, "used"),
-        missing=_by_set(info, "missing"),
+        used=behind.used,
+        missing=behind.missing,
     )
-
-
-def _by_set(info: Mapping[str, Any], what: str) -> dict[str, list[str]]:
-    names = [str(name) for name in np.atleast_1d(info["genes"])]
-    genes = [str(each) for each in np.atleast_1d(info.get(what, [""] * len(names)))]
-    return {name: text.split(",") if text else [] for name, text in zip(names, genes, strict=True)}
 
 
 def marked_shares(table: AnnData) -> np.ndarray | None:

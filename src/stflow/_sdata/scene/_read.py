@@ -12,7 +12,7 @@ from stflow import _keys
 from stflow._sdata._annotated import annotated_shapes, element_shapes
 from stflow._sdata._images import image_levels, resolve_image
 from stflow._sdata._systems import choose_system, place_in, places_of, shared_systems
-from stflow._sdata._tables import get_region, get_regions, get_table
+from stflow._sdata._tables import get_region, get_regions, get_table, require_element
 from stflow._sdata.places import image_scale, spots_on_image
 from stflow._sdata.scene._stage import Stage, in_scene, outlines
 from stflow._validation import listing, require_key, warn
@@ -76,6 +76,7 @@ def read_stage(
         spots = element_shapes(sdata, name).copy()
     else:
         region = get_region(table, shapes_key)
+        require_element(region)
         name, rows = region.name, region.rows
         spots = annotated_shapes(sdata, name, region.instances).copy()
     image_key = resolve_image(sdata, image_key, region=name)
