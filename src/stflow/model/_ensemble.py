@@ -202,6 +202,7 @@ class Ensemble(nn.Module):
             samples.numpy() if keep_samples else None,
             shift=self.residuals.shift.scale.numpy(),
             shift_df=float(self.residuals.shift.df),
+            bulk=torch.stack([self.residuals.bulk_bias, self.residuals.bulk.scale]).numpy(),
         )
 
     @torch.inference_mode()
@@ -283,7 +284,7 @@ class Ensemble(nn.Module):
     ) -> Tensor:
         """Add residuals and a shift to a blended draw (N, G), widened around a mean if given."""
         law = self.residuals
-        shift, normal = law.draw_shift(rng), law.draw_normal(smoother, rng)
+        shift, normal = law.shift.draw(rng), law.draw_normal(smoother, rng)
         if known is not None:
             shift = known.settled(shift)
             normal = known.condition(normal, law, shift).astype(np.float32)

@@ -32,6 +32,9 @@ class Prediction:
         Scale of the shift of each gene that all spots share, shape (G,), and the degrees of freedom
         of its Student's t; None: it is 0. The sd holds it, as the normal of
         `stflow.metrics.normal_sd`.
+    bulk
+        How far log1p of the mean amount of a slide lies from that of samples without a shift, and
+        the scale of its own shift around that, shape (2, G); None: not at all, and `shift`.
     units
         ``"cp10k"`` for log1p of counts per 10,000 of a spot's total, ``"counts"`` for log1p counts.
     """
@@ -43,6 +46,7 @@ class Prediction:
     samples: np.ndarray | None = None
     shift: np.ndarray | None = None
     shift_df: float = np.inf
+    bulk: np.ndarray | None = None
     units: Units = "cp10k"
 
 

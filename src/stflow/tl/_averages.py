@@ -74,33 +74,34 @@ def average(
 
     Returns
     -------
-    Arrays (Q, F) by the name of their layer; those of amounts are not of differences.
+    Arrays (Q, F) by the name of their layer; those of amounts are of genes, not of differences.
     """
-    over, slides = _matrix(groups, len(found.mean)), _matrix(_wholes(regions), len(found.mean))
+    mean, spread = found.mean.to_numpy(dtype=np.float64), found.spread
+    over, slides = _matrix(groups, len(mean)), _matrix(_wholes(regions), len(mean))
     differences = bool(np.isclose(groups[0].shares.sum(), 0))
-    logs, wholes, bulks, log_bulks = (Running() for _ in range(4))
+    logs, wholes, amounts = Running(), Running(), Running()
     for sample in found.samples:
         logs.add(over @ sample @ weights)
         if sets:
             wholes.add(slides @ sample @ weights)
-        if not differences:
-            amounts = over @ np.expm1(np.clip(sample, 0, None)) @ weights
-            bulks.add(amounts)
-            log_bulks.add(np.log1p(amounts))
-    mean = over @ found.mean.to_numpy(dtype=np.float64) @ weights
+        elif not differences:
+            away = np.where(spread.bulk_shifts > 0, slides @ (sample - mean), 0)
+            for rows, each in zip(regions, away, strict=True):
+                sample[rows] -= each
+            amounts.add(over @ np.expm1(sample.clip(0)) @ weights)
     if differences:
-        return _bounded(mean, logs.sd, 0.0, np.inf, level, least=-np.inf)
-    shifts, df = found.spread.shifts @ weights, found.spread.df
+        return _bounded(over @ mean @ weights, logs.sd, 0.0, np.inf, level, least=-np.inf)
+    where = [group.region for group in groups]
+    shift = (spread.shifts @ weights)[where]
     if sets:
-        shifts = np.where(shifts > 0, wholes.sd / normal_sd(df), 0)
-    shift = shifts[[group.region for group in groups]]
-    bulk = _bounded(log_bulks.mean, log_bulks.sd, shift, df, level)
-    return _bounded(mean, logs.sd, shift, df, level) | {
-        "bulk": bulks.mean,
-        "bulk_sd": bulks.sd,
-        "bulk_lower": np.expm1(bulk["lower"]),
-        "bulk_upper": np.expm1(bulk["upper"]),
-    }
+        shift = np.where(shift > 0, (wholes.sd / normal_sd(spread.df))[where], 0)
+    averages = _bounded(over @ mean @ weights, logs.sd, shift, spread.df, level)
+    if sets:
+        return averages
+    shift = (spread.bulk_shifts @ weights)[where]
+    sd = np.hypot(amounts.sd / (1 + amounts.mean), normal_sd(spread.df) * shift)
+    bulk = np.log1p(amounts.mean) + spread.bulk_bias @ weights
+    return averages | _of_amounts(_bounded(bulk, sd, shift, spread.df, level))
 
 
 def _bounded(
@@ -114,6 +115,17 @@ def _bounded(
     lower, upper = shifted_interval(mean, sd, shift=shift, df=df, level=level)
     bounds = {"lower": lower.clip(least), "upper": upper.clip(least)}
     return {"mean": mean, "sd": sd, **bounds}
+
+
+def _of_amounts(logs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Bring what is known of log1p of mean amounts to amounts."""
+    amounts = {name: np.expm1(logs[name].clip(0)) for name in ("mean", "lower", "upper")}
+    return {
+        "bulk": amounts["mean"],
+        "bulk_sd": (1 + amounts["mean"]) * logs["sd"],
+        "bulk_lower": amounts["lower"],
+        "bulk_upper": amounts["upper"],
+    }
 
 
 def _wholes(regions: Sequence[np.ndarray]) -> list[Group]:

@@ -23,8 +23,9 @@ def join(predictions: Sequence[Prediction], rows: np.ndarray) -> dict[str, Any]:
 
     Returns
     -------
-    Arrays in the order of the table's rows, and the ``shift`` of each gene, shape (G,), with its
-    ``shift_df``: those of the model, which regions with ``observed`` spots have no use for.
+    Arrays in the order of the table's rows, the ``shift`` of each gene, shape (G,), with its
+    ``shift_df``, and ``bulk``, shape (2, G): those of the model, which regions with ``observed``
+    spots have no use for.
     """
     order = np.argsort(rows)
     names = ("mean", "sd", "latent", "novelty", "samples")
@@ -33,7 +34,7 @@ def join(predictions: Sequence[Prediction], rows: np.ndarray) -> dict[str, Any]:
         name: None if part[0] is None else np.concatenate(part)[order]
         for name, part in parts.items()
     }
-    return {**joined, **_shift(predictions)}
+    return {**joined, **_shift(predictions), "bulk": predictions[0].bulk}
 
 
 def _shift(predictions: Sequence[Prediction]) -> dict[str, Any]:

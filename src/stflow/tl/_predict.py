@@ -167,8 +167,9 @@ def predict(
     ``.uns[key_added]``
         Model, encoder, units, seed, versions, genes and their ids, ``min_counts``, the genes that
         totals are over with their shares, ``shift`` of the genes and its degrees of freedom
-        ``shift_df``, ``n_patients`` known in the fit, and ``trained_on``: regions that the model
-        was trained on, ``"slide"`` where there is one alone.
+        ``shift_df``, ``bulk_bias`` and ``bulk_shift`` of their mean amounts, ``n_patients`` known
+        in the fit, and ``trained_on``: regions that the model was trained on, ``"slide"`` where
+        there is one alone.
 
     A table without genes gets the panel as its ``var``, and no ``X``; one with the panel of
     another model, and no counts, gets the genes that it lacks.

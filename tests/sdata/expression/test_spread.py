@@ -37,6 +37,18 @@ def test_spread_is_read_by_gene(table):
     np.testing.assert_array_equal(read(fewer)[1], [[0.2, 0.1]])
 
 
+def test_mean_amounts_are_off_as_recorded_or_as_their_gene(table):
+    found = read_spread(table, "stflow", ["A"], where="table 'table'")
+    np.testing.assert_array_equal(found.bulk_shifts, [[0.1]])
+    np.testing.assert_array_equal(found.bulk_bias, [0])
+    bulk = np.array([[-0.5, 0.4], [0.3, 0.2]])
+    table.uns["stflow"] |= record_shift(np.array([0.2, 0.1]), 3, bulk)
+    found = read_spread(table, "stflow", ["A"], where="table 'table'")
+    np.testing.assert_array_equal(found.bulk_shifts, [[0.2]])
+    np.testing.assert_array_equal(found.bulk_bias, [0.4])
+    np.testing.assert_array_equal(found.shifts, [[0.1]])
+
+
 def test_a_prediction_may_say_nothing(table):
     del table.obsm["stflow_sd"]
     assert read(table)[0] is None
@@ -59,6 +71,7 @@ def test_observed_spots_tell_the_shift_of_their_region_alone(two_regions):
     table.obs.iloc[np.flatnonzero(~first)[3], table.obs.columns.get_loc("stflow_observed")] = True
     found = read_spread(table, "stflow", genes, where="table 'table'")
     np.testing.assert_array_equal(found.shifts, [[0.2, 0.1], [0, 0]])
+    np.testing.assert_array_equal(found.bulk_shifts, found.shifts)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +79,13 @@ def test_observed_spots_tell_the_shift_of_their_region_alone(two_regions):
 )
 def test_shifts_out_of_range(table, shift: list, df: float):
     table.uns["stflow"] |= record_shift(np.array(shift), df)
+    with pytest.raises(ValueError, match=r"\['stflow'\] of table 'table' holds shifts .*again"):
+        read(table)
+
+
+@pytest.mark.parametrize("bulk", [[[np.nan, 0], [0, 0]], [[0, 0], [-0.1, 0]]])
+def test_mean_amounts_out_of_range(table, bulk: list):
+    table.uns["stflow"] |= record_shift(np.zeros(2), 3, np.array(bulk))
     with pytest.raises(ValueError, match=r"\['stflow'\] of table 'table' holds shifts .*again"):
         read(table)
 

@@ -78,6 +78,7 @@ def write_predictions(
     observed: np.ndarray | None,
     shift: np.ndarray,
     shift_df: float,
+    bulk: np.ndarray | None,
     trust: pd.DataFrame,
     info: dict[str, Any],
 ) -> None:
@@ -101,6 +102,8 @@ def write_predictions(
         Which spots were measured and given, shape (N,); None: nothing was.
     shift, shift_df
         Scale of the shift that the spots of a slide share, shape (G,), and its degrees of freedom.
+    bulk
+        How far log1p of mean amounts is off, and the scale of its shift, shape (2, G), or None.
     trust
         How far each gene can be trusted, one row a gene.
     info
@@ -130,7 +133,7 @@ def write_predictions(
         table.var[_keys.trust(key, score)] = values
     shifts = pd.Series(shift, index=list(genes)).reindex(table.var_names)
     table.var[_keys.shift(key)] = shifts.to_numpy(dtype=np.float64)
-    table.uns[key] = {**info, **record_shift(shift, shift_df)}
+    table.uns[key] = {**info, **record_shift(shift, shift_df, bulk)}
 
 
 def _write_layer(table: AnnData, name: str, values: np.ndarray, columns: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stflow.model.residuals._fields import LEVELS, Smoother, draw_fields, fit_shares
 from stflow.model.residuals._kriging import krige
-from stflow.model.residuals._shift import Shift
+from stflow.model.residuals._shift import Shift, share_of_groups
 
 N_FACTORS, N_DRAWN, N_KRIGED, CHUNK = 32, 8192, 64, 4096
 GRID = np.linspace(-3.2, 3.2, 65)
@@ -30,6 +30,10 @@ class ResidualLaw(nn.Module):
     genes share and of a part of each gene alone. Every factor has its own mixture of ranges over
     the tissue (factorial kriging). Of the variance, only the share ``left`` is drawn: draws of the
     flow bring the rest.
+
+    The mean amount of a slide, of ``expm1``, hangs on the largest values, which draws get right
+    less often than the middle. So it is compared with what was measured on slides that were left
+    out: log1p of it is off by ``bulk_bias``, and around that by a `Shift` of its own, ``bulk``.
 
     Parameters
     ----------
@@ -49,6 +53,7 @@ class ResidualLaw(nn.Module):
     own_shares: Tensor
     widening: Tensor
     left: Tensor
+    bulk_bias: Tensor
 
     def __init__(self, n_genes: int, n_factors: int) -> None:
         super().__init__()
@@ -61,7 +66,8 @@ class ResidualLaw(nn.Module):
         self.register_buffer("own_shares", torch.zeros(levels, 1))
         self.register_buffer("widening", torch.ones(n_genes))
         self.register_buffer("left", torch.ones(n_genes))
-        self.shift = Shift(n_genes)
+        self.register_buffer("bulk_bias", torch.zeros(n_genes))
+        self.shift, self.bulk = Shift(n_genes, n_factors), Shift(n_genes, n_factors)
 
     @classmethod
     def fit(
@@ -84,7 +90,6 @@ class ResidualLaw(nn.Module):
         residual = np.concatenate([each - at for each, at in zip(away, shifts, strict=True)])
         n_genes = mean.shape[1]
         law = cls(n_genes, min(N_FACTORS, n_genes, len(mean)))
-        law.shift = Shift.fit(shifts, groups, residual.std(0))
         law._fit_variance(mean, residual)
         divided = residual / law.variance(torch.from_numpy(mean)).sqrt().numpy()
         divided -= divided.mean(0)
@@ -92,20 +97,14 @@ class ResidualLaw(nn.Module):
         normal = norm.ppf((rankdata(divided, axis=0) - 0.5) / len(divided))
         slides = [Smoother(graph) for graph in graphs]
         law._fit_fields(normal, slides, seed)
+        law.shift = Shift.fit(shifts, groups, residual.std(0), law.loadings.numpy())
         law._match(slides, predicted, residual, seed)
+        law._fit_bulk(slides, predicted, measured, seed, groups)
         return law
 
     def variance(self, mean: Tensor) -> Tensor:
         """Variance of the residuals within a slide, at these mean predictions, both (N, G)."""
         return torch.maximum(self.slope[0] + self.slope[1] * mean.clamp(min=0), self.floor)
-
-    def draw_shift(self, rng: np.random.Generator) -> Tensor:
-        """Draw the shift of a slide, as the normal that is as wide, shape (G,)."""
-        loadings = self.loadings.numpy()
-        own = np.sqrt(np.clip(1 - (loadings**2).sum(1), 0, None))
-        normal = own * rng.standard_normal(len(own))
-        normal += loadings @ rng.standard_normal(loadings.shape[1])
-        return self.shift.sd * torch.from_numpy(normal).float()
 
     def draw_normal(self, slide: Smoother, rng: np.random.Generator) -> np.ndarray:
         """Draw the field n of standard normals, shape (N, G)."""
@@ -239,11 +238,8 @@ class ResidualLaw(nn.Module):
         rng, drawn = np.random.default_rng(seed), []
         means = [torch.from_numpy(part).float() for part in predicted]
         for slide, mean in zip(slides, means, strict=True):
-            n_draws = -(-N_DRAWN // len(mean))
-            for _ in range(n_draws):
-                normal = torch.from_numpy(self.draw_normal(slide, rng))
-                ended = (mean + self.residual(mean, normal)).clamp(min=0)
-                drawn.append((ended - mean).square().sum(0).double().numpy() / n_draws)
+            squares = [(each - mean).square().sum(0) for each in self._draws(slide, mean, rng)]
+            drawn.append(torch.stack(squares).double().mean(0).numpy())
         square = (residual**2).sum(0)
         ratio = np.clip(square / np.maximum(np.sum(drawn, axis=0), 1e-8), 0.5, 2)
         self.quantiles.mul_(torch.from_numpy(np.sqrt(ratio)))
@@ -251,3 +247,28 @@ class ResidualLaw(nn.Module):
         claimed = norm.ppf([(1 + level) / 2 for level in CENTRAL])
         found = np.quantile(size, CENTRAL, axis=0) / claimed[:, None]
         self.widening.copy_(torch.from_numpy(found.mean(0)))
+
+    def _fit_bulk(
+        self,
+        slides: list[Smoother],
+        predicted: list[np.ndarray],
+        measured: list[np.ndarray],
+        seed: int,
+        groups: Sequence[int],
+    ) -> None:
+        """Compare log1p of mean amounts with what is drawn."""
+        rng, away = np.random.default_rng(seed), []
+        for slide, mean, true in zip(slides, predicted, measured, strict=True):
+            draws = self._draws(slide, torch.from_numpy(mean).float(), rng)
+            drawn = np.mean([each.double().expm1().mean(0).numpy() for each in draws], axis=0)
+            away.append(np.log1p(np.expm1(true.astype(np.float64)).mean(0)) - np.log1p(drawn))
+        bias = share_of_groups(groups) @ np.stack(away)
+        self.bulk_bias.copy_(torch.from_numpy(bias))
+        within = self.shift.scale.double().numpy()
+        self.bulk = Shift.fit(np.stack(away) - bias, groups, within, self.loadings.numpy())
+
+    def _draws(self, slide: Smoother, mean: Tensor, rng: np.random.Generator) -> Iterator[Tensor]:
+        """Yield draws around a mean, without a shift, of some spots in all; each (N, G)."""
+        for _ in range(-(-N_DRAWN // len(mean))):
+            normal = torch.from_numpy(self.draw_normal(slide, rng))
+            yield (mean + self.residual(mean, normal)).clamp(min=0)
