@@ -94,9 +94,10 @@ def summarize(
         The mean over the spots in the units of the prediction, what would be measured; its
         standard deviation, and bounds as those of :func:`stflow.get.intervals`.
     ``.layers["bulk"]``, ``"bulk_sd"``, ``"bulk_lower"``, ``"bulk_upper"``
-        The pseudo-bulk of genes: the mean over spots and samples of their expm1, which is counts per
-        10,000 or counts, and the same of it. It hangs on the largest values, so it is corrected by
-        what the fit has seen of these on slides that were left out. Not of a ``contrast``.
+        The pseudo-bulk of genes: the mean over spots and samples of their expm1, which is counts
+        per 10,000 or counts, and the same of it. It hangs on the largest values, so it is
+        corrected by what the fit has seen of these on slides that were left out. Not of a
+        ``contrast``.
     ``.obs``
         ``"slide"``, ``"group"``, ``"n_spots"``, and ``"patient"`` where all slides tell it.
     ``.uns["summary"]``
