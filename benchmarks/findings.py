@@ -4,8 +4,8 @@ Sets are genes that go together in the training slides, and all of the panel; me
 half of a slide along its longer axis and of the whole, differences between the halves. Beside them
 stand the naive intervals, of independent genes and independent spots. Of her2st each section is
 left out in turn; of synthetic tissue a model of four patients is read on eight others, with fewer
-epochs and several times, for what four patients tell of a fifth differs much. Writes
-``results/findings.csv`` and ``.md`` after each, and goes on from there.
+epochs, seen at one scale, and several times, for what four patients tell of a fifth differs much.
+Writes ``results/findings.csv`` and ``.md`` after each, and goes on from there.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ LEVELS, N_SETS, N_SAMPLES, FEWEST = (0.5, 0.8, 0.9), 6, 100, 3
 SECTIONS = ("C2", "C3", "C4", "C5")
 N_TRAIN, N_TEST, N_SPOTS, SEEDS, MAX_EPOCHS = 4, 8, 200, range(6), 30
 KEYS = ["tissue", "fold", "units", "what", "level"]
+SEEN = {"how": "area", "widths_um": 224}
 QUIET: dict[str, Any] = {"show_progress_bar": False}
 
 
@@ -43,7 +44,7 @@ class Case:
     train: dict[str, SpatialData]
     test: dict[str, SpatialData]
     groups: dict[str, str] | None
-    how: str | None = None
+    embedding: dict[str, Any] = field(default_factory=dict)
     fitting: dict[str, int] = field(default_factory=dict)
 
 
@@ -58,7 +59,7 @@ def cases() -> Iterator[Case]:
         made = stf.datasets.synthetic(n, n_spots=N_SPOTS, n_patients=n, seed=seed)
         train = {f"S{i}": made.pop(f"S{i}") for i in range(1, N_TRAIN + 1)}
         groups = {f"S{i}": f"P{i}" for i in range(1, N_TRAIN + 1)}
-        yield Case("synthetic", str(seed), train, made, groups, "area", {"max_epochs": MAX_EPOCHS})
+        yield Case("synthetic", str(seed), train, made, groups, SEEN, {"max_epochs": MAX_EPOCHS})
 
 
 def modules(slides: list[Slide], genes: list[str]) -> dict[str, list[str]]:
@@ -195,7 +196,7 @@ def compute(case: Case, units: str) -> None:
         return
     for sdata in (*case.train.values(), *case.test.values()):
         if "X_embedding" not in sdata["table"].obsm:
-            stf.pp.embed(sdata, how=case.how, **QUIET)
+            stf.pp.embed(sdata, **case.embedding, **QUIET)
             stf.pp.neighbors(sdata)
     rows = pd.DataFrame(rows_of(case, units)).groupby(KEYS, sort=False).mean().reset_index()
     found = rows if found.empty else pd.concat([found, rows])
@@ -211,7 +212,7 @@ and `stf.tl.summarize` (genes of a slide), with {N_SAMPLES} samples, beside naiv
 independent genes and spots; "wider" is how much wider ours are at 80 %. A module is a set of genes
 that go together in the training slides. her2st: each of four sections of a patient left out in
 turn. Synthetic tissue: {N_TRAIN} patients, read on {N_TEST} others, {len(SEEDS)} times, with
-{MAX_EPOCHS} epochs. `python benchmarks/findings.py`
+{MAX_EPOCHS} epochs and one scale of the image. `python benchmarks/findings.py`
 
 """
 
