@@ -47,6 +47,14 @@ def require_free(
         )
 
 
+def require_apart(keys: Iterable[str], read: Collection[str | None]) -> None:
+    """Raise ``ValueError`` when one of ``keys`` is read by the call that would write it."""
+    if clash := [key for key in keys if key in read]:
+        raise ValueError(
+            f"`key_added=` would write over {listing(clash)}, which this call reads. Pass another."
+        )
+
+
 def require_unique(names: Sequence[str], *, what: str) -> None:
     """Raise ``ValueError`` when a name occurs twice."""
     seen: set[str] = set()

@@ -443,3 +443,14 @@ def test_two_spots_of_one_name(slide):
     spots.index = [spots.index[1], *spots.index[1:]]
     with pytest.raises(ValueError, match="Duplicated spot names in shapes 'spots': "):
         gene_maps(slide, GENES[0])
+
+
+def test_a_long_title_is_of_several_lines(slide):
+    """So that it does not run into its neighbour's."""
+    name = "a rather long name of a gene set"
+    table = slide.tables["table"]
+    table.obsm["scores"] = pd.DataFrame({name: np.arange(36.0)}, index=table.obs_names)
+    table.uns["scores"] = {"prediction": "stflow", "units": "cp10k", "genes": np.array([name])}
+    axes = gene_maps(slide, name, "scores", kinds=["predicted"])
+    assert max(len(line) for line in axes[0].get_title().split("\n")) <= 34
+    assert axes[0].get_title().replace("\n", " ") == f"{name} predicted"

@@ -134,6 +134,12 @@ def test_nothing_is_overwritten_unasked(tissue, model) -> None:
     assert (table.obsp["other"] != table.obsp[KEY]).nnz == 0
 
 
+@pytest.mark.parametrize("key", ["spatial_connectivities", "spatial_distances"])
+def test_the_graph_is_never_written_over(tissue, model, key: str) -> None:
+    with pytest.raises(ValueError, match=rf"write over '{key}', which this call reads"):
+        stf.tl.attention(tissue["S1"], model, key_added=key, overwrite=True)
+
+
 @pytest.mark.parametrize("case", SPOILED)
 def test_bad_slide(tissue, model, case: str) -> None:
     change, error, message = SPOILED[case]

@@ -489,6 +489,14 @@ def test_progress_is_shown_when_asked(tissue, model, capsys) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_the_embedding_is_never_written_over(tissue, model) -> None:
+    """The latent states of `embedding` would be called as it is."""
+    before = snapshot(tissue["S1"])
+    with pytest.raises(ValueError, match="write over 'X_embedding', which this call reads"):
+        stf.tl.predict(tissue["S1"], model, key_added="embedding", overwrite=True)
+    assert snapshot(tissue["S1"]) == before
+
+
 def test_what_is_no_slide(tissue, model) -> None:
     with pytest.raises(TypeError, match="Expected SpatialData or AnnData, not dict"):
         stf.tl.predict(tissue, model)

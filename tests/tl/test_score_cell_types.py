@@ -151,6 +151,8 @@ def test_inplace_overwrite_and_names(table) -> None:
     table.obs["mine_unexplained"] = 0.0
     with pytest.raises(ValueError, match="already holds 'mine_unexplained'"):
         stf.tl.score_cell_types(table, make_reference(), key_added="mine")
+    with pytest.raises(ValueError, match=r"write over 'stflow', 'stflow_sd', .* this call reads"):
+        stf.tl.score_cell_types(table, make_reference(), key_added="stflow", overwrite=True)
 
 
 def test_it_stays_as_it_is_on_disk(table, tmp_path) -> None:

@@ -114,6 +114,12 @@ def test_they_are_kept_by_a_store_and_replaced_only_when_asked(independent, tmp_
     assert list(again.obsm["others"]) == ["two", "all"]
 
 
+@pytest.mark.parametrize("key", ["stflow", "stflow_sd", "stflow_samples"])
+def test_the_prediction_is_never_written_over(independent, key: str) -> None:
+    with pytest.raises(ValueError, match=rf"write over '{key}'.*, which this call reads"):
+        stf.tl.score_genes(independent, {"a": ["A"]}, key_added=key, overwrite=True)
+
+
 @pytest.mark.parametrize(
     ("sets", "error", "message"),
     [

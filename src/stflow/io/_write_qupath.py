@@ -46,7 +46,8 @@ def write_qupath(
 
     Drag the file onto the open slide, or import it in a script with
     ``importObjectsFromFile(path)``; ``Measure > Show measurement maps`` then colours spots by a
-    measurement. Cells keep their outlines and nuclei. Shapes that the table does not annotate, such
+    measurement. Scores and fractions of cell types of that prediction, novelty and total counts go
+    with it. Cells keep their outlines and nuclei. Shapes that the table does not annotate, such
     as tissue, are written as annotations without measurements.
 
     Parameters
@@ -59,7 +60,8 @@ def write_qupath(
     key
         Name of the prediction, or of scores to write these alone.
     genes
-        Genes to write. None: the whole panel.
+        Genes to write. None: the whole panel. Scores of gene sets and fractions of cell types are
+        written whole.
     columns
         Columns of ``.obs`` with numbers that become measurements, too.
     classification

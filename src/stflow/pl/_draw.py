@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Colormap, Normalize
 
-_TITLE_POINTS = 10
+_TITLE_POINTS, _TITLE_LETTERS = 10, 34
 _TICK_POINTS = 8
 _WHOLE, _UPPER, _LOWER = (
     (1.03, low, 0.04, height) for low, height in ((0.0, 1.0), (0.45, 0.55), (0.0, 0.33))
@@ -59,7 +60,9 @@ def draw_maps(
             colours: Any = cmap if scale == "expression" else _CMAPS[scale]
             alpha = opacity(each.of("sd", i)) if opacity and kind == "predicted" else None
             _draw_map(ax, each.scene, each.of(kind, i), limits[i][scale], colours, alpha)
-            ax.set_title(_title(each, gene, i, kind, level), fontsize=_TITLE_POINTS)
+            title = _title(each, gene, i, kind, level)
+            lines = [fill(line, _TITLE_LETTERS) for line in title.split("\n")]
+            ax.set_title("\n".join(lines), fontsize=_TITLE_POINTS)
             panels[scale] = ax, colours, _LABELS.get(kind, each.unit)
         for scale, (ax, colours, label) in panels.items():
             explained = opacity if scale == "expression" else None

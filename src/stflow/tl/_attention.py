@@ -91,7 +91,7 @@ def attention(
         embedding is no dict.
     ValueError
         The embedding or a coordinate is not finite, two spots share a place, the graph has no
-        edges, the embedding is not made as the model's, something is there by that name, or an
+        edges, the embedding is not made as the model's, ``key_added`` is taken or read here, or an
         argument is out of its range.
 
     Examples
@@ -104,7 +104,14 @@ def attention(
     table = get_table(data, table_key)
     require_model(model)
     where = f"Table {table_key!r}"
-    require_new_graph(table, key_added, overwrite=overwrite, where=where, word="key_added")
+    require_new_graph(
+        table,
+        key_added,
+        overwrite=overwrite,
+        where=where,
+        word="key_added",
+        read=(_keys.CONNECTIVITIES, _keys.DISTANCES),
+    )
     slides = read_slides(
         data,
         name="the slide",

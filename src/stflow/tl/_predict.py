@@ -184,7 +184,7 @@ def predict(
         embedding is no dict.
     ValueError
         The embedding or a coordinate is not finite, two spots share a place, the graph has no
-        edges, the embedding is not made as the model's, something is there by that name,
+        edges, the embedding is not made as the model's, ``key_added`` is taken or read here,
         ``observed`` has another shape or holds NaN or counts of other genes than those of the fit
         that are called so, its table lacks genes that hold more than 5 % of the counts of the fit,
         or an argument is out of its range.
@@ -207,7 +207,7 @@ def predict(
     """
     table = get_table(data, table_key)
     require_model(model)
-    require_new_prediction(table, key_added, overwrite=overwrite)
+    require_new_prediction(table, key_added, overwrite=overwrite, read=(embedding_key, layer))
     without_genes = lacks_panel(table, model.genes)
     if without_genes and table is data and inplace:
         raise ValueError(

@@ -118,7 +118,7 @@ def score_cell_types(
     ValueError
         The reference holds no raw counts, a gene twice, fewer than two types, a type that expresses
         no gene of the panel, or more types than genes; there is one sample alone, something that is
-        read is not finite, or something is there by that name.
+        read is not finite, or ``key_added`` is taken or read here.
 
     Warns
     -----
@@ -157,7 +157,7 @@ def score_cell_types(
     """
     table, where = get_table(data, table_key), f"table {table_key!r}"
     name = _keys.cell_types(key) if key_added is None else key_added
-    require_new_fractions(table, name, overwrite=overwrite, where=f"Table {table_key!r}")
+    require_new_fractions(table, name, key, overwrite=overwrite, where=f"Table {table_key!r}")
     panel = list(read_prediction(table, key, where=where).columns)
     shares = recorded_shares(table, key)
     known = read_reference(reference, labels_key, panel, layer=layer, shares=shares)

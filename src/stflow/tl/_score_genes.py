@@ -102,7 +102,7 @@ def score_genes(
     ValueError
         There are no sets, one is empty, two are called alike, none has a gene of the panel, the
         file is no GMT file, there is one sample alone, something that is read is not finite,
-        something is there by that name, or ``model`` did not make the prediction or cannot draw
+        ``key_added`` is taken or read here, or ``model`` did not make the prediction or cannot draw
         it, as with ``observed`` spots.
 
     Warns
@@ -126,7 +126,7 @@ def score_genes(
     """
     table, where = get_table(data, table_key), f"table {table_key!r}"
     name = _keys.scores(key) if key_added is None else key_added
-    require_new_scores(table, name, overwrite=overwrite, where=f"Table {table_key!r}")
+    require_new_scores(table, name, key, overwrite=overwrite, where=f"Table {table_key!r}")
     panel = list(read_prediction(table, key, where=where).columns)
     sets = read_gene_sets(gene_sets, panel)
     drawing = Drawing(

@@ -9,14 +9,20 @@ import numpy as np
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._sdata.written._scores import write_scores
-from stflow._validation import require_free
+from stflow._sdata.written._scores import parts_of, write_scores
+from stflow._validation import require_apart, require_free
 
 
-def require_new_fractions(table: AnnData, key: str, *, overwrite: bool, where: str) -> None:
-    """Raise ``ValueError`` when fractions called ``key`` would overwrite something."""
+def require_new_fractions(
+    table: AnnData, key: str, prediction: str, *, overwrite: bool, where: str
+) -> None:
+    """Raise ``ValueError`` when fractions called ``key`` would overwrite something.
+
+    The ``prediction`` that they are of is never overwritten.
+    """
+    names = [key, _keys.sd(key), _keys.samples(key), _keys.unexplained(key)]
+    require_apart(names, parts_of(prediction))
     if not overwrite:
-        names = [key, _keys.sd(key), _keys.samples(key), _keys.unexplained(key)]
         require_free(names, {*table.obsm, *table.uns, *table.obs}, what=where)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,16 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._validation import require_free
+from stflow._validation import require_apart, require_free
 
 
 def require_new_graph(
-    table: AnnData, *keys: str, overwrite: bool, where: str, word: str | None = None
+    table: AnnData,
+    *keys: str,
+    overwrite: bool,
+    where: str,
+    word: str | None = None,
+    read: Collection[str] = (),
 ) -> None:
     """Raise ``ValueError`` when a graph would overwrite something.
 
@@ -28,7 +33,10 @@ def require_new_graph(
         Whether they may be replaced.
     word
         The argument that names the graph, None where its name is fixed.
+    read
+        What it is made of, and so never replaced.
     """
+    require_apart(keys, read)
     if not overwrite:
         require_free(keys, {*table.obsp, *table.uns}, what=where, word=word)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,22 @@ from anndata import AnnData
 
 from stflow import _keys
 from stflow._sdata.expression import layer_names, record_shift
-from stflow._validation import require_free, warn
+from stflow._validation import require_apart, require_free, warn
 
 MAX_LAYER_BYTES = 2 * 1024**3
 
 
-def require_new_prediction(table: AnnData, key: str, *, overwrite: bool) -> None:
-    """Raise ``ValueError`` when a prediction called ``key`` would overwrite something."""
+def require_new_prediction(
+    table: AnnData, key: str, *, overwrite: bool, read: Collection[str | None]
+) -> None:
+    """Raise ``ValueError`` when a prediction called ``key`` would overwrite something.
+
+    What is ``read`` to make it is never overwritten.
+    """
+    keys = [key, _keys.sd(key), _keys.samples(key), _keys.latent(key)]
+    require_apart(keys, read)
     if overwrite:
         return
-    keys = [key, _keys.sd(key), _keys.samples(key), _keys.latent(key)]
     taken = {*table.obsm, *layer_names(table), *table.uns, *table.var.columns}
     keys += [_keys.shift(key), *(_keys.trust(key, score) for score in _keys.TRUST)]
     require_free(keys, taken, what="The table")

@@ -10,13 +10,25 @@ import pandas as pd
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._validation import require_free
+from stflow._validation import require_apart, require_free
 
 
-def require_new_scores(table: AnnData, key: str, *, overwrite: bool, where: str) -> None:
-    """Raise ``ValueError`` when scores called ``key`` would overwrite something."""
+def require_new_scores(
+    table: AnnData, key: str, prediction: str, *, overwrite: bool, where: str
+) -> None:
+    """Raise ``ValueError`` when scores called ``key`` would overwrite something.
+
+    The ``prediction`` that they are of is never overwritten.
+    """
+    keys = [key, _keys.sd(key)]
+    require_apart(keys, parts_of(prediction))
     if not overwrite:
-        require_free([key, _keys.sd(key)], {*table.obsm, *table.uns}, what=where)
+        require_free(keys, {*table.obsm, *table.uns}, what=where)
+
+
+def parts_of(prediction: str) -> list[str]:
+    """Return the keys of ``obsm`` that hold a prediction."""
+    return [prediction, _keys.sd(prediction), _keys.samples(prediction)]
 
 
 def write_scores(
