@@ -16,7 +16,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-RUN_HERE = "cohort"
+RUN_HERE = "patients"
 ABSOLUTE = re.compile(r"(?:^|[\s'\"(=])((?:/[\w.+-]+){2,}|[A-Z]:\\\w+)", flags=re.MULTILINE)
 
 
