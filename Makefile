@@ -37,7 +37,7 @@ help:
 	@echo "make lock           uv.lock anew, after a change of dependencies"
 	@echo "make docs           build the documentation into docs/_build/html"
 	@echo "make gallery        draw the pictures of docs/gallery.md anew"
-	@echo "make notebooks      execute the notebooks in place"
+	@echo "make notebooks      execute the notebooks in place; make notebooks NAMES=he_only runs one"
 	@echo "make bench          run every benchmark"
 	@echo "make release-check  build, check, install in a clean environment and run there"
 	@echo "make clean          remove what the targets above wrote (keeps $(VENV))"
@@ -104,7 +104,7 @@ gallery: $(READY)
 	MPLBACKEND=Agg $(RUN) scripts/draw_gallery.py
 
 notebooks: $(READY)
-	$(RUN) -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(RUN) scripts/run_notebooks.py $(NAMES)
 
 bench: $(READY)
 	@for script in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do \
