@@ -79,7 +79,7 @@ def average(
     mean, spread = found.mean.to_numpy(dtype=np.float64), found.spread
     over, slides = _matrix(groups, len(mean)), _matrix(_wholes(regions), len(mean))
     differences = bool(np.isclose(groups[0].shares.sum(), 0))
-    logs, wholes, amounts = Running(), Running(), Running()
+    logs, wholes, amounts, of_slides = (Running() for _ in range(4))
     for sample in found.samples:
         logs.add(over @ sample @ weights)
         if sets:
@@ -88,7 +88,9 @@ def average(
             away = np.where(spread.bulk_shifts > 0, slides @ (sample - mean), 0)
             for rows, each in zip(regions, away, strict=True):
                 sample[rows] -= each
-            amounts.add(over @ np.expm1(sample.clip(0)) @ weights)
+            amount = np.expm1(sample.clip(0)) @ weights
+            amounts.add(over @ amount)
+            of_slides.add(slides @ amount)
     if differences:
         return _bounded(over @ mean @ weights, logs.sd, 0.0, np.inf, level, least=-np.inf)
     where = [group.region for group in groups]
@@ -99,7 +101,9 @@ def average(
     if sets:
         return averages
     shift = (spread.bulk_shifts @ weights)[where]
-    sd = np.hypot(amounts.sd / (1 + amounts.mean), normal_sd(spread.df) * shift)
+    shared = np.where(shift > 0, _log_variance(of_slides)[where], 0)
+    own = np.clip(_log_variance(amounts) - shared, 0, None)
+    sd = np.sqrt(own + np.square(normal_sd(spread.df) * shift))
     bulk = np.log1p(amounts.mean) + spread.bulk_bias @ weights
     return averages | _of_amounts(_bounded(bulk, sd, shift, spread.df, level))
 
@@ -115,6 +119,11 @@ def _bounded(
     lower, upper = shifted_interval(mean, sd, shift=shift, df=df, level=level)
     bounds = {"lower": lower.clip(least), "upper": upper.clip(least)}
     return {"mean": mean, "sd": sd, **bounds}
+
+
+def _log_variance(amounts: Running) -> np.ndarray:
+    """Variance of log1p of amounts, by its slope at their mean."""
+    return np.square(amounts.sd / (1 + amounts.mean))
 
 
 def _of_amounts(logs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
