@@ -66,6 +66,23 @@ def test_genes_shift_together_as_they_did(together: bool, n_parts: int) -> None:
     assert found < 0.35 * float(shift.sd.sum()) or together
 
 
+@pytest.mark.parametrize("n", [2, 5])
+def test_the_mean_of_all_genes_lies_within_as_often_as_claimed(n: int) -> None:
+    """Patients differ in depth, which all genes share: as if genes were independent, few do."""
+    rng, inside, independent = np.random.default_rng(0), [], []
+    for _ in range(1500):
+        own = rng.normal(size=(n + 1, N_GENES)) + rng.normal(size=(n + 1, 1))
+        known, new = own[:n], own[n]
+        away = known - (known.sum(0) - known) / (n - 1)
+        shift = Shift.fit(away, range(n), np.ones(N_GENES), ALONE)
+        error = abs((new - known.mean(0)).mean())
+        wide = t.ppf(0.9, n - 1)
+        inside.append(error < wide * np.linalg.norm(shift.parts.numpy().mean(1)))
+        independent.append(error < wide * np.linalg.norm(shift.scale.numpy()) / N_GENES)
+    assert np.mean(inside) == pytest.approx(0.8, abs=0.03)
+    assert np.mean(independent) < 0.5
+
+
 def test_where_nothing_tells_genes_go_together_as_within_a_slide() -> None:
     shifts, within = np.zeros((1, N_GENES)), np.full(N_GENES, 0.5)
     together = Shift.fit(shifts, [0], within, np.full((N_GENES, 1), 0.9))
