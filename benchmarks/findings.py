@@ -32,7 +32,7 @@ SECTIONS = ("C2", "C3", "C4", "C5")
 N_TRAIN, N_TEST, SEEDS = 4, 8, range(12)
 TISSUE: dict[str, Any] = {"n_spots": 120, "image_mpp": 4}
 SEEN: dict[str, Any] = {"widths_um": 224, "mpp": 4}
-SMALL: dict[str, Any] = {"config": {"n_layers": 1, "hidden": 32}, "max_epochs": 10}
+SMALL: dict[str, Any] = {"config": {"n_layers": 1, "hidden": 32}, "max_epochs": 2}
 KEYS = ["tissue", "fold", "units", "what", "level"]
 QUIET: dict[str, Any] = {"show_progress_bar": False}
 
@@ -214,7 +214,7 @@ and `stf.tl.summarize` (genes of a slide), with {N_SAMPLES} samples, beside naiv
 independent genes and spots; "wider" is how much wider ours are at 80 %. A module is a set of genes
 that go together in the training slides. her2st: each of four sections of a patient left out in
 turn. Synthetic tissue: {N_TRAIN} patients, read on {N_TEST} others, {len(SEEDS)} times, on coarse
-images and with a small network of ten epochs. `python benchmarks/findings.py`
+images and with a small network of two epochs. `python benchmarks/findings.py`
 
 """
 
