@@ -52,7 +52,7 @@ def main() -> None:
     with step("Loading sections"):
         train, test = load()
         print(f"  train on {', '.join(train)}")
-    with step("Embedding the spots of four sections, about half a minute"):
+    with step("Embedding the spots of four sections, some minutes"):
         for sdata in (*train.values(), test):
             stf.pp.embed(sdata)
     with step("Finding neighbours and genes"):

@@ -155,6 +155,15 @@ def test_nothing_measured(table):
         evaluate(table)
 
 
+def test_nothing_measured_on_a_slide_of_the_panel_alone(table):
+    """Genes that the panel leaves out are not what is missing, and predictions are no counts."""
+    few = table[:, ["A"]].copy()
+    few.X, few.layers["stflow"] = None, np.zeros((few.n_obs, 1))
+    few.uns["stflow"] = {"total_genes": np.array(["A", "B"]), "total_shares": np.array([0.2, 0.8])}
+    with pytest.raises(ValueError, match=r"Nothing was measured in table 'table'.*layers: none"):
+        evaluate(few)
+
+
 def test_panel_genes_that_were_not_measured(table):
     with pytest.raises(KeyError, match=r"1 of 2 genes .* measured genes .*: 'C'; available: 'A'"):
         evaluate(table[:, ["A", "B"]].copy())

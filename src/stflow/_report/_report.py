@@ -171,8 +171,9 @@ def _novelty(subject: Subject, told: Prediction) -> Any:
         return Todo("Novelty is not recorded.", "stf.tl.predict(sdata, model, overwrite=True)")
     if subject.canvas.centres is None:
         return UNPLACED
-    share = percent(novel_share(told.novelty), 1)
-    return {"picture": novelty_picture(subject.canvas, told.novelty), "share": share}
+    share = novel_share(told.novelty)
+    picture = novelty_picture(subject.canvas, told.novelty)
+    return {"picture": picture, "share": percent(share, 1), "any": share > 0}
 
 
 def _genes(subject: Subject, told: Prediction, key: str, genes: str | Sequence[str] | None) -> Any:

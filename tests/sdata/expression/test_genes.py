@@ -141,6 +141,7 @@ def test_slides_named_by_symbols_and_by_ids() -> None:
         (["ACTB"], ["ENSG00000075624"], "named by Ensembl ids"),
         (["ENSG00000075624"], ["ACTB"], "named by symbols"),
         (["ENSG00000075624.3"], ["ENSG00000075624"], "has no versions"),
+        (["ERBB", "FASNN", "XYZ"], ["ERBB2", "FASN"], "Did you mean 'ERBB2', 'FASN'?"),
         (["ERBB2"], ["ACTB"], "^$"),
         (["ERBB2"], [], "^$"),
     ],

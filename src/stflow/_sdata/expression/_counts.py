@@ -21,7 +21,7 @@ def layer_names(table: AnnData) -> list[str]:
 
 def counts_hint(table: AnnData) -> str:
     """Say which part of a table looks like raw counts, and how to name it."""
-    layers = layer_names(table)
+    layers = [name for name in layer_names(table) if name not in table.obsm]  # no predictions
     found = [name for name in layers if looks_raw(table.layers[name])]
     if found:
         return f"What looks like raw counts is in layers {listing(found)}; name one with `layer=`."

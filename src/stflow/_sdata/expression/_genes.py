@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 
 import pandas as pd
 from anndata import AnnData
+
+from stflow._validation import listing
 
 ID_COLUMNS = ("geneids", "geneid", "ensemblid", "ensemblids", "ensemblgeneid", "ensembl")
 VERSION = r"\.\d+(?=$|_)"
 WITHOUT_VERSION = f".astype(str).str.replace({VERSION!r}, '', regex=True)"
 ENSEMBL = r"ENS[A-Z]*G\d+"
-MOST, MOST_TOLD = 0.5, 3
+MOST, MOST_TOLD, SUGGESTED = 0.5, 3, 3
 MEND = (
     "Leave such genes out of the panel, or name the genes of all tables by their ids: a symbol of "
     "several genes stands for the first of them in each reference."
@@ -101,7 +104,9 @@ def naming_hint(lost: Sequence[str], var: pd.DataFrame) -> str:
         return "The table is named by Ensembl ids: name both by these, or by symbols."
     if names.str.match(ENSEMBL).mean() < MOST < pd.Series(lost).str.match(ENSEMBL).mean():
         return "The table is named by symbols: name both by these, or by Ensembl ids."
-    return ""
+    found = (get_close_matches(str(name), names, n=1, cutoff=0.75) for name in lost[:SUGGESTED])
+    close = [each for match in found for each in match]
+    return f"Did you mean {listing(close)}?" if close else ""
 
 
 def _bare(values: pd.Series) -> pd.Series:

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
-from stflow._sdata.expression._expression import counts_matrix, require_raw
+from stflow._sdata.expression._expression import counts_matrix, require_measured, require_raw
 from stflow._units import UNITS, Units
 from stflow._validation import listing, require_choice, require_key
 
@@ -104,7 +104,7 @@ def gene_shares(
 def require_whole_totals(
     shares: pd.Series, table: AnnData, counting: Counting, *, where: str
 ) -> None:
-    """Raise ``ValueError`` when totals of a table would lack too much.
+    """Raise ``ValueError`` when totals of a table would lack too much, or nothing was measured.
 
     Parameters
     ----------
@@ -115,6 +115,7 @@ def require_whole_totals(
     """
     if counting.units == "counts" or counting.total_key is not None:
         return
+    require_measured(table, counting.layer, where=where)
     lost = shares[~shares.index.isin(table.var_names)].sort_values(ascending=False)
     if float(lost.sum()) > MOST_LACKING:
         raise ValueError(
