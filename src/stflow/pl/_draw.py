@@ -61,7 +61,7 @@ def draw_maps(
             alpha = opacity(each.of("sd", i)) if opacity and kind == "predicted" else None
             _draw_map(ax, each.scene, each.of(kind, i), limits[i][scale], colours, alpha)
             title = _title(each, gene, i, kind, level)
-            lines = [fill(line, _TITLE_LETTERS) for line in title.split("\n")]
+            lines = [_wrapped(line) for line in title.split("\n")]
             ax.set_title("\n".join(lines), fontsize=_TITLE_POINTS)
             panels[scale] = ax, colours, _LABELS.get(kind, each.unit)
         for scale, (ax, colours, label) in panels.items():
@@ -87,6 +87,12 @@ def _title(maps: SlideMaps, gene: str, at: int, kind: Kind, level: float) -> str
     score = pearson(measured[scored, None], maps.of("predicted", at)[scored, None])[0]
     told = "undefined" if np.isnan(score) else f"{score:.2f}"
     return f"{first}{gene} predicted (Pearson {told})"
+
+
+def _wrapped(line: str) -> str:
+    """Break a line of a title, but for its score."""
+    together = line.replace("(Pearson ", "(Pearson\u00a0")
+    return fill(together, _TITLE_LETTERS).replace("\u00a0", " ")
 
 
 def _draw_bar(
