@@ -29,7 +29,7 @@ from stflow.slide import Slide
 RESULTS = Path(__file__).parent / "results"
 LEVELS, N_SETS, N_SAMPLES, FEWEST = (0.5, 0.8, 0.9), 6, 100, 3
 SECTIONS = ("C2", "C3", "C4", "C5")
-N_TRAIN, N_TEST, SEEDS = 4, 8, range(6)
+N_TRAIN, N_TEST, SEEDS = 4, 8, range(10)
 TISSUE: dict[str, Any] = {"n_spots": 120, "image_mpp": 4}
 SEEN: dict[str, Any] = {"widths_um": 224, "mpp": 4}
 SMALL: dict[str, Any] = {"config": {"n_layers": 1, "hidden": 32}, "max_epochs": 2}
