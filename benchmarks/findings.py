@@ -46,6 +46,7 @@ class Case:
     train: dict[str, SpatialData]
     test: dict[str, SpatialData]
     groups: dict[str, str] | None
+    genes: list[str] | None = None
     embedding: dict[str, Any] = field(default_factory=dict)
     fitting: dict[str, Any] = field(default_factory=dict)
 
@@ -60,8 +61,9 @@ def cases() -> Iterator[Case]:
         n = N_TRAIN + N_TEST
         made = stf.datasets.synthetic(n, n_patients=n, seed=seed, **TISSUE)
         train = {f"S{i}": made.pop(f"S{i}") for i in range(1, N_TRAIN + 1)}
+        genes = list(train["S1"]["table"].var_names)
         groups = {f"S{i}": f"P{i}" for i in range(1, N_TRAIN + 1)}
-        yield Case("synthetic", str(seed), train, made, groups, SEEN, SMALL)
+        yield Case("synthetic", str(seed), train, made, groups, genes, SEEN, SMALL)
 
 
 def modules(slides: list[Slide], genes: list[str]) -> dict[str, list[str]]:
@@ -87,7 +89,7 @@ def halves(slide: Slide, rows: np.ndarray) -> pd.Categorical:
 def rows_of(case: Case, units: str) -> Iterator[dict[str, Any]]:
     """Fit, predict and compare: yield whether each interval held."""
     how: dict[str, Any] = {"units": units}
-    genes = stf.pp.select_genes(case.train, n_top_genes=50, **how)
+    genes = case.genes or stf.pp.select_genes(case.train, n_top_genes=50, **how)
     model = stf.tl.fit(case.train, genes, groups=case.groups, **case.fitting, **how, **QUIET)
     sets = modules(stf.get.slides(case.train, genes, **how), genes)
     about = {"tissue": case.tissue, "fold": case.fold, "units": units}
