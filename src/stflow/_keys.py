@@ -51,6 +51,11 @@ def unexplained(key: str) -> str:
     return f"{key}_unexplained"
 
 
+def parts(key: str) -> list[str]:
+    """Keys of ``obsm`` that hold the prediction ``key``: mean, standard deviation and samples."""
+    return [key, sd(key), samples(key)]
+
+
 def novelty(key: str) -> str:
     """Key of how unlike the training spots the spots of the prediction ``key`` are."""
     return f"{key}_novelty"

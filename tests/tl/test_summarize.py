@@ -111,6 +111,25 @@ def test_a_pseudo_bulk_is_corrected_by_what_is_known_of_its_tail(rng) -> None:
     np.testing.assert_allclose(sum(ends) / 2, np.log1p(parts.layers["bulk"]))
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_measured_spots_need_no_correction(rng, share: float) -> None:
+    """Of all spots, the pseudo-bulk is the measured one; of some, the tail of the others alone."""
+    given = np.arange(N_SPOTS) < share * N_SPOTS
+    normal = rng.standard_normal((N_SPOTS, 1, N_SAMPLES))
+    normal[given] = 0
+    table = predicted(normal, np.where(given, 0, 1)[:, None])
+    info = {"genes": np.array(["A"]), "shift": np.ones(1), "shift_df": 3.0}
+    table.uns["stflow"] = info | {"bulk_bias": np.array([-1.0]), "bulk_shift": np.ones(1)}
+    table.obs["stflow_observed"] = given
+    found = stf.tl.summarize(table)
+    free = np.exp(5.5 - 1) - 1 if share < 1 else 0
+    expected = share * np.expm1(5) + (1 - share) * free
+    assert found.layers["bulk"].item() == pytest.approx(expected, rel=0.03)
+    if share == 1:
+        for layer in ("bulk", "bulk_lower", "bulk_upper"):
+            assert found.layers[layer].item() == pytest.approx(np.expm1(5), rel=1e-5)
+
+
 def test_a_shift_of_the_slide_widens_a_mean_and_leaves_a_difference(rng) -> None:
     table = with_groups(predicted(rng.standard_normal((N_SPOTS, 3, N_SAMPLES))))
     at = {name: deepcopy(table) for name in ("known", "patients")}

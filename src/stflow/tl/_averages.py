@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
+from stflow._sdata.expression import Spread
 from stflow.metrics import normal_sd, shifted_interval
 from stflow.tl._samples import Running, Sampled
 
@@ -79,18 +80,13 @@ def average(
     mean, spread = found.mean.to_numpy(dtype=np.float64), found.spread
     over, slides = _matrix(groups, len(mean)), _matrix(_wholes(regions), len(mean))
     differences = bool(np.isclose(groups[0].shares.sum(), 0))
-    logs, wholes, amounts, of_slides = (Running() for _ in range(4))
+    logs, wholes, bulk = Running(), Running(), _Bulk(over, slides, regions, mean, spread)
     for sample in found.samples:
         logs.add(over @ sample @ weights)
         if sets:
             wholes.add(slides @ sample @ weights)
         elif not differences:
-            away = np.where(spread.bulk_shifts > 0, slides @ (sample - mean), 0)
-            for rows, each in zip(regions, away, strict=True):
-                sample[rows] -= each
-            amount = np.expm1(sample.clip(0)) @ weights
-            amounts.add(over @ amount)
-            of_slides.add(slides @ amount)
+            bulk.add(sample)
     if differences:
         return _bounded(over @ mean @ weights, logs.sd, 0.0, np.inf, level, least=-np.inf)
     where = [group.region for group in groups]
@@ -98,14 +94,7 @@ def average(
     if sets:
         shift = np.where(shift > 0, (wholes.sd / normal_sd(spread.df))[where], 0)
     averages = _bounded(over @ mean @ weights, logs.sd, shift, spread.df, level)
-    if sets:
-        return averages
-    shift = (spread.bulk_shifts @ weights)[where]
-    shared = np.where(shift > 0, _log_variance(of_slides)[where], 0)
-    own = np.clip(_log_variance(amounts) - shared, 0, None)
-    sd = np.sqrt(own + np.square(normal_sd(spread.df) * shift))
-    bulk = np.log1p(amounts.mean) + spread.bulk_bias @ weights
-    return averages | _of_amounts(_bounded(bulk, sd, shift, spread.df, level))
+    return averages if sets else averages | bulk.layers(where, weights, level)
 
 
 def _bounded(
@@ -121,20 +110,69 @@ def _bounded(
     return {"mean": mean, "sd": sd, **bounds}
 
 
+class _Bulk:
+    """Mean amounts of samples, of groups of spots and of whole slides.
+
+    What a slide is off as a whole is taken out of each sample, as far as its own shift is known,
+    and the tail of spots that were not measured is corrected by its bias.
+
+    Parameters
+    ----------
+    over, slides
+        What averages spots of groups, shape (Q, N), and of slides, shape (R, N).
+    regions, mean, spread
+        Rows of each slide, and the prediction, shape (N, G).
+    """
+
+    def __init__(
+        self,
+        over: sp.csr_matrix,
+        slides: sp.csr_matrix,
+        regions: Sequence[np.ndarray],
+        mean: np.ndarray,
+        spread: Spread,
+    ) -> None:
+        self._matrices, self._slides, self._regions = (over, slides), slides, regions
+        self._expected, self._spread = slides @ mean, spread
+        free = sp.diags((~spread.given).astype(float))
+        self._of_free = tuple(each @ free for each in self._matrices)
+        self._groups, self._wholes = Running(), Running()
+
+    def add(self, sample: np.ndarray) -> None:
+        """Take one more sample (N, G) into account."""
+        known = self._spread.bulk_shifts > 0
+        away = np.where(known, self._slides @ sample - self._expected, 0)
+        amounts = np.empty_like(sample)
+        for rows, each in zip(self._regions, away, strict=True):
+            amounts[rows] = np.expm1((sample[rows] - each).clip(0))
+        more = np.expm1(self._spread.bulk_bias)
+        runs = zip((self._groups, self._wholes), self._matrices, self._of_free, strict=True)
+        for running, matrix, of_free in runs:
+            free = of_free @ amounts + np.asarray(of_free.sum(1))
+            running.add(matrix @ amounts + more * free)
+
+    def layers(
+        self, where: Sequence[int], weights: np.ndarray, level: float
+    ) -> dict[str, np.ndarray]:
+        """Return the layers of groups in these slides, of F genes by their ``weights`` (G, F)."""
+        shift, df = self._spread.bulk_shifts[where], self._spread.df
+        shared = np.where(shift > 0, _log_variance(self._wholes)[where], 0)
+        own = np.clip(_log_variance(self._groups) - shared, 0, None)
+        sd = np.sqrt(own + np.square(normal_sd(df) * shift))
+        logs = _bounded(np.log1p(self._groups.mean.clip(0)), sd, shift, df, level)
+        amounts = {name: np.expm1(logs[name]) for name in ("mean", "lower", "upper")}
+        found = {
+            "bulk": amounts["mean"],
+            "bulk_sd": (1 + amounts["mean"]) * sd,
+            "bulk_lower": amounts["lower"],
+            "bulk_upper": amounts["upper"],
+        }
+        return {name: values @ weights for name, values in found.items()}
+
+
 def _log_variance(amounts: Running) -> np.ndarray:
     """Variance of log1p of amounts, by its slope at their mean."""
-    return np.square(amounts.sd / (1 + amounts.mean))
-
-
-def _of_amounts(logs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Bring what is known of log1p of mean amounts to amounts."""
-    amounts = {name: np.expm1(logs[name].clip(0)) for name in ("mean", "lower", "upper")}
-    return {
-        "bulk": amounts["mean"],
-        "bulk_sd": (1 + amounts["mean"]) * logs["sd"],
-        "bulk_lower": amounts["lower"],
-        "bulk_upper": amounts["upper"],
-    }
+    return np.square(amounts.sd / (1 + amounts.mean.clip(0)))
 
 
 def _wholes(regions: Sequence[np.ndarray]) -> list[Group]:

@@ -96,8 +96,8 @@ def summarize(
     ``.layers["bulk"]``, ``"bulk_sd"``, ``"bulk_lower"``, ``"bulk_upper"``
         The pseudo-bulk of genes: the mean over spots and samples of their expm1, which is counts
         per 10,000 or counts, and the same of it. It hangs on the largest values, so it is
-        corrected by what the fit has seen of these on slides that were left out. Not of a
-        ``contrast``.
+        corrected by what the fit has seen of these on slides that were left out. Neither of a
+        ``contrast`` nor of ``gene_sets``.
     ``.obs``
         ``"slide"``, ``"group"``, ``"n_spots"``, and ``"patient"`` where all slides tell it.
     ``.uns["summary"]``

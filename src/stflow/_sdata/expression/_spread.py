@@ -26,6 +26,8 @@ class Spread:
     ----------
     sd
         Standard deviation, shape (N, G), or None.
+    given
+        Which spots were measured and given to the prediction, shape (N,).
     shifts
         Scale of the shift that the spots of a region share, for each region of `get_regions`, shape
         (R, G); 0 where ``observed`` spots tell it.
@@ -37,6 +39,7 @@ class Spread:
     """
 
     sd: np.ndarray | None
+    given: np.ndarray
     shifts: np.ndarray
     df: float
     bulk_bias: np.ndarray
@@ -70,7 +73,7 @@ def read_spread(table: AnnData, key: str, genes: Sequence[str], *, where: str) -
     told = np.array([[given[region.rows].any()] for region in get_regions(table)])
     shifts, bulk_shifts = (np.where(told, 0.0, known[name]) for name in (SHIFT, BULK))
     sd = _read_sd(table, key, genes, where)
-    return Spread(sd, shifts, df, known[BIAS].to_numpy(), bulk_shifts)
+    return Spread(sd, given, shifts, df, known[BIAS].to_numpy(), bulk_shifts)
 
 
 def lacks_sd(key: str, where: str) -> KeyError:

@@ -9,7 +9,7 @@ import numpy as np
 from anndata import AnnData
 
 from stflow import _keys
-from stflow._sdata.written._scores import parts_of, write_scores
+from stflow._sdata.written._scores import write_scores
 from stflow._validation import require_apart, require_free
 
 
@@ -20,8 +20,8 @@ def require_new_fractions(
 
     The ``prediction`` that they are of is never overwritten.
     """
-    names = [key, _keys.sd(key), _keys.samples(key), _keys.unexplained(key)]
-    require_apart(names, parts_of(prediction))
+    names = [*_keys.parts(key), _keys.unexplained(key)]
+    require_apart(names, _keys.parts(prediction))
     if not overwrite:
         require_free(names, {*table.obsm, *table.uns, *table.obs}, what=where)
 

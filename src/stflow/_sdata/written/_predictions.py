@@ -23,7 +23,7 @@ def require_new_prediction(
 
     What is ``read`` to make it is never overwritten.
     """
-    keys = [key, _keys.sd(key), _keys.samples(key), _keys.latent(key)]
+    keys = [*_keys.parts(key), _keys.latent(key)]
     require_apart(keys, read)
     if overwrite:
         return
@@ -115,7 +115,7 @@ def write_predictions(
     info
         Goes to ``uns``.
     """
-    for name in (key, _keys.sd(key), _keys.samples(key)):
+    for name in _keys.parts(key):
         table.obsm.pop(name, None)
         table.layers.pop(name, None)
     if _keys.observed(key) in table.obs:

@@ -21,14 +21,9 @@ def require_new_scores(
     The ``prediction`` that they are of is never overwritten.
     """
     keys = [key, _keys.sd(key)]
-    require_apart(keys, parts_of(prediction))
+    require_apart(keys, _keys.parts(prediction))
     if not overwrite:
         require_free(keys, {*table.obsm, *table.uns}, what=where)
-
-
-def parts_of(prediction: str) -> list[str]:
-    """Return the keys of ``obsm`` that hold a prediction."""
-    return [prediction, _keys.sd(prediction), _keys.samples(prediction)]
 
 
 def write_scores(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
@@ -16,7 +16,7 @@ from stflow.model.residuals._fields import LEVELS, Smoother, draw_fields, fit_sh
 from stflow.model.residuals._kriging import krige
 from stflow.model.residuals._shift import Shift, share_of_groups
 
-N_FACTORS, N_DRAWN, N_KRIGED, CHUNK = 32, 8192, 64, 4096
+N_FACTORS, N_KRIGED, CHUNK = 32, 64, 4096
 GRID = np.linspace(-3.2, 3.2, 65)
 CENTRAL = (0.5, 0.8, 0.9)
 
@@ -98,8 +98,8 @@ class ResidualLaw(nn.Module):
         slides = [Smoother(graph) for graph in graphs]
         law._fit_fields(normal, slides, seed)
         law.shift = Shift.fit(shifts, groups, residual.std(0), law.loadings.numpy())
-        law._match(slides, predicted, residual, seed)
-        law._fit_bulk(slides, predicted, measured, seed, groups)
+        law._match(_single(mean), residual)
+        law._fit_bulk(predicted, measured, groups)
         return law
 
     def variance(self, mean: Tensor) -> Tensor:
@@ -227,48 +227,37 @@ class ResidualLaw(nn.Module):
         shares = fit_shares(slides, np.split(own, cuts)).mean(1, keepdims=True)
         self.own_shares.copy_(torch.from_numpy(shares))
 
-    def _match(
-        self,
-        slides: list[Smoother],
-        predicted: list[np.ndarray],
-        residual: np.ndarray,
-        seed: int,
-    ) -> None:
+    def _match(self, mean: Tensor, residual: np.ndarray) -> None:
         """Scale draws, which end at no counts, to the variance seen; widen the sd to cover."""
-        rng, drawn = np.random.default_rng(seed), []
-        means = [torch.from_numpy(part).float() for part in predicted]
-        for slide, mean in zip(slides, means, strict=True):
-            squares = [(each - mean).square().sum(0) for each in self._draws(slide, mean, rng)]
-            drawn.append(torch.stack(squares).double().mean(0).numpy())
-        square = (residual**2).sum(0)
-        ratio = np.clip(square / np.maximum(np.sum(drawn, axis=0), 1e-8), 0.5, 2)
+        drawn = self._expect(mean, lambda ended: (ended - mean).square())
+        ratio = np.clip((residual**2).mean(0) / np.maximum(drawn, 1e-12), 0.5, 2)
         self.quantiles.mul_(torch.from_numpy(np.sqrt(ratio)))
-        size = np.abs(residual) / self.variance(torch.cat(means)).sqrt().numpy()
+        size = np.abs(residual) / self.variance(mean).sqrt().numpy()
         claimed = norm.ppf([(1 + level) / 2 for level in CENTRAL])
         found = np.quantile(size, CENTRAL, axis=0) / claimed[:, None]
         self.widening.copy_(torch.from_numpy(found.mean(0)))
 
     def _fit_bulk(
-        self,
-        slides: list[Smoother],
-        predicted: list[np.ndarray],
-        measured: list[np.ndarray],
-        seed: int,
-        groups: Sequence[int],
+        self, predicted: list[np.ndarray], measured: list[np.ndarray], groups: Sequence[int]
     ) -> None:
-        """Compare log1p of mean amounts with what is drawn."""
-        rng, away = np.random.default_rng(seed), []
-        for slide, mean, true in zip(slides, predicted, measured, strict=True):
-            draws = self._draws(slide, torch.from_numpy(mean).float(), rng)
-            drawn = np.mean([each.double().expm1().mean(0).numpy() for each in draws], axis=0)
-            away.append(np.log1p(np.expm1(true.astype(np.float64)).mean(0)) - np.log1p(drawn))
-        bias = share_of_groups(groups) @ np.stack(away)
+        """Compare log1p of mean amounts with that of draws."""
+        amounts = [
+            (np.expm1(true.astype(np.float64)).mean(0), self._expect(_single(mean), torch.expm1))
+            for true, mean in zip(measured, predicted, strict=True)
+        ]
+        away = np.stack([np.log1p(true) - np.log1p(drawn) for true, drawn in amounts])
+        bias = share_of_groups(groups) @ away
         self.bulk_bias.copy_(torch.from_numpy(bias))
         within = self.shift.scale.double().numpy()
-        self.bulk = Shift.fit(np.stack(away) - bias, groups, within, self.loadings.numpy())
+        self.bulk = Shift.fit(away - bias, groups, within, self.loadings.numpy())
 
-    def _draws(self, slide: Smoother, mean: Tensor, rng: np.random.Generator) -> Iterator[Tensor]:
-        """Yield draws around a mean, without a shift, of some spots in all; each (N, G)."""
-        for _ in range(-(-N_DRAWN // len(mean))):
-            normal = torch.from_numpy(self.draw_normal(slide, rng))
-            yield (mean + self.residual(mean, normal)).clamp(min=0)
+    def _expect(self, mean: Tensor, of: Callable[[Tensor], Tensor]) -> np.ndarray:
+        """Expect the mean over spots, (G,), of a function of draws around a mean, both (N, G)."""
+        between = norm.cdf((GRID[1:] + GRID[:-1]) / 2)
+        weights, spread = np.diff(between, prepend=0, append=1), self._spread(mean)
+        found = [of((mean + spread * q).clamp(min=0)).double().mean(0) for q in self.quantiles]
+        return weights @ torch.stack(found).numpy()
+
+
+def _single(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values).float()
