@@ -94,7 +94,7 @@ def average(
     if sets:
         shift = np.where(shift > 0, (wholes.sd / normal_sd(spread.df))[where], 0)
     averages = _bounded(over @ mean @ weights, logs.sd, shift, spread.df, level)
-    return averages if sets else averages | bulk.layers(where, weights, level)
+    return averages if sets else averages | bulk.averages(where, weights, level)
 
 
 def _bounded(
@@ -151,10 +151,10 @@ class _Bulk:
             free = of_free @ amounts + np.asarray(of_free.sum(1))
             running.add(matrix @ amounts + more * free)
 
-    def layers(
+    def averages(
         self, where: Sequence[int], weights: np.ndarray, level: float
     ) -> dict[str, np.ndarray]:
-        """Return the layers of groups in these slides, of F genes by their ``weights`` (G, F)."""
+        """Return the averages of groups in these slides, of F genes by their ``weights`` (G, F)."""
         shift, df = self._spread.bulk_shifts[where], self._spread.df
         shared = np.where(shift > 0, _log_variance(self._wholes)[where], 0)
         own = np.clip(_log_variance(self._groups) - shared, 0, None)
