@@ -7,6 +7,7 @@ import outputs
 import pytest
 from PIL import Image
 
+import stflow as stf
 from stflow.io import KINDS, kind_of, misplaced, read_kind
 
 
@@ -22,6 +23,32 @@ from stflow.io import KINDS, kind_of, misplaced, read_kind
 def test_output_folders_are_told_apart(tmp_path: Path, fabricate, kind: str):
     fabricate(tmp_path / "outs")
     assert kind_of(tmp_path / "outs") == kind
+
+
+@pytest.mark.parametrize(
+    ("fabricate", "inner", "read", "hint"),
+    [
+        (outputs.visium_hd, "", stf.io.read_visium, "read_visium_hd"),
+        (outputs.visium_hd, "binned_outputs", stf.io.read_visium, "read_visium_hd"),
+        (outputs.visium_hd, "binned_outputs/square_008um", stf.io.read_visium, "read_visium_hd"),
+        (outputs.segmented, "", stf.io.read_visium, "read_visium_hd"),
+        (outputs.xenium, "", stf.io.read_visium, "read_xenium"),
+        (outputs.visium, "", stf.io.read_visium_hd, "read_visium`"),
+        (outputs.visium, "", stf.io.read_xenium, "read_visium`"),
+    ],
+)
+def test_the_folder_of_another_reader_is_refused(
+    tmp_path: Path, fabricate, inner: str, read, hint: str
+):
+    fabricate(tmp_path / "outs")
+    with pytest.raises(ValueError, match=f"looks like .* with `stf.io.{hint}"):
+        read(tmp_path / "outs" / inner)
+
+
+def test_outlines_beside_visium_spots_do_not_make_it_hd(tmp_path: Path):
+    outputs.visium(tmp_path / "outs")
+    (tmp_path / "outs" / "cell_segmentations.geojson").touch()
+    assert kind_of(tmp_path / "outs") == "visium"
 
 
 def test_files_stores_and_what_is_none(tmp_path: Path, tissue):

@@ -1,10 +1,10 @@
-"""Which reader a path is for, told by what lies there, and which words are its own."""
+"""Which reader a kind of slide is for, and which words are its own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, get_args
 
 from spatialdata import SpatialData
 
@@ -14,8 +14,8 @@ from stflow.io._read_visium import read_visium
 from stflow.io._read_visium_hd import read_visium_hd
 from stflow.io._read_wsi import read_wsi
 from stflow.io._read_xenium import read_xenium
+from stflow.io._told import Kind
 
-Kind: TypeAlias = Literal["visium", "visium_hd", "xenium", "wsi", "store"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 READERS = {
     "visium": read_visium,
@@ -32,31 +32,6 @@ OWNERS: dict[str, tuple[Kind, ...]] = {
 }
 IDENTITY = "identity"
 UNIT = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-ROOTS = ("zarr.json", ".zgroup")
-FILES_OF_HD = ("square_*um", "*cell_segmentations.geojson")
-FOLDERS_OF_HD = ("binned_outputs", "segmented_outputs")
-
-
-def kind_of(path: Path) -> Kind | None:
-    """Tell what lies at a path; None is a folder that is nothing known.
-
-    Raises
-    ------
-    FileNotFoundError
-        Nothing lies there.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"There is nothing at {path}.")
-    if path.is_file():
-        return "wsi"
-    if any((path / name).is_file() for name in ROOTS):
-        return "store"
-    if any(path.glob("*experiment.xenium")):
-        return "xenium"
-    inner = any((path / name).is_dir() for name in FOLDERS_OF_HD)
-    if inner or any(any(path.glob(name)) for name in FILES_OF_HD):
-        return "visium_hd"
-    return "visium" if (path / "spatial").is_dir() else None
 
 
 def misplaced(kind: Kind, words: Mapping[str, Any]) -> list[str]:

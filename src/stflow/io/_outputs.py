@@ -25,29 +25,6 @@ NOT_SLIDES = (
 )
 
 
-def require_folder(path: str | PathLike[str], *, what: str) -> Path:
-    """Return a folder that is there.
-
-    Parameters
-    ----------
-    path
-        The folder.
-    what
-        What messages call such a folder.
-
-    Raises
-    ------
-    FileNotFoundError, NotADirectoryError
-        There is no such folder, or it is a file.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no folder {path}.")
-    if not path.is_dir():
-        raise NotADirectoryError(f"{path} is a file; pass the folder that is the {what}.")
-    return path
-
-
 def named(path: str | PathLike[str], folder: Path) -> Path:
     """Return the file that an argument names: as it stands, else as seen from the folder."""
     path = Path(path)

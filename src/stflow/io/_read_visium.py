@@ -9,9 +9,10 @@ from spatialdata import SpatialData
 from stflow._sdata.places import PITCH_UM
 from stflow._validation import require_mpp
 from stflow.io._counts import find_counts, read_counts
-from stflow.io._outputs import require_file, require_folder
+from stflow.io._outputs import require_file
 from stflow.io._placed import array_slide, find_picture
 from stflow.io._positions import place, read_positions
+from stflow.io._told import require_folder
 
 DIAMETER_UM = 55.0
 WHAT = "output of Space Ranger"
@@ -99,7 +100,7 @@ def read_visium(
     """
     if image_mpp is not None:
         require_mpp(image_mpp)
-    folder = require_folder(path, what=WHAT)
+    folder = require_folder(path, what=WHAT, kind="visium")
     spatial = folder / "spatial"
     counts = find_counts(folder, counts_file, COUNTS, what=WHAT)
     positions = require_file(spatial, POSITIONS, what=WHAT, argument="path")

@@ -10,11 +10,12 @@ from spatialdata import SpatialData
 
 from stflow._validation import listing, require_count, require_mpp
 from stflow.io._counts import find_counts, read_counts
-from stflow.io._outputs import require_file, require_folder
+from stflow.io._outputs import require_file
 from stflow.io._placed import array_slide, find_picture
 from stflow.io._positions import place, read_positions
 from stflow.io._segmented import segmented_folder, segmented_slide
 from stflow.io._summed_bins import sum_bins
+from stflow.io._told import require_folder
 
 WHAT = "output of Space Ranger for Visium HD"
 BIN_UM = 8
@@ -102,7 +103,7 @@ def read_visium_hd(
     require_count(bin_um, name="bin_um")
     if image_mpp is not None:
         require_mpp(image_mpp)
-    folder = require_folder(path, what=WHAT)
+    folder = require_folder(path, what=WHAT, kind="visium_hd")
     if cells:
         return _cells(folder, bin_um, image, image_mpp=image_mpp, counts_file=counts_file)
     bins, factor = _bins(folder, bin_um)
@@ -152,7 +153,7 @@ def _bins(folder: Path, bin_um: int) -> tuple[Path, int]:
         there = listing(sorted(each.name for each in root.iterdir()))
         raise FileNotFoundError(
             f"{folder} is not the whole {WHAT}: no 'binned_outputs' with 'square_008um' or other "
-            f"bins. {root} holds {there}. A slide of Visium is read by `stf.io.read_visium`."
+            f"bins. {root} holds {there}. Pass the folder with all output of the slide."
         )
     sides = [side for side in held if bin_um % side == 0]
     if not sides:

@@ -28,11 +28,11 @@ from stflow.io._outputs import (
     open_text,
     reading,
     require_file,
-    require_folder,
 )
 from stflow.io._placed import require_inside, settle_mpp
 from stflow.io._positions import leave_out
 from stflow.io._read_wsi import provenance
+from stflow.io._told import require_folder
 
 SYSTEM = "xenium"
 WHAT = "output of a Xenium instrument"
@@ -131,7 +131,7 @@ def read_xenium(
     """
     if image_mpp is not None:
         require_mpp(image_mpp)
-    folder = require_folder(path, what=WHAT)
+    folder = require_folder(path, what=WHAT, kind="xenium")
     pixel_size = _pixel_size(folder)
     counts = find_counts(folder, counts_file, COUNTS, what=WHAT)
     cells = require_file(folder, CELLS, what=WHAT, argument="path")

@@ -11,9 +11,9 @@ PITCH_ROUNDS = 5
 ENOUGH_SPOTS = 20_000
 CONTRADICTION = 0.2
 UNEXPLAINED = 0.1
-# Area that belongs to a spot, in steps of the array (a hexagonal array counts columns in half
-# pitches) and in pitches: their ratio is the square of the pitch.
-_CELLS = {"hex": (2.0, np.sqrt(0.75)), "square": (1.0, 1.0)}
+MOST_STRETCHED = 1.3
+# A step from row to row and from column to column of an array, in pitches.
+_STEPS = {"hex": (np.sqrt(0.75), 0.5), "square": (1.0, 1.0)}
 
 
 def lattice_pitch(points: np.ndarray) -> float | None:
@@ -59,7 +59,8 @@ def array_pitch(places: np.ndarray, centres: np.ndarray, *, lattice: str) -> flo
     Raises
     ------
     ValueError
-        All spots lie on one line, or not where their places on the array say.
+        All spots lie on one line, or not where their places on the array say, or as on an array of
+        another kind.
     """
     steps, apart = places - places.mean(axis=0), centres - centres.mean(axis=0)
     fitted, _, rank, _ = np.linalg.lstsq(steps, apart, rcond=None)
@@ -73,8 +74,13 @@ def array_pitch(places: np.ndarray, centres: np.ndarray, *, lattice: str) -> flo
             f"The places of {len(places)} spots on the array do not tell where they lie on the "
             "image."
         )
-    in_steps, in_pitches = _CELLS[lattice]
-    return float(np.sqrt(abs(np.linalg.det(fitted)) * in_steps / in_pitches))
+    longest, shortest = np.linalg.svd(fitted / np.transpose([_STEPS[lattice]]), compute_uv=False)
+    if longest > MOST_STRETCHED * shortest:
+        raise ValueError(
+            f"{len(places)} spots do not lie on a {lattice} array: one way neighbours are "
+            f"{longest / shortest:.1f} times as far apart as another."
+        )
+    return float(np.sqrt(longest * shortest))
 
 
 def agree(mpp: float, measured: float) -> bool:
