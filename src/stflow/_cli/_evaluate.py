@@ -49,12 +49,13 @@ def evaluate(
     STORES need counts and what `stflow predict` writes. The means over the genes are shown on
     standard error, beside that of depth alone and the ceiling that counting noise sets.
     """
-    from stflow._sdata import Store
-    from stflow.tl import evaluate as score
-
     if output is not None:
         require_free_file(output, overwrite=overwrite)
     genes = None if genes_file is None else read_genes(genes_file)
+
+    from stflow._sdata import Store
+    from stflow.tl import evaluate as score
+
     slides = {name: Store.read(path).sdata for name, path in by_stem(stores).items()}
     scores = score(slides, genes=genes, **how)
     if output is None:
