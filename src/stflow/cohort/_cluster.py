@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def on_cluster(
     rows: Sequence[Row], plan: Plan, folder: Folder, *, retries: int, client: Client
 ) -> Iterator[State]:
-    """Do slides on workers, the first of them first, and give the state of each when it is settled.
+    """Do slides on workers, and give the state of each when it is settled.
 
     Raises
     ------
@@ -33,14 +33,12 @@ def on_cluster(
 
     token = uuid4().hex[:8]
     shared = share(client, plan)
-    places = {row.slide: number for number, row in enumerate(rows)}
-    tries = dict.fromkeys(places, 0)
+    tries = dict.fromkeys((row.slide for row in rows), 0)
 
     def submit(row: Row) -> Future:
         tries[row.slide] += 1
         key = f"slide-{token}-{row.slide}-{tries[row.slide]}"
-        how = {"key": key, "pure": False, "priority": -places[row.slide]}
-        return client.submit(work, row, shared, folder, **how)
+        return client.submit(work, row, shared, folder, key=key, pure=False)
 
     by_future: dict[Any, Row] = {submit(row): row for row in rows}
     coming = as_completed(list(by_future))

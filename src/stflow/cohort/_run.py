@@ -77,8 +77,8 @@ def run(
         What encodes, where the model cannot name it: a network, a callable, or what
         :func:`stflow.encoders.get_encoder` made with weights from a file. None: by its name.
     client
-        A ``dask.distributed.Client``, whose workers take a slide at a time, in the order of the
-        manifest, each with one thread. None: this process.
+        A ``dask.distributed.Client``, whose workers take a slide at a time, each with one thread.
+        None: this process.
     task, tasks
         Which share of the slides: of 4 tasks, task 1 does the second, the sixth and so on. The
         tasks of one array are one run, and may work at the same time.
