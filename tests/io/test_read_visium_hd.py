@@ -115,7 +115,9 @@ def test_the_folder_of_bins_itself(slide) -> None:
     image = slide[0] / "microscope_image" / "he.tif"
     sdata = stf.io.read_visium_hd(inner, image=image)
     assert list(sdata["table"].obs_names) == list(slide[1].index)
-    with pytest.raises(FileNotFoundError, match=r"no 'binned_outputs'.*with all output of the slide"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no 'binned_outputs'.*with all output of the slide"
+    ):
         stf.io.read_visium_hd(inner / "square_008um")
 
 

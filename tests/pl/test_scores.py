@@ -189,7 +189,7 @@ def test_trust_is_read_from_a_slide(slide):
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == [table.var_names[i] for i in (3, 1, 0)]
     told = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert told == ["ceiling of counting noise", "false discovery rate 5% or more"]
+    assert told == ["prediction", "ceiling of counting noise", "false discovery rate 5% or more"]
     assert axes.get_xlabel() == "Pearson, mean 0.27"
     assert scores(table).get_xlabel() == axes.get_xlabel()
     with pytest.raises(KeyError, match=r"No column 'other_pearson' in .var of table 'table'.*pred"):

@@ -179,7 +179,7 @@ def _draw_genes(ax: Axes, values: pd.Series, metric: str, label: str, frame: pd.
     height = np.arange(len(drawn))
     mean = float(drawn.mean())
     ax.hlines(height, 0.0, drawn, color="0.8", linewidth=1.5)
-    ax.plot(drawn, height, "o", markersize=4.5, color=BLUE)
+    ax.plot(drawn, height, "o", markersize=4.5, color=BLUE, label="prediction")
     if metric == "pearson":
         _draw_marks(ax, frame.loc[drawn.index], drawn, height)
     ax.axvline(0.0, color="0.5", linewidth=0.8)
@@ -200,7 +200,7 @@ def _draw_marks(ax: Axes, frame: pd.DataFrame, drawn: pd.Series, height: np.ndar
         style: dict[str, Any] = {"color": BLUE, "markerfacecolor": "w", "markersize": 4.5}
         label = f"false discovery rate {_FDR:.0%} or more"
         ax.plot(drawn[doubtful], height[doubtful], "o", label=label, **style)
-    if ax.get_legend_handles_labels()[0]:
+    if len(ax.get_legend_handles_labels()[0]) > 1:
         ax.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
