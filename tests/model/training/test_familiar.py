@@ -93,7 +93,7 @@ def with_image(sdata: SpatialData, colours: np.ndarray, spots) -> SpatialData:
 
 @pytest.mark.slow
 def test_another_stain_is_new_on_real_tissue(embedded) -> None:
-    """C5 by C2 to C4: as it is, turned, and darker or pinker by a fifth."""
+    """C5 by C2 to C4: as it is, turned, and pinker by a fifth."""
     names = ("C2", "C3", "C4")
     training = [read_slides(embedded(name), name=name, **HOW)[0] for name in names]
     novelty = learn_novelty(training, folds(training, None, 3), 0)
@@ -105,9 +105,8 @@ def test_another_stain_is_new_on_real_tissue(embedded) -> None:
 
     own = measure(section)
     assert (own < 1).mean() > 0.95
-    for factors in ((0.8, 0.8, 0.8), (1, 0.8, 1)):
-        changed = measure(recoloured(section, factors))
-        assert np.median(changed) > 1.5 * np.quantile(own, 0.9)
+    pinker = measure(recoloured(section, (1, 0.8, 1)))
+    assert np.median(pinker) > 1.5 * np.quantile(own, 0.9)
     again = measure(turned(section))
     assert np.median(again) < np.quantile(own, 0.9)
     assert (again < 1).mean() > 0.95

@@ -22,7 +22,7 @@ import stflow as stf
 from stflow._schedule import Schedule
 from stflow._sdata._slides import read_slides
 from stflow.baselines import NetworkRegression, _network
-from stflow.bench.methods import Flow, FlowE2CNN, FlowEGNN
+from stflow.bench.methods import Flow, FlowEGNN
 from stflow.model.training._lightning import EpochBar, OneProcess, one_process
 from stflow.model.training._loop import make_trainer
 
@@ -120,7 +120,7 @@ def test_a_process_that_some_launcher_started(alone):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", [NetworkRegression, Flow, FlowE2CNN, FlowEGNN])
+@pytest.mark.parametrize("method", [NetworkRegression, Flow, FlowEGNN])
 def test_methods_that_train_on_lightning(tissue, method, monkeypatch):
     monkeypatch.setattr(_network, "Schedule", lambda: Schedule(max_epochs=1))
     monkeypatch.setattr(_network, "N_FLOWS", 1)
