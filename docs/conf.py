@@ -18,7 +18,7 @@ import stflow.bench.methods
 project = "stflow"
 author = "The stflow developers"
 copyright = f"2026, {author}"
-release = importlib.metadata.version("stflow-spatial")
+release, _, _ = importlib.metadata.version("stflow-spatial").partition("+")
 
 extensions = [
     "myst_nb",
@@ -39,6 +39,7 @@ autosummary_generate = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 napoleon_google_docstring = False
