@@ -163,8 +163,8 @@ def test_foreign_folder(saved) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 99}, "has format 99, this stflow reads 6"),
-        ({"format_version": None}, "has format None, this stflow reads 6"),
+        ({"format_version": 99}, "has format 99, this stflow reads 7"),
+        ({"format_version": None}, "has format None, this stflow reads 7"),
         ({"sizes": {}}, "not a whole stflow model"),
         ({"config": {"depth": 3}}, "not a whole stflow model"),
         ({"genes": ["A"]}, "not a whole stflow model"),

@@ -16,7 +16,7 @@ from stflow._atomic import beside, exchange
 from stflow._validation import listing, require_unique
 
 FORMAT = "stflow"
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 WEIGHTS, METADATA = "model.safetensors", "model.json"
 HISTORY = ("flow", "epoch", "train_loss", "val_loss", "val_pearson")
 INFO = (

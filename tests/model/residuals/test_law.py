@@ -14,22 +14,23 @@ from stflow.slide._graph import knn_graph
 N_GENES, SIDE, N_SLIDES = 6, 20, 8
 
 
-def shares(rough: float, smooth: float) -> np.ndarray:
-    out = np.zeros((len(LEVELS) + 1, N_GENES))
-    out[0], out[2] = rough, smooth
+def shares(rough: float, smooth: float, level: int) -> np.ndarray:
+    out = np.zeros((len(LEVELS), N_GENES))
+    out[0], out[level] = rough, smooth
     return out
 
 
 def made(
-    *, smooth: float = 0.0, alike: float = 0.0, slope: float = 0.0, seed: int = 0
+    *, smooth: float = 0.0, alike: float = 0.0, slope: float = 0.0, seed: int = 0, level: int = 2
 ) -> tuple[list, list[np.ndarray], list[np.ndarray]]:
     """Slides whose residuals follow a known law around a known mean far from zero."""
     rng, graph = np.random.default_rng(seed), knn_graph(square(SIDE), 8)[0]
     mixing = np.linalg.cholesky((1 - alike) * np.eye(N_GENES) + alike)
-    predicted, measured = [], []
+    predicted, measured, slide = [], [], Smoother(graph)
     for _ in range(N_SLIDES):
         mean = rng.uniform(5, 9, (SIDE**2, N_GENES))
-        normal = draw_fields(Smoother(graph), shares(1 - smooth, smooth), rng) @ mixing.T
+        mixture = shares(1 - smooth, smooth, level)
+        normal = draw_fields(slide, mixture, np.ones(len(LEVELS)), rng) @ mixing.T
         predicted.append(mean.astype(np.float32))
         measured.append(mean + normal * np.sqrt(0.25 + slope * mean))
     return [graph] * N_SLIDES, predicted, measured
@@ -56,6 +57,27 @@ def test_draws_are_as_alike_as_the_residuals(smooth: float, alike: float) -> Non
         [morans_i(m - p, graphs[0]) for m, p in zip(measured, predicted, strict=True)]
     )
     assert of_spots == pytest.approx(expected, abs=0.07)
+
+
+@pytest.mark.parametrize("smooth", [0.0, 0.5])
+def test_halves_of_a_slide_differ_as_they_do_in_residuals(smooth: float) -> None:
+    """Also where fields reach so far that much of them lies in the mean of a slide."""
+    graphs, predicted, measured = made(smooth=smooth, level=3)
+    law = ResidualLaw.fit(graphs, predicted, measured, 0, groups=range(N_SLIDES))
+    away = [
+        true - known
+        for seed in range(5)
+        for true, known in zip(*made(smooth=smooth, level=3, seed=seed)[:0:-1], strict=True)
+    ]
+    left = square(SIDE)[:, 0] < square(SIDE)[:, 0].mean()
+
+    def differ(slides: np.ndarray) -> float:
+        return float((slides[:, left].mean(1) - slides[:, ~left].mean(1)).std())
+
+    found = differ(draw(law, graphs[0], predicted[0], n=40))
+    assert found == pytest.approx(differ(np.stack(away)), rel=0.15)
+    slides = draw(law, graphs[0], predicted[0])
+    assert slides.mean(1).std() < 0.02  # of a slide as those of the fit, that is the shift
 
 
 def test_the_variance_grows_with_the_mean_when_it_does() -> None:

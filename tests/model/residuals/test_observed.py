@@ -18,9 +18,9 @@ def slide() -> Smoother:
 
 def made(means: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Factor (N, 1) that an image shows, and expression (N, G) that follows a hidden one too."""
-    shares = np.zeros((len(LEVELS) + 1, 2))
+    shares = np.zeros((len(LEVELS), 2))
     shares[2] = 1
-    factors = np.exp(draw_fields(slide(), shares, rng) * [1, 0.5])
+    factors = np.exp(draw_fields(slide(), shares, np.ones(len(LEVELS)), rng) * [1, 0.5])
     seen, hidden = factors[:, :1], factors[:, 1:]
     return seen, np.log1p(rng.poisson(seen * hidden * means)).astype(np.float32)
 

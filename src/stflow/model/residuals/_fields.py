@@ -49,21 +49,35 @@ class Smoother:
         return self.average.T.tocsr()
 
     @cached_property
+    def of_mean(self) -> np.ndarray:
+        """Variance of the mean over the slide of a field of each level, shape (levels,)."""
+        shares = np.full((self.n_spots, 1), 1 / self.n_spots, dtype=np.float32)
+        noise = [self.smooth_back(shares, level) for level in range(len(LEVELS))]
+        return np.square(noise).sum((1, 2), dtype=np.float64)
+
+    def kept(self, held: np.ndarray) -> np.ndarray:
+        """How much of its mean a field keeps, each level, when of its variance this much is held.
+
+        What slides like those of the fit vary by as a whole is their shift, so fields on them keep
+        nothing; those on a few spots alone keep nearly all.
+        """
+        return np.sqrt(np.clip(1 - held / self.of_mean, 0, 1))
+
+    @cached_property
     def expected(self) -> np.ndarray:
-        """`likeness` of fields of each level and of a constant, shape (lags + 2, levels + 1)."""
+        """`likeness` of fields of each level without their mean, shape (lags + 1, levels)."""
         rng, columns = np.random.default_rng(0), []
-        for level in range(len(LEVELS)):
-            shares = np.zeros((len(LEVELS) + 1, N_DRAWN))
-            shares[level] = 1
-            columns.append(self.likeness(draw_fields(self, shares, rng)).mean(1))
-        return np.stack([*columns, np.ones(len(LAGS) + 2)], axis=1)
+        for shares in np.eye(len(LEVELS)):
+            shares = np.repeat(shares[:, None], N_DRAWN, axis=1)
+            fields = draw_fields(self, shares, np.zeros(len(LEVELS)), rng)
+            columns.append(self.likeness(fields).mean(1))
+        return np.stack(columns, axis=1)
 
     def likeness(self, fields: np.ndarray) -> np.ndarray:
-        """Mean product of each field (N, F) with itself, at several distances and anywhere."""
+        """Mean product of each field (N, F) with itself, at several distances."""
         fields = fields.astype(np.float64)
         smooth = powers(self.average, fields, (0, *LAGS))
-        rows = [np.mean(fields * each, axis=0) for each in smooth]
-        return np.stack([*rows, np.mean(fields, axis=0) ** 2])
+        return np.stack([np.mean(fields * each, axis=0) for each in smooth])
 
     def smooth(self, noise: np.ndarray, level: int) -> np.ndarray:
         """Average noise (N, F) ``LEVELS[level]`` times, and scale it to unit variance."""
@@ -101,19 +115,28 @@ def powers(matrix: sp.csr_matrix, values: np.ndarray, steps: tuple[int, ...]) ->
         yield values
 
 
-def draw_fields(smoother: Smoother, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw independent Gaussian fields of unit variance at every spot, a mixture of ranges each.
+def centre(fields: np.ndarray, kept: float) -> np.ndarray:
+    """Take away the mean over the slide of fields (N, F), but for a share of it."""
+    return fields - (1 - kept) * fields.mean(0)
+
+
+def draw_fields(
+    smoother: Smoother, shares: np.ndarray, kept: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw independent Gaussian fields, a mixture of ranges each.
 
     A field is the sum of white noise averaged over the neighbours ``LEVELS`` times, from rough to
-    smooth, each scaled to unit variance, and of a constant. The cost is linear in the number of
-    spots.
+    smooth, each scaled to unit variance at every spot and then centred. The cost is linear in the
+    number of spots.
 
     Parameters
     ----------
     smoother
         The slide, N spots.
     shares
-        Variance of each level, and of the constant, in each field; shape (levels + 1, fields).
+        Variance of each level in each field, shape (levels, fields).
+    kept
+        How much of its mean over the slide each level keeps, shape (levels,); 1 is all.
     rng
         Where noise comes from.
 
@@ -121,29 +144,35 @@ def draw_fields(smoother: Smoother, shares: np.ndarray, rng: np.random.Generator
     -------
     Shape (N, fields).
     """
-    shape, weights = (smoother.n_spots, shares.shape[1]), np.sqrt(shares).astype(np.float32)
-    fields = np.tile(weights[-1] * rng.standard_normal(shape[1], dtype=np.float32), (shape[0], 1))
-    for level, weight in enumerate(weights[:-1]):
+    shape = (smoother.n_spots, shares.shape[1])
+    fields, weights = np.zeros(shape, dtype=np.float32), np.sqrt(shares).astype(np.float32)
+    for level, weight in enumerate(weights):
         noise = rng.standard_normal(shape, dtype=np.float32)
-        fields += weight * smoother.smooth(noise, level)
+        fields += weight * centre(smoother.smooth(noise, level), float(kept[level]))
     return fields
 
 
-def fit_shares(smoothers: list[Smoother], fields: list[np.ndarray]) -> np.ndarray:
+def fit_shares(
+    smoothers: list[Smoother], fields: list[np.ndarray], *, pooled: bool = False
+) -> np.ndarray:
     """Recognise the ranges of fields by the method of moments.
 
     Parameters
     ----------
     smoothers, fields
-        The slides, and fields (N, F) on each.
+        The slides, and fields (N, F) on each, whose means do not matter.
+    pooled
+        Whether all fields have the same ranges. Moments are averaged before shares are made of
+        them, which are at least 0 and so, of each field alone, err on the side of more ranges.
 
     Returns
     -------
-    Shares as `draw_fields` takes them, shape (levels + 1, F), that sum to 1.
+    Shares as `draw_fields` takes them, shape (levels, F), or (levels, 1), that sum to 1.
     """
     sizes = np.array([each.n_spots for each in smoothers], dtype=np.float64)
     pairs = zip(smoothers, fields, strict=True)
-    found = np.average([slide.likeness(each) for slide, each in pairs], 0, sizes)
+    found = np.average([slide.likeness(centre(each, 0)) for slide, each in pairs], 0, sizes)
+    found = found.mean(1, keepdims=True) if pooled else found
     expected = np.average([slide.expected for slide in smoothers], 0, sizes)
     shares = np.stack([nnls(expected, column)[0] for column in found.T], axis=1)
     shares[0, shares.sum(0) == 0] = 1

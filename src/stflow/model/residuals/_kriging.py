@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
-from stflow.model.residuals._fields import Smoother
+from stflow.model.residuals._fields import Smoother, centre
 
 NUGGET, TOLERANCE, MAX_ITERATIONS = 1e-3, 1e-5, 500
 
 
 def krige(
-    smoother: Smoother, known: np.ndarray, values: np.ndarray, shares: np.ndarray
+    smoother: Smoother,
+    known: np.ndarray,
+    values: np.ndarray,
+    shares: np.ndarray,
+    kept: np.ndarray,
 ) -> np.ndarray:
     """Expect fields of zero mean, given their values at some spots (simple kriging).
 
@@ -28,7 +32,9 @@ def krige(
     values
         Fields there, shape (K, F).
     shares
-        As `draw_fields` takes them, shape (levels + 1, F) or (levels + 1, 1).
+        As `draw_fields` takes them, shape (levels, F) or (levels, 1).
+    kept
+        As there.
 
     Returns
     -------
@@ -39,9 +45,10 @@ def krige(
         """Multiply by the covariance of all spots with the known ones."""
         everywhere = np.zeros((smoother.n_spots, values.shape[1]))
         everywhere[known] = at_known
-        total = np.tile(shares[-1] * at_known.sum(0), (smoother.n_spots, 1))
-        for level, share in enumerate(shares[:-1]):
-            total += share * smoother.smooth(smoother.smooth_back(everywhere, level), level)
+        total = np.zeros_like(everywhere)
+        for level, (share, own) in enumerate(zip(shares, kept, strict=True)):
+            noise = smoother.smooth_back(centre(everywhere, own), level)
+            total += share * centre(smoother.smooth(noise, level), own)
         return total
 
     def system(flat: np.ndarray) -> np.ndarray:

@@ -28,8 +28,9 @@ class ResidualLaw(nn.Module):
     the mean prediction, ``s(m)**2`` the variance within a slide, linear in it, ``q`` the quantiles
     of the residuals so divided, and ``n`` a field of standard normals, a mixture of factors that
     genes share and of a part of each gene alone. Every factor has its own mixture of ranges over
-    the tissue (factorial kriging). Of the variance, only the share ``left`` is drawn: draws of the
-    flow bring the rest.
+    the tissue (factorial kriging). The shift is the mean of a slide, so fields have none, but for
+    what their mean varies by on a slide smaller than those of the fit: more than is ``held``. Of
+    the variance, only the share ``left`` is drawn: draws of the flow bring the rest.
 
     The mean amount of a slide, of ``expm1``, hangs on the largest values, which draws get right
     less often than the middle. So it is compared with what was measured on slides that were left
@@ -51,19 +52,21 @@ class ResidualLaw(nn.Module):
     loadings: Tensor
     shares: Tensor
     own_shares: Tensor
+    held: Tensor
     widening: Tensor
     left: Tensor
     bulk_bias: Tensor
 
     def __init__(self, n_genes: int, n_factors: int) -> None:
         super().__init__()
-        levels = len(LEVELS) + 1
+        levels = len(LEVELS)
         self.register_buffer("slope", torch.zeros(2, n_genes))
         self.register_buffer("floor", torch.ones(n_genes))
         self.register_buffer("quantiles", torch.zeros(len(GRID), n_genes))
         self.register_buffer("loadings", torch.zeros(n_genes, n_factors))
         self.register_buffer("shares", torch.zeros(levels, n_factors))
         self.register_buffer("own_shares", torch.zeros(levels, 1))
+        self.register_buffer("held", torch.zeros(levels))
         self.register_buffer("widening", torch.ones(n_genes))
         self.register_buffer("left", torch.ones(n_genes))
         self.register_buffer("bulk_bias", torch.zeros(n_genes))
@@ -108,11 +111,11 @@ class ResidualLaw(nn.Module):
 
     def draw_normal(self, slide: Smoother, rng: np.random.Generator) -> np.ndarray:
         """Draw the field n of standard normals, shape (N, G)."""
-        loadings = self.loadings.numpy()
+        loadings, kept = self.loadings.numpy(), self._kept(slide)
         own = np.repeat(self.own_shares.numpy(), len(loadings), axis=1)
-        field = draw_fields(slide, own, rng)
+        field = draw_fields(slide, own, kept, rng)
         field *= np.sqrt(np.clip(1 - (loadings**2).sum(1), 0, None))
-        field += draw_fields(slide, self.shares.numpy(), rng) @ loadings.T
+        field += draw_fields(slide, self.shares.numpy(), kept, rng) @ loadings.T
         return field
 
     def condition(
@@ -125,18 +128,18 @@ class ResidualLaw(nn.Module):
         loadings = self.loadings.numpy().astype(np.float64)
         away = values - normal[known]
         factors = away @ (loadings / (loadings**2).sum(0))
-        own = away - factors @ loadings.T
-        moved = krige(slide, known, factors, self.shares.numpy()) @ loadings.T
-        return normal + moved + krige(slide, known, own, self.own_shares.numpy())
+        own, kept = away - factors @ loadings.T, self._kept(slide)
+        moved = krige(slide, known, factors, self.shares.numpy(), kept) @ loadings.T
+        return normal + moved + krige(slide, known, own, self.own_shares.numpy(), kept)
 
     def unknown(self, slide: Smoother, known: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Tell what share of the variance is left at each spot (N,) when some (K,) are known.
 
         That of a field with the mean shares of all genes, over ``N_KRIGED`` draws.
         """
-        shares = self._typical_shares()
-        fields = draw_fields(slide, shares, rng)
-        away = fields - krige(slide, known, fields[known], shares)
+        shares, kept = self._typical_shares(), self._kept(slide)
+        fields = draw_fields(slide, shares, kept, rng)
+        away = fields - krige(slide, known, fields[known], shares, kept)
         return np.clip((away**2).sum(1) / (fields**2).sum(1), 0, 1)
 
     def settle(
@@ -154,10 +157,15 @@ class ResidualLaw(nn.Module):
         rng
             Where fields come from that tell how much alike the spots are.
         """
-        alike = float((draw_fields(slide, self._typical_shares(), rng)[known].mean(0) ** 2).mean())
+        fields = draw_fields(slide, self._typical_shares(), self._kept(slide), rng)
+        alike = float((fields[known].mean(0) ** 2).mean())
         noise, prior = away[1].mean(0) * alike, self.shift.sd.square()
         left = noise / (noise + prior).clamp(min=1e-12)
         return (1 - left) * away[0].mean(0), left
+
+    def _kept(self, slide: Smoother) -> np.ndarray:
+        """How much of its mean over this slide a field of each level keeps."""
+        return slide.kept(self.held.numpy())
 
     def _typical_shares(self) -> np.ndarray:
         """Shares of a field as `draw_fields` takes them, the mean of all genes, N_KRIGED times."""
@@ -224,8 +232,9 @@ class ResidualLaw(nn.Module):
         self.loadings.copy_(torch.from_numpy(loadings))
         self.shares.copy_(torch.from_numpy(fit_shares(slides, np.split(factors, cuts))))
         own /= np.maximum(own.std(0), 1e-6)
-        shares = fit_shares(slides, np.split(own, cuts)).mean(1, keepdims=True)
+        shares = fit_shares(slides, np.split(own, cuts), pooled=True)
         self.own_shares.copy_(torch.from_numpy(shares))
+        self.held.copy_(torch.from_numpy(np.mean([slide.of_mean for slide in slides], axis=0)))
 
     def _match(self, mean: Tensor, residual: np.ndarray) -> None:
         """Scale draws, which end at no counts, to the variance seen; widen the sd to cover."""
