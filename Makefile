@@ -80,7 +80,7 @@ test-fast: $(READY)
 	$(TESTING) $(RUN) $(PYTEST) -m "not slow"
 
 # Of what trains and what draws, what calls each library once is enough.
-ONCE := $(addprefix tests/,tl/test_fit.py tl/test_predict.py tl/test_evaluate.py pl/test_gene_maps.py)
+ONCE := $(addprefix tests/,tl/test_predict.py tl/test_evaluate.py pl/test_gene_maps.py)
 
 # Old libraries warn of what newer ones beside them have deprecated.
 test-lowest: $(READY_LOWEST)
