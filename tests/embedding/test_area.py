@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import dask.array as da
@@ -150,6 +151,21 @@ def test_glass_is_blank_and_tissue_is_not(picture, encoder):
 
 def cache(tmp_path) -> VectorCache:
     return VectorCache(tmp_path / "cache", {"encoder": "two"}, width=18, n_tiles=80)
+
+
+def test_the_bar_moves_before_the_first_box_is_read(picture, encoder, centres):
+    """A box of the last stage waits for many pieces of the first."""
+    seen = []
+
+    class Bar(tqdm):
+        def set_postfix(self, *, pieces: int) -> None:
+            seen.append((pieces, self.n))
+
+    with Bar(total=2 * len(centres), file=io.StringIO()) as bar:
+        read(picture, encoder, centres, bar=bar)
+        assert bar.n == 2 * len(centres)
+    assert [number for number, _ in seen] == list(range(1, len(seen) + 1))
+    assert sum(boxes == 0 for _, boxes in seen) > 10
 
 
 def test_what_is_known_is_not_encoded_again(picture, encoder, centres, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def encode_area(
     cache
         Asked before encoding, and told afterwards.
     bar
-        Told of progress, in boxes.
+        Told of progress, in boxes, and of each piece of the tissue that is encoded before.
 
     Returns
     -------
@@ -71,12 +72,14 @@ def encode_area(
     """
     blank = [np.zeros(len(job.rows), dtype=bool) for job in jobs]
     widths = np.asarray(widths_px, dtype=np.float64)
+    pieces = count(1)
     how: dict[str, Any] = {
         "piece": piece,
         "widths_px": widths,
         "length": vectors.shape[2],
         "num_workers": num_workers,
         "cache": cache,
+        "on_piece": lambda: bar.set_postfix(pieces=next(pieces)),
     }
     for job, is_blank in zip(jobs, blank, strict=True):
         shares = zip(_shares(job, encoders), encoders, reaches, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -106,6 +106,8 @@ class Walk:
         Number of threads that cut pieces, beside the one that reads.
     cache
         Asked before encoding.
+    on_piece
+        Called before each piece of the image is encoded.
     """
 
     def __init__(
@@ -120,7 +122,9 @@ class Walk:
         length: int,
         num_workers: int,
         cache: VectorCache | None,
+        on_piece: Callable[[], object],
     ) -> None:
+        self.on_piece = on_piece
         self.job, self.cache, self.widths_px = job, cache, widths_px.tolist()
         self.length = length
         self.halo = halo_px(reaches)
@@ -136,7 +140,7 @@ class Walk:
             needed=self._needed(),
             num_workers=num_workers,
         )
-        self.maps = Maps(encoder, self.layers, self.pieces.pixels)
+        self.maps = Maps(encoder, self.layers, self._pixels)
 
     def blocks(self) -> Generator[Found, None, None]:
         """Read block after block."""
@@ -148,6 +152,10 @@ class Walk:
                 self.maps.let_go(above)
                 self.pieces.let_go(above[0])
                 yield self._block(spots)
+
+    def _pixels(self, piece: Piece) -> np.ndarray:
+        self.on_piece()
+        return self.pieces.pixels(piece)
 
     def _around(self, spots: np.ndarray) -> Boxes:
         """Put boxes around all that is read of spots."""
