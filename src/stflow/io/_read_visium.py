@@ -74,8 +74,9 @@ def read_visium(
     ImportError
         OpenSlide for a scanner's file is not installed.
     ValueError
-        A file is damaged, there are several counts or images to choose from, most spots have no
-        position, the image is not 8-bit RGB, or more than 5 % of the spots lie outside it.
+        The folder is for another reader, a file is damaged, there are several counts or images to
+        choose from, most spots have no position or do not lie on a hexagonal array, the image is
+        not 8-bit RGB, or more than 5 % of the spots lie outside it.
 
     Warns
     -----

@@ -77,9 +77,10 @@ def read_visium_hd(
     ImportError
         OpenSlide for a scanner's file is not installed.
     ValueError
-        The folder has no such bins, ``bin_um`` comes with ``cells``, a file is damaged, there are
-        several counts or images to choose from, most bins have no position or most cells no
-        outline, the image is not 8-bit RGB, or more than 5 % of the spots lie outside it.
+        The folder is for another reader or has no such bins, ``bin_um`` comes with ``cells``, a
+        file is damaged, there are several counts or images to choose from, most bins have no
+        position or do not lie on a square array, or most cells have no outline, the image is not
+        8-bit RGB, or more than 5 % of the spots lie outside it.
 
     Warns
     -----

@@ -110,9 +110,10 @@ def read_xenium(
     ImportError
         OpenSlide for a scanner's file is not installed.
     ValueError
-        Nothing tells how the image is aligned, or several files do; a file is damaged, there are
-        several counts or images to choose from, most cells have no centroid, area or outline, the
-        image is not 8-bit RGB, or more than 5 % of the cells lie outside it.
+        The folder is for another reader; nothing tells how the image is aligned, or several files
+        do; a file is damaged, there are several counts or images to choose from, most cells have
+        no centroid, area or outline, the image is not 8-bit RGB, or more than 5 % of the cells lie
+        outside it.
 
     Warns
     -----
