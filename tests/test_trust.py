@@ -192,11 +192,12 @@ def test_a_plot_of_trust_marks_what_may_be_chance(halved) -> None:
     trust.loc[trust.index[0], "fdr"] = 0.5
     trust.loc[trust.index[1:], "fdr"] = 0.01
     axes = stf.pl.scores(trust, show=False)
-    assert legend(axes) == ["ceiling of counting noise", "false discovery rate 5% or more"]
-    rings = axes.lines[[line.get_label() for line in axes.lines].index(legend(axes)[1])]
+    told = ["prediction", "ceiling of counting noise", "false discovery rate 5% or more"]
+    assert legend(axes) == told
+    rings = next(line for line in axes.lines if line.get_label() == told[2])
     assert rings.get_xdata() == pytest.approx([trust["pearson"].iloc[0]])
     assert rings.get_markerfacecolor() == "w"
-    bars = next(line for line in axes.lines if line.get_label() == legend(axes)[0])
+    bars = next(line for line in axes.lines if line.get_label() == told[1])
     np.testing.assert_allclose(bars.get_xdata(), trust.sort_values("pearson")["ceiling"])
     assert legend(stf.pl.scores(trust, metric="partial", show=False)) == []
 
@@ -205,7 +206,7 @@ def test_a_plot_of_scores_shows_depth_and_ceiling(tissue, model) -> None:
     stf.tl.predict(tissue["S1"], model, **QUIET)
     scores = stf.tl.evaluate(tissue["S1"])
     axes = stf.pl.scores(scores, show=False)
-    assert legend(axes) == ["ceiling of counting noise", "depth alone"]
+    assert legend(axes) == ["prediction", "ceiling of counting noise", "depth alone"]
     depth = next(line for line in axes.lines if line.get_label() == "depth alone")
     np.testing.assert_allclose(depth.get_xdata(), scores.sort_values("pearson")["pearson_depth"])
     assert legend(stf.pl.scores(scores[["pearson"]], show=False)) == []
