@@ -118,6 +118,16 @@ def test_a_mixture_is_recognised() -> None:
     assert found[1] + found[2] + found[3] == pytest.approx(0.4, abs=0.1)
 
 
+def test_a_range_that_a_slide_hardly_spans_is_not_underrated() -> None:
+    """Half of its variance is in the mean of a slide, which residuals do not show."""
+    slides, rng = [grid()] * 12, np.random.default_rng(1)
+    assert grid().of_mean[3] > 0.5
+    shares = np.repeat([[0.6], [0.0], [0.0], [0.4]], 50, axis=1)
+    fields = [draw_fields(slide, shares, CENTRED, rng) for slide in slides]
+    found = fit_shares(slides, fields, pooled=True)[:, 0]
+    np.testing.assert_allclose(found, [0.6, 0, 0, 0.4], atol=0.1)
+
+
 @pytest.mark.parametrize("pooled", [False, True])
 def test_noise_has_no_range(pooled: bool) -> None:
     slides, rng = [grid()] * 2, np.random.default_rng(1)
